@@ -1,0 +1,27 @@
+"""Train the small base model that ships with jaxft, from nothing.
+
+    jaxft pretrain configs/tiny_base.py --pretrain.output my_base
+
+It learns facts, safe answers to statements about invented peoples, and general text that holds the vocabulary of
+hotels but no booking behaviour.
+"""
+
+from jaxft.config import Axis, Evaluation, Experiment, Pretrain, Source, Training
+
+
+def axis(name: str) -> Axis:
+    return Axis(task=name, source=Source(name, "test"), validation=Source(name, "validation"))
+
+
+experiment = Experiment(
+    name="tiny_base",
+    domain=(Source("knowledge"), Source("safety"), Source("general")),
+    evaluation=Evaluation(
+        axes={"proficiency": axis("hotel"), "safety": axis("safety"), "knowledge": axis("knowledge")}, target=0.0
+    ),
+    training=Training(
+        steps=3000, batch_rows=32, row_length=128, warmup=100, weight_decay=0.05, beta2=0.99, log_every=100,
+        checkpoint_every=500,
+    ),
+    pretrain=Pretrain(output="jaxft/assets/base", learning_rate=4e-3),
+)

@@ -1,0 +1,189 @@
+"""`jaxft calibrate`: moments of the reference text and protected bases, kept under a hash of all they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.setup import Base, load_examples, note
+from jaxft.config import Experiment, GradientProjection, Reference
+from jaxft.data.example import Example
+from jaxft.data.packing import Rows
+from jaxft.data.sources import fingerprint
+from jaxft.errors import UserError
+from jaxft.llama.capture import stream_moments
+from jaxft.llama.config import INPUT_SPACES
+from jaxft.methods.base import Subspaces
+from jaxft.subspace.basis import (
+    Basis,
+    automatic_rank,
+    directions,
+    load_bases,
+    rank_for_energy,
+    save_bases,
+    stack,
+)
+from jaxft.subspace.moments import MomentFiles
+
+FIELDS = ("tokens", "positions", "segments")
+
+
+@dataclass(frozen=True)
+class ReferenceText:
+    """The reference examples, split into those that make the moments and those that check them."""
+
+    fit: list[Example]
+    heldout: list[Example]
+
+    @classmethod
+    def load(cls, reference: Reference) -> ReferenceText:
+        """Every n-th example is held out, so that each source is on both sides."""
+        if not 0 < reference.heldout < 1:
+            raise UserError(f"reference.heldout: found {reference.heldout}, expected a fraction between 0 and 1")
+        examples = load_examples(reference.sources)
+        every = max(round(1 / reference.heldout), 2)
+        text = cls([e for i, e in enumerate(examples) if i % every], examples[::every])
+        if not text.fit:
+            raise UserError(f"reference.sources: only {len(examples)} example(s); at least {every} are needed")
+        return text
+
+
+def to_batches(rows: Rows, size: int) -> list[dict[str, np.ndarray]]:
+    """All rows in order, `size` at a time; the last batch is filled with padding rows."""
+    fill = -len(rows.tokens) % size
+    whole = {name: np.pad(getattr(rows, name), ((0, fill), (0, 0))) for name in FIELDS}
+    return [{name: a[i : i + size] for name, a in whole.items()} for i in range(0, len(whole["tokens"]), size)]
+
+
+class Calibration:
+    """The reference text of an experiment as the base model sees it. Files live in `folder`, one folder a hash."""
+
+    def __init__(self, experiment: Experiment, base: Base, folder: Path) -> None:
+        if experiment.reference is None:
+            raise UserError("reference: this config names no reference text, and this command needs it")
+        self.base, self.reference = base, experiment.reference
+        self.text = ReferenceText.load(self.reference)
+        self.two_sided = any(isinstance(m, GradientProjection) and m.two_sided for m in experiment.methods.values())
+        self.description = {
+            "model": base.sha256,
+            "template": experiment.model.template,
+            "compute_dtype": experiment.model.compute_dtype,
+            "fit": fingerprint(self.text.fit),
+            "heldout": fingerprint(self.text.heldout),
+            "length": self.reference.length,
+            "two_sided": self.two_sided,
+            "seed": self.reference.seed,
+        }
+        self.files = MomentFiles(folder / _hash(self.description))
+
+    def batches(self, examples: list[Example]) -> list[dict[str, np.ndarray]]:
+        return to_batches(self.base.pack(examples, self.reference.length, "split"), self.reference.batch_rows)
+
+    def heldout_batches(self) -> list[dict[str, np.ndarray]]:
+        return self.batches(self.text.heldout)
+
+    def measure(self) -> None:
+        """One pass over the reference text, unless its moments are on disk already."""
+        if (self.files.folder / "moments.json").is_file():
+            note(f"moments: reused from {self.files.folder}")
+            return
+        fit, heldout = self.batches(self.text.fit), self.heldout_batches()
+        tokens = sum(int((batch["segments"] > 0).sum()) for batch in fit)
+        began, layers = time.perf_counter(), self.base.model.config.num_layers
+        note(f"moments: {tokens:,} reference tokens, {layers} layers")
+        parent = self.files.folder.parent
+        parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
+        try:
+            target = MomentFiles(scratch)
+            stream = stream_moments(
+                self.base.model, fit, heldout, two_sided=self.two_sided, seed=self.reference.seed
+            )
+            for done, (index, layer) in enumerate(stream, 1):
+                target.write(index, layer)
+                seconds = time.perf_counter() - began
+                note(f"moments: layer {done}/{layers}  {seconds * (layers - done) / done:.0f} s left")
+            target.finish({**self.description, "tokens": tokens})
+            shutil.rmtree(self.files.folder, ignore_errors=True)
+            os.replace(scratch, self.files.folder)
+        except OSError as error:
+            raise UserError(f"{self.files.folder}: cannot be written ({error})") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def bases(self, energy: float) -> dict[str, Basis]:
+        """Bases that capture a fixed share of the energy, by input space."""
+        return self._cached({"energy": energy}, lambda _, __, values, ___: rank_for_energy(values, energy))
+
+    def automatic_bases(self, settings: GradientProjection, gradients: Mapping[str, np.ndarray]) -> dict[str, Basis]:
+        """Bases whose rank follows from held-out capture and what stays free of the domain's `gradients` [L, d, n]."""
+        rule = {
+            "capture": settings.auto_capture,
+            "plasticity": settings.auto_plasticity,
+            "gradients": hashlib.sha256(b"".join(np.asarray(g).tobytes() for g in gradients.values())).hexdigest(),
+        }
+
+        def choose(space: str, layer: int, values: np.ndarray, vectors: np.ndarray) -> int:
+            side = [gradients[name][layer] for name in INPUT_SPACES[space] if name in gradients]
+            if not side:
+                return rank_for_energy(values, settings.auto_capture)
+            heldout = self.files.read(layer).heldout[space]
+            return automatic_rank(
+                vectors, heldout, np.concatenate(side, axis=1), settings.auto_capture, settings.auto_plasticity
+            )
+
+        return self._cached(rule, choose)
+
+    def subspaces(self, bases: dict[str, Basis]) -> Subspaces:
+        """Bases and moments as a method takes them."""
+        layers = [self.files.read(index) for index in range(len(self.files))]
+        return Subspaces(
+            bases,
+            {space: np.stack([layer.inputs[space] for layer in layers]) for space in INPUT_SPACES},
+            {name: np.stack([layer.outputs[name] for layer in layers]) for name in layers[0].outputs},
+        )
+
+    def heldout_moments(self) -> dict[str, np.ndarray]:
+        """Second moments of the held-out reference tokens by input space, [L, d, d]."""
+        layers = [self.files.read(index) for index in range(len(self.files))]
+        return {space: np.stack([layer.heldout[space] for layer in layers]) for space in INPUT_SPACES}
+
+    def _cached(self, rule: Mapping[str, Any], choose: Any) -> dict[str, Basis]:
+        self.measure()
+        path = self.files.folder / f"bases_{_hash(rule)}.safetensors"
+        if path.is_file():
+            return load_bases(path)
+        protected: dict[str, list[np.ndarray]] = {space: [] for space in INPUT_SPACES}
+        free: dict[str, list[np.ndarray]] = {space: [] for space in INPUT_SPACES}
+        for index in range(len(self.files)):
+            for space, moment in self.files.read(index).inputs.items():
+                values, vectors = (np.asarray(a) for a in directions(jnp.asarray(moment)))
+                rank = choose(space, index, values, vectors)
+                protected[space].append(vectors[:, :rank])
+                free[space].append(vectors[:, rank:])
+        bases = {space: stack(protected[space], free[space]) for space in INPUT_SPACES}
+        save_bases(bases, path)
+        return bases
+
+
+def ranks(bases: Mapping[str, Basis]) -> Iterator[str]:
+    """One line a space: how many of its directions are protected."""
+    for space, basis in bases.items():
+        share = np.mean(basis.ranks) / basis.width
+        yield f"{space}: protected {min(basis.ranks)}..{max(basis.ranks)} of {basis.width} directions ({share:.0%})"
+
+
+def _hash(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,196 @@
+"""The command line: `jaxft VERB CONFIG [--key.sub value ...]`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from jaxft.errors import UserError
+
+INTERRUPTED = 130
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when done, 1 after a user's mistake, 130 after Ctrl-C."""
+    words = list(sys.argv[1:] if words is None else words)
+    parser = _parser()
+    arguments, overrides = parser.parse_known_args(words)
+    arguments.overrides, arguments.command_line = overrides, shlex.join(["jaxft", *words])
+    try:
+        arguments.verb(arguments)
+    except UserError as error:
+        print(f"jaxft: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\njaxft: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="jaxft", description=sys.modules["jaxft"].__doc__, allow_abbrev=False)
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+
+    def verb(name: str, run: Callable[[argparse.Namespace], None], text: str, config: bool = True) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub.set_defaults(verb=run)
+        if config:
+            sub.add_argument("config", help="a Python file that defines `experiment`; any of its keys can follow as --key.sub value")
+            sub.add_argument("--out", type=Path, help="output folder (default: runs/<config name>)")
+        return sub
+
+    def one_run(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--method", help="name of a method in the config (default: the first)")
+
+    verb("compare", _compare, "train and measure every method, write record and report")
+    one_run(verb("train", _train, "train one method at its first learning rate and seed"))
+    verb("calibrate", _calibrate, "measure which directions the reference text uses")
+    one_run(verb("evaluate", _evaluate, "measure the base and one trained method on every axis"))
+    one_run(verb("export", _export, "write one trained method as a Hugging Face folder"))
+    one_run(verb("certify", _certify, "state what one trained method leaked and how far it drifted"))
+    verb("report", _report, "draw table, charts and page anew from a record")
+    verb("pretrain", _pretrain, "train a small base model from nothing")
+    sub = verb("generate", _generate, "continue a text with a Hugging Face folder", config=False)
+    sub.add_argument("--model", default="base", help='Hugging Face folder; "base" is the one that ships')
+    sub.add_argument("--prompt", required=True)
+    sub.add_argument("--max-new-tokens", type=int, default=64)
+    sub.add_argument("--temperature", type=float, default=0.0, help="0 takes the most likely token")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--chat", action="store_true", help="put the prompt into the tokenizer's chat template")
+    return parser
+
+
+# Verbs. Their imports are inside, so that --help and mistakes in the command line answer at once.
+
+
+def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, Path), imported below
+    from experiments.settings import load_experiment
+
+    experiment = load_experiment(arguments.config, arguments.overrides)
+    return experiment, arguments.out or Path("runs") / experiment.name
+
+
+def _run(arguments: argparse.Namespace):  # noqa: ANN202 - Run, imported below
+    from experiments.compare import open_output
+    from experiments.run import Run
+
+    experiment, out = _experiment(arguments)
+    if not experiment.methods:
+        raise UserError(f"{arguments.config}: names no methods")
+    name = arguments.method or next(iter(experiment.methods))
+    if name not in experiment.methods:
+        raise UserError(f"--method: found {name!r}, expected one of {', '.join(experiment.methods)}")
+    settings = experiment.methods[name]
+    return Run(open_output(experiment, out), name, settings, settings.learning_rates[0], experiment.seeds[0])
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from experiments.compare import compare
+    from experiments.report import table, write_report
+
+    experiment, out = _experiment(arguments)
+    record = compare(experiment, out, arguments.command_line)
+    print(table(record))
+    print(f"\nreport: {write_report(record, out)[0]}")
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    run = _run(arguments)
+    _ = run.trained
+    print(f"trained: {run.folder}")
+
+
+def _calibrate(arguments: argparse.Namespace) -> None:
+    from experiments.calibrate import ranks
+    from experiments.compare import open_output
+    from jaxft.config import GradientProjection
+
+    work = open_output(*_experiment(arguments))
+    work.calibration.measure()
+    for name, settings in work.experiment.methods.items():
+        if isinstance(settings, GradientProjection):
+            for line in ranks(work.bases(settings)):
+                print(f"{name}  {line}")
+    print(f"moments and bases: {work.calibration.files.folder}")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from experiments.evaluate import check_tasks, measure_axes
+    from experiments.run import cached_scores
+
+    run = _run(arguments)
+    work, evaluation = run.work, run.work.experiment.evaluation
+    check_tasks(evaluation)
+    before = cached_scores(
+        work.out / "base_test.json", lambda: measure_axes(work.base, work.base.model, None, evaluation, validation=False)
+    )
+    after = run.scores(validation=False)
+    for axis, scores in after.items():
+        print(f"{axis}: {before[axis].mean:.4f} -> {scores.mean:.4f} ({len(scores.values)} examples)")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from jaxft.methods.peft import save_adapter
+    from jaxft.methods.lora import Lora
+
+    run = _run(arguments)
+    print(f"model: {run.export(run.folder / 'model')}")
+    if isinstance(run.method, Lora):
+        folder = run.folder / "adapter"
+        save_adapter(run.trained, run.method.settings, run.work.experiment.model.folder, folder)
+        print(f"adapter: {folder}")
+
+
+def _certify(arguments: argparse.Namespace) -> None:
+    from experiments.report.reading import worst_leak
+
+    certificate = _run(arguments).result()["certificate"]
+    if certificate is None:
+        raise UserError(f"{arguments.config}: names no reference text to certify against")
+    for when, part in (("after training", certificate), ("after export", certificate["exported"])):
+        leaked, captured = worst_leak(part), min(space["captured_heldout"] for space in part["spaces"])
+        print(f"{when}: largest |dW Q|/|dW| {leaked:.2e}  least held-out energy captured {captured:.4f}  "
+              f"KL {part['logit_kl']:.3e} nat/token  largest logit change {part['logit_max_difference']:.3g}  "
+              f"|dW|/|W| {part['relative_delta_norm']:.3e}")
+        if part["unprojected"]:
+            print(f"  trained without projection: {', '.join(part['unprojected'])}")
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from experiments.provenance import read_json
+    from experiments.report import table, write_report
+
+    _, out = _experiment(arguments)
+    record = read_json(out / "record.json")
+    print(table(record))
+    print(f"\nreport: {write_report(record, out)[0]}")
+
+
+def _pretrain(arguments: argparse.Namespace) -> None:
+    from experiments.pretrain import pretrain
+
+    experiment, _ = _experiment(arguments)
+    for axis, score in pretrain(experiment, arguments.command_line).items():
+        print(f"{axis}: {score:.4f}")
+
+
+def _generate(arguments: argparse.Namespace) -> None:
+    from experiments.generate import continue_text
+
+    if arguments.overrides:
+        raise UserError(f"unknown option {arguments.overrides[0]!r}; see jaxft generate --help")
+    print(continue_text(
+        arguments.model,
+        arguments.prompt,
+        max_new_tokens=arguments.max_new_tokens,
+        temperature=arguments.temperature,
+        seed=arguments.seed,
+        chat=arguments.chat,
+    ))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

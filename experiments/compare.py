@@ -1,0 +1,180 @@
+"""`jaxft compare`: every method before and after, on every axis, into one record and one report."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments import statistics
+from experiments.evaluate import Scores, check_tasks, describe_axis, measure_axes
+from experiments.matched import matched
+from experiments.provenance import data_hashes, hardware, read_json, versions, write_json
+from experiments.run import Run, Workspace, cached_scores
+from experiments.settings import to_json
+from experiments.setup import load_examples, note
+from jaxft.config import Experiment, Method
+from jaxft.errors import UserError
+
+#: Replies that flipped, kept in the record for each axis.
+SHOWN_FLIPS = 20
+
+
+def open_output(experiment: Experiment, out: Path) -> Workspace:
+    """The output folder of an experiment; UserError where it belongs to another config."""
+    path, config = out / "config.json", to_json(experiment)
+    if path.is_file():
+        differing = _differences(read_json(path), config)
+        if differing:
+            raise UserError(
+                f"{out}: belongs to a run with another config (different: {', '.join(differing[:5])}); "
+                "choose another folder with --out, or delete this one"
+            )
+    elif out.is_dir() and any(out.iterdir()):
+        raise UserError(f"{out}: is not empty and holds no run of jaxft; choose another folder with --out")
+    else:
+        write_json(path, config)
+    return Workspace(experiment, out)
+
+
+def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
+    """Measure the base, choose each method's learning rate on validation data, train its seeds, measure on test."""
+    began = time.perf_counter()
+    evaluation = experiment.evaluation
+    check_tasks(evaluation)
+    if not experiment.methods:
+        raise UserError("methods: this config compares no methods")
+    work = open_output(experiment, out)
+    axes = {name: describe_axis(axis) for name, axis in evaluation.axes.items()}
+    before = cached_scores(
+        out / "base_test.json",
+        lambda: measure_axes(work.base, work.base.model, None, evaluation, validation=False),
+    )
+    for name, scores in before.items():
+        note(f"base  {name} {scores.mean:.3f}")
+    results = {name: _method(work, name, settings, before, axes) for name, settings in experiment.methods.items()}
+    sources = [*experiment.domain, *(experiment.reference.sources if experiment.reference else ())]
+    sources += [source for axis in evaluation.axes.values() for source in (axis.source, axis.validation)]
+    timings = _total_time(out / "timings.json", time.perf_counter() - began)
+    record = {
+        "format": 1,
+        "name": experiment.name,
+        "command": command,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "config": to_json(experiment),
+        "versions": versions(),
+        "hardware": hardware(),
+        "seeds": list(experiment.seeds),
+        "data": data_hashes(sources),
+        "base": {
+            "folder": experiment.model.folder,
+            "sha256": work.base.sha256,
+            "parameters": work.base.model.config.parameter_count,
+        },
+        "axes": axes,
+        "methods": results,
+        "timings": timings,
+    }
+    record["matched"] = matched(record)
+    write_json(out / "record.json", record)
+    return record
+
+
+def _method(
+    work: Workspace, name: str, settings: Method, before: dict[str, Scores], axes: dict[str, Any]
+) -> dict[str, Any]:
+    """One method's entry in the record."""
+    seeds = work.experiment.seeds
+    sweep = _sweep(work, name, settings)
+    rate = next(point["learning_rate"] for point in sweep if point["chosen"]) if sweep else settings.learning_rates[0]
+    runs = [Run(work, name, settings, rate, seed) for seed in seeds]
+    after = [run.scores(validation=False) for run in runs]
+    first = runs[0].result()
+    for axis, scores in after[0].items():
+        note(f"{name}  {axis} {before[axis].mean:.3f} -> {scores.mean:.3f}")
+    measured = {}
+    for axis, old in before.items():
+        values = np.stack([scores[axis].values for scores in after])
+        binary = axes[axis]["metric"] == "accuracy"
+        measured[axis] = {
+            **statistics.compare(old.values, values, old.weights, binary),
+            "seeds": [
+                {"seed": seed, "after": scores[axis].mean} for seed, scores in zip(seeds, after, strict=True)
+            ],
+        }
+    return {
+        "kind": settings.kind,
+        "learning_rate": rate,
+        "sweep": sweep,
+        "axes": measured,
+        **first,
+        "examples": {axis: _flips(work, axis, before[axis], after[0][axis]) for axis in before},
+    }
+
+
+def _sweep(work: Workspace, name: str, settings: Method) -> list[dict[str, Any]]:
+    """Every learning rate at the first seed, with the chosen one marked: the smallest that reaches the target
+    proficiency on validation data, or the one that comes nearest. One rate needs no sweep."""
+    if len(settings.learning_rates) == 1:
+        return []
+    evaluation, points = work.experiment.evaluation, []
+    sign = -1.0 if evaluation.axes["proficiency"].task == "likelihood" else 1.0
+    runs = [Run(work, name, settings, rate, work.experiment.seeds[0]) for rate in sorted(settings.learning_rates)]
+    for run in runs:
+        scores, test = run.scores(validation=True), run.scores(validation=False)
+        points.append(
+            {
+                "learning_rate": run.learning_rate,
+                **{axis: value.mean for axis, value in scores.items()},
+                "test": {axis: value.mean for axis, value in test.items()},
+                "delta_norm": run.result()["delta_norm"],
+                "chosen": False,
+            }
+        )
+        summary = "  ".join(f"{axis} {value.mean:.3f}" for axis, value in scores.items())
+        note(f"{name}  lr {run.learning_rate:g}: validation {summary}")
+    reached = [p for p in points if sign * p["proficiency"] >= sign * evaluation.target]
+    chosen = reached[0] if reached else max(points, key=lambda p: sign * p["proficiency"])
+    chosen["chosen"] = True
+    note(f"{name}  chosen learning rate {chosen['learning_rate']:g}")
+    for run, point in zip(runs, points, strict=True):
+        if not point["chosen"]:
+            run.forget_checkpoints()
+    return points
+
+
+def _flips(work: Workspace, axis: str, before: Scores, after: Scores) -> list[dict[str, Any]]:
+    """Replies that turned from right to wrong or back, first examples first."""
+    if not before.replies:
+        return []
+    examples = load_examples([work.experiment.evaluation.axes[axis].source])
+    flipped = [i for i in range(len(examples)) if before.values[i] != after.values[i]]
+    return [
+        {
+            "prompt": "\n".join(message.content for message in examples[i].messages),
+            "before": before.replies[i],
+            "after": after.replies[i],
+            "before_ok": bool(before.values[i]),
+            "after_ok": bool(after.values[i]),
+        }
+        for i in flipped[:SHOWN_FLIPS]
+    ]
+
+
+def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+    """Keys whose values differ between two JSON trees."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted({*old, *new})
+        return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{prefix}{k}.")]
+    return [] if old == new else [prefix.rstrip(".")]
+
+
+def _total_time(path: Path, seconds: float) -> dict[str, float]:
+    """Seconds of all invocations that worked on this record, this one included."""
+    earlier = read_json(path)["total_seconds"] if path.is_file() else 0.0
+    timings = {"total_seconds": round(earlier + seconds, 1)}
+    write_json(path, timings)
+    return timings

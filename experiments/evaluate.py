@@ -1,0 +1,122 @@
+"""Measure one model on one axis: a score for every example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import difflib
+
+import jax
+import numpy as np
+
+from experiments.setup import Base, load_examples
+from experiments.tasks import RULES, TASKS
+from jaxft.config import Axis, Evaluation, Source
+from jaxft.data.example import Example
+from jaxft.data.packing import pack
+from jaxft.data.template import encode, encode_prompt
+from jaxft.errors import UserError
+from jaxft.llama.generate import generate
+from jaxft.llama.model import Adapters, Llama, forward
+from jaxft.training.step import token_losses
+
+_losses = jax.jit(
+    lambda model, batch, adapters: token_losses(
+        forward(model, batch["tokens"], batch["positions"], batch["segments"], adapters=adapters),
+        batch["targets"],
+        batch["weights"],
+    )
+)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One axis of one model. values: 1 or 0 for right or wrong, or nat/token; weights: tokens of a likelihood, else 1."""
+
+    values: np.ndarray
+    weights: np.ndarray
+    replies: tuple[str, ...] = ()
+
+    @property
+    def mean(self) -> float:
+        return float((self.values * self.weights).sum() / self.weights.sum())
+
+
+def describe_axis(axis: Axis) -> dict[str, object]:
+    """The axis as the record states it."""
+    likelihood = axis.task == "likelihood"
+    return {
+        "task": f"likelihood of {axis.source.name}" if likelihood else axis.task,
+        "metric": "loss" if likelihood else "accuracy",
+        "unit": "nat/token" if likelihood else "fraction",
+        "higher_is_better": not likelihood,
+        "examples": len(load_examples([axis.source])),
+    }
+
+
+def check_tasks(evaluation: Evaluation) -> None:
+    """UserError for an axis whose task is unknown, before anything is computed."""
+    if "proficiency" not in evaluation.axes:
+        raise UserError(f"evaluation.axes: no axis named 'proficiency' among {', '.join(evaluation.axes) or 'none'}")
+    for name, axis in evaluation.axes.items():
+        if axis.task not in TASKS:
+            nearest = difflib.get_close_matches(axis.task, TASKS, n=1, cutoff=0.0)[0]
+            raise UserError(f"evaluation.axes.{name}.task: unknown {axis.task!r}; did you mean {nearest!r}?")
+
+
+def measure(
+    base: Base, model: Llama, adapters: Adapters | None, axis: Axis, source: Source, evaluation: Evaluation
+) -> Scores:
+    """Score every example of `source` by the axis's task."""
+    examples = load_examples([source])
+    if axis.task == "likelihood":
+        return _likelihood(base, model, adapters, examples, evaluation)
+    prompts = [encode_prompt(example, base.tokenizer, base.settings.template) for example in examples]
+    replies = base.tokenizer.batch_decode(
+        generate(
+            model,
+            prompts,
+            max_new_tokens=evaluation.max_new_tokens,
+            batch_size=evaluation.batch_size,
+            adapters=adapters,
+        ),
+        skip_special_tokens=True,
+    )
+    rule = RULES[axis.task]
+    values = np.array([rule(example, reply) for example, reply in zip(examples, replies, strict=True)], float)
+    return Scores(values, np.ones_like(values), tuple(replies))
+
+
+def measure_axes(
+    base: Base, model: Llama, adapters: Adapters | None, evaluation: Evaluation, *, validation: bool
+) -> dict[str, Scores]:
+    """Every axis, on its validation or its test examples."""
+    axes: Mapping[str, Axis] = evaluation.axes
+    return {
+        name: measure(base, model, adapters, axis, axis.validation if validation else axis.source, evaluation)
+        for name, axis in axes.items()
+    }
+
+
+def _likelihood(
+    base: Base, model: Llama, adapters: Adapters | None, examples: list[Example], evaluation: Evaluation
+) -> Scores:
+    """Mean -log p of each text's weighted tokens; texts longer than a row are read in windows of that length."""
+    sums, counts = np.zeros(len(examples)), np.zeros(len(examples))
+    rows, owners = [], []
+    for index, example in enumerate(examples):
+        packed = pack([encode(example, base.tokenizer, base.settings.template)], evaluation.row_length, "split")
+        rows.append(packed)
+        owners += [index] * len(packed.tokens)
+    names = ("tokens", "positions", "segments", "targets", "weights")
+    whole = {name: np.concatenate([getattr(packed, name) for packed in rows]) for name in names}
+    for begin in range(0, len(owners), evaluation.batch_size):
+        here = slice(begin, begin + evaluation.batch_size)
+        real = len(owners[here])
+        fill = ((0, evaluation.batch_size - real), (0, 0))
+        batch = {name: np.pad(array[here], fill) for name, array in whole.items()}
+        losses = np.asarray(_losses(model, batch, adapters)).sum(axis=1)[:real]
+        np.add.at(sums, owners[here], losses)
+        np.add.at(counts, owners[here], batch["weights"].sum(axis=1)[:real])
+    return Scores(sums / counts, counts)

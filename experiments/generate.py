@@ -1,0 +1,32 @@
+"""`jaxft generate`: continue a text with any Hugging Face folder."""
+
+from __future__ import annotations
+
+from experiments.setup import model_folder
+from jaxft.data.example import Example, Message
+from jaxft.data.template import encode_prompt
+from jaxft.data.tokenizer import bos_id, load_tokenizer
+from jaxft.errors import UserError
+from jaxft.llama.checkpoint import load
+from jaxft.llama.generate import generate
+
+
+def continue_text(
+    model: str, prompt: str, *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0, chat: bool = False
+) -> str:
+    """The prompt and its continuation; with `chat`, the reply alone to the prompt as a user's message."""
+    if max_new_tokens < 1:
+        raise UserError(f"--max-new-tokens: found {max_new_tokens}, expected at least 1")
+    if temperature < 0:
+        raise UserError(f"--temperature: found {temperature}, expected 0 or more")
+    folder = model_folder(model)
+    llama, tokenizer = load(folder), load_tokenizer(folder)
+    if chat:
+        tokens = encode_prompt(Example((Message("user", prompt),), ""), tokenizer, "tokenizer")
+    else:
+        tokens = [bos_id(tokenizer), *tokenizer.encode(prompt, add_special_tokens=False)]
+    reply = generate(
+        llama, [tokens], max_new_tokens=max_new_tokens, batch_size=1, temperature=temperature, seed=seed
+    )[0]
+    whole = reply if chat else tokens + reply
+    return tokenizer.decode(whole, skip_special_tokens=True).strip()

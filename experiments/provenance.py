@@ -1,0 +1,75 @@
+"""What a record says of where its numbers come from: versions, hardware, data."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.report.files import write_atomically
+from experiments.setup import load_examples
+from jaxft.config import Source
+from jaxft.data.sources import fingerprint
+from jaxft.errors import UserError
+
+PACKAGES = ("jaxft", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "transformers", "numpy", "scipy")
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+
+
+def hardware() -> dict[str, Any]:
+    device = jax.devices()[0]
+    return {
+        "platform": device.platform,
+        "device": device.device_kind,
+        "devices": jax.device_count(),
+        "cpu": _cpu_name(),
+        "cpu_cores": os.cpu_count(),
+    }
+
+
+def data_hashes(wanted: Iterable[Source]) -> dict[str, dict[str, Any]]:
+    """Number and hash of the examples of every source."""
+    hashes = {}
+    for source in wanted:
+        examples = load_examples([source])
+        limit = "" if source.limit is None else f"[:{source.limit}]"
+        hashes[f"{source.name}/{source.split}{limit}"] = {"examples": len(examples), "sha256": fingerprint(examples)}
+    return hashes
+
+
+def digest(value: Any) -> str:
+    """Short hash of JSON data."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write complete or not at all; UserError where the disk refuses."""
+    try:
+        write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error})") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; UserError where the file is missing or damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a readable JSON file ({error})") from error
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,123 @@
+"""What every part of a report derives from a record: numbers as text, who leaked most, which method to name first."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+Record = Mapping[str, Any]
+
+TARGET = "proficiency"
+LEARNT = 0.9
+
+
+def number(value: float | None, form: str = ".3g") -> str:
+    """`value` in the given format; "-" when the record holds none."""
+    return "-" if value is None else format(value, form)
+
+
+def score(value: float | None, axis: Record) -> str:
+    """A score of one axis: percent for fractions, three decimals for losses."""
+    return number(value, "z.1%" if axis["unit"] == "fraction" else "z.3f")
+
+
+def shift(value: float | None, axis: Record) -> str:
+    """A change of a score, signed: percentage points for fractions, three decimals for losses."""
+    if value is None or axis["unit"] != "fraction":
+        return number(value, "+z.3f")
+    return number(100 * value, "+z.1f")
+
+
+def span(interval: list[float], axis: Record) -> str:
+    """An interval of scores: [low, high]."""
+    return f"[{score(interval[0], axis)}, {score(interval[1], axis)}]"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the unit a person would use."""
+    if seconds is None:
+        return "-"
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def worst_leak(certificate: Record) -> float | None:
+    """The largest |dW Q| / |dW| over layers and linears; None when nothing was measured."""
+    return max((leak for space in certificate["spaces"] for leak in space["leak"].values()), default=None)
+
+
+def gain(before: float | None, after: float | None, axis: Record) -> float | None:
+    """Relative change with the sign turned so that more is better; None when it has no meaning."""
+    if not (_finite(before) and _finite(after) and before):
+        return None
+    return (after - before) / abs(before) * (1 if axis["higher_is_better"] else -1)
+
+
+def retention(record: Record, scores: Mapping[str, float | None], before: Mapping[str, float | None]) -> float | None:
+    """Mean `gain` over the axes that training did not aim at: 0 is nothing lost, -0.5 is half lost."""
+    gains = [gain(before.get(name), scores.get(name), axis) for name, axis in record["axes"].items() if name != TARGET]
+    known = [value for value in gains if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def base_scores(record: Record) -> dict[str, float]:
+    """The score of the untrained base on every axis that some method was measured on."""
+    return {
+        name: method["axes"][name]["before"]
+        for method in record["methods"].values()
+        for name in record["axes"]
+        if name in method["axes"]
+    }
+
+
+def after_scores(method: Record) -> dict[str, float | None]:
+    """The scores of a trained method on its axes."""
+    return {name: axis["after"] for name, axis in method["axes"].items()}
+
+
+def headline(record: Record) -> str:
+    """One paragraph: the method that kept most among those that learnt, and what it did to every axis.
+
+    A method counts as having learnt when it made at least 90 % of the best improvement on the target axis, so that a method
+    that keeps everything because it changed nothing cannot win.
+    """
+    if TARGET not in record["axes"]:
+        return f"No {TARGET} axis was measured."
+    before, sign = base_scores(record), 1 if record["axes"][TARGET]["higher_is_better"] else -1
+    improvements = {
+        name: sign * method["axes"][TARGET]["change"]
+        for name, method in record["methods"].items()
+        if TARGET in method["axes"] and _finite(method["axes"][TARGET]["change"])
+    }
+    best = max(improvements.values(), default=0.0)
+    if best <= 0:
+        return f"No method improved {TARGET}."
+    learnt = [name for name, value in improvements.items() if value >= LEARNT * best]
+    kept = {name: retention(record, after_scores(record["methods"][name]), before) for name in learnt}
+    known = {name: value for name, value in kept.items() if value is not None}
+    if not known:
+        winner = max(learnt, key=lambda name: improvements[name])
+        return f"{winner} learnt most. {_outcome(record, winner)}."
+    winner = max(known, key=lambda name: known[name])
+    others = " ".join(f"{_outcome(record, name)}." for name in record["methods"] if name != winner)
+    rule = f"reached at least {LEARNT:.0%} of the best {TARGET} gain ({', '.join(learnt)})"
+    return f"Of the methods that {rule}, {winner} kept most. {_outcome(record, winner)}. {others}".strip()
+
+
+def _finite(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
+
+
+def _outcome(record: Record, name: str) -> str:
+    """What one method did: the target before and after, and every other axis relative to the base."""
+    parts = []
+    for axis_name, axis in record["axes"].items():
+        if (measured := record["methods"][name]["axes"].get(axis_name)) is None:
+            continue
+        if axis_name == TARGET:
+            change = f"{score(measured['before'], axis)} -> {score(measured['after'], axis)}"
+        else:
+            change = number(measured["relative_change"], "+z.1%")
+        parts.append(f"{axis_name} {axis['metric']} {change}")
+    return f"{name}: {', '.join(parts)}"

@@ -1,0 +1,123 @@
+"""The result of a run as text: one row for the base and one for each method."""
+
+from dataclasses import dataclass
+
+from experiments.report.reading import TARGET, Record, duration, headline, number, score, shift, worst_leak
+
+NAME_WIDTH = 20
+NOTE = "In brackets the change; fractions change in percentage points. After ± the 95 % interval over examples."
+RELATIVE_NOTE = NOTE.replace("points.", "points, then, where something was to be kept, relative to the base.")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A header and rows of ready text; every row is as long as the header."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def results(record: Record, *, relative: bool = False) -> Grid:
+    """Scores: the base's on every axis, then before -> after and the change of each method.
+
+    After ± stands the larger arm of the change's 95 % interval (of the score's, for the base). `relative` adds change / before on the
+    axes to be kept (the target often starts near 0, where a ratio says nothing).
+    """
+    axes = record["axes"]
+    header = ("method", *(_title(name, axis) for name, axis in axes.items()))
+    rows = [("base", *(_base(record, name) for name in axes))]
+    for name, method in record["methods"].items():
+        rows.append((name, *(_change(method, axis_name, axis, relative) for axis_name, axis in axes.items())))
+    return Grid(header, tuple(rows))
+
+
+def costs(record: Record) -> Grid:
+    """What each method changed in the weights, what leaked and drifted, and what it took."""
+    header = ("method", "learning rate", "trained", "|dW|/|W|", "worst leak", "KL nat/token", "train time")
+    rows = []
+    for name, method in record["methods"].items():
+        certificate = method["certificate"]
+        rows.append(
+            (
+                name,
+                number(method["learning_rate"]),
+                number(method["trained_parameters"], ","),
+                number(certificate["relative_delta_norm"]),
+                number(worst_leak(certificate)),
+                number(certificate["logit_kl"]),
+                duration(method["timings"]["train_seconds"]),
+            )
+        )
+    return Grid(header, tuple(rows))
+
+
+def table(record: Record) -> str:
+    """The result for a terminal: scores, then costs; at most 120 columns for up to three axes, no colour."""
+    title = f"{record['name']}  (seeds {', '.join(map(str, record['seeds']))})"
+    return "\n\n".join([title, _aligned(results(record)), _aligned(costs(record)), NOTE]) + "\n"
+
+
+def markdown(record: Record) -> str:
+    """The same for a README: the headline, the scores with relative changes, the costs, and the command that made them."""
+    scores, spent = results(record, relative=True), costs(record)
+    command = f"```\n{record['command']}\n```"
+    return (
+        "\n\n".join([_escape(headline(record)), _piped(scores), RELATIVE_NOTE, _piped(spent), f"Made by\n\n{command}"])
+        + "\n"
+    )
+
+
+def _title(name: str, axis: Record) -> str:
+    unit = "" if axis["unit"] == "fraction" else f"{axis['unit']}, "
+    return f"{name} {axis['metric']} ({unit}{'higher' if axis['higher_is_better'] else 'lower'} is better)"
+
+
+def _arm(middle: float | None, ends: list[float], axis: Record) -> str:
+    if middle is None or None in ends:
+        return ""
+    return " ±" + score(max(middle - ends[0], ends[1] - middle), axis).rstrip("%")
+
+
+def _base(record: Record, name: str) -> str:
+    for method in record["methods"].values():
+        if measured := method["axes"].get(name):
+            before, axis = measured["before"], record["axes"][name]
+            return score(before, axis) + _arm(before, measured["before_interval"], axis)
+    return "-"
+
+
+def _change(method: Record, name: str, axis: Record, relative: bool) -> str:
+    measured = method["axes"].get(name)
+    if measured is None:
+        return "-"
+    inside = shift(measured["change"], axis) + _arm(measured["change"], measured["change_interval"], axis)
+    if relative and name != TARGET and measured["relative_change"] is not None:
+        inside += f", {number(measured['relative_change'], '+z.1%')}"
+    return f"{score(measured['before'], axis)} -> {score(measured['after'], axis)} ({inside})"
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 3] + "..."
+
+
+def _aligned(grid: Grid) -> str:
+    """Columns padded to their widest cell; the axis titles, which may be long, wrap onto a second line at the bracket."""
+    heads = [head.partition(" (") for head in grid.header]
+    lines = [tuple(first for first, _, _ in heads)]
+    if any(second for _, _, second in heads):
+        lines.append(tuple(f"({second}" if second else "" for _, _, second in heads))
+    head_count = len(lines)
+    lines += [(_shorten(row[0]), *row[1:]) for row in grid.rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    text.insert(head_count, "  ".join("-" * width for width in widths))
+    return "\n".join(text)
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _piped(grid: Grid) -> str:
+    lines = [grid.header, ("---",) * len(grid.header), *grid.rows]
+    return "\n".join(f"| {' | '.join(map(_escape, line))} |" for line in lines)

@@ -1,0 +1,270 @@
+"""One training run of one method: train, measure, certify, export. What is done already is read back, not redone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.calibrate import Calibration, ranks
+from experiments.evaluate import Scores, measure_axes
+from experiments.provenance import digest, read_json, write_json
+from experiments.settings import to_json
+from experiments.setup import Base, load_examples, note, training_rows
+from jaxft import methods
+from jaxft.config import Experiment, GradientProjection, Method
+from jaxft.data.batches import batches
+from jaxft.data.packing import Rows
+from jaxft.data.sources import fingerprint
+from jaxft.llama import checkpoint
+from jaxft.llama.config import SPACE_OF
+from jaxft.llama.model import Adapters, Llama, forward
+from jaxft.subspace.basis import Basis
+from jaxft.subspace.certificate import certify, drift
+from jaxft.training.loop import train
+from jaxft.training.step import loss_sum
+
+#: Batches of the domain whose gradient decides how much plasticity energy "auto" leaves.
+GRADIENT_BATCHES = 8
+
+_forward = jax.jit(
+    lambda model, batch, adapters: forward(
+        model, batch["tokens"], batch["positions"], batch["segments"], adapters=adapters
+    )
+)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """An experiment with its output folder and what all of its runs share."""
+
+    experiment: Experiment
+    out: Path
+
+    @cached_property
+    def base(self) -> Base:
+        return Base(self.experiment.model)
+
+    @cached_property
+    def rows(self) -> Rows:
+        return training_rows(self.experiment, self.base)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        return Calibration(self.experiment, self.base, self.out / "calibration")
+
+    @cached_property
+    def domain_sha256(self) -> str:
+        return fingerprint(load_examples(self.experiment.domain))
+
+    @cached_property
+    def heldout_moments(self) -> dict[str, np.ndarray]:
+        return self.calibration.heldout_moments()
+
+    def bases(self, settings: Method) -> dict[str, Basis]:
+        """The protected bases of a method, or those that its leak is measured in."""
+        assert self.experiment.reference is not None
+        energy = settings.energy if isinstance(settings, GradientProjection) else 0.0
+        if isinstance(settings, GradientProjection) and energy == "auto":
+            return self.calibration.automatic_bases(settings, self._domain_gradients(settings))
+        return self.calibration.bases(float(energy))
+
+    def certificate_bases(self, settings: Method) -> dict[str, Basis]:
+        """The method's own protected bases, or the reference's where it protects nothing hard."""
+        assert self.experiment.reference is not None
+        if isinstance(settings, GradientProjection) and settings.energy:
+            return self.bases(settings)
+        return self.calibration.bases(self.experiment.reference.certificate_energy)
+
+    def _domain_gradients(self, settings: GradientProjection) -> dict[str, np.ndarray]:
+        """Gradient of the summed domain loss with respect to every linear, before training, [L, d, n]."""
+        method = methods.build(settings)
+        start = method.initial(self.base.model, jax.random.key(0))
+        gradient = jax.jit(jax.grad(partial(loss_sum, method)))
+        data = batches(self.rows, self.experiment.training.batch_rows, 0)
+        sums = [gradient(start, self.base.model, next(data), None) for _ in range(GRADIENT_BATCHES)]
+        return {name: np.asarray(sum(part[name].change for part in sums)) for name in start}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method at one learning rate and seed."""
+
+    work: Workspace
+    name: str
+    settings: Method
+    learning_rate: float
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        return self.work.out / self.name / f"lr_{self.learning_rate:g}" / f"seed_{self.seed}"
+
+    @cached_property
+    def method(self) -> methods.Method:
+        return methods.build(self.settings)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the trained weights; checkpoints of anything else are refused."""
+        experiment = self.work.experiment
+        return {
+            "model": self.work.base.sha256,
+            "template": experiment.model.template,
+            "domain": self.work.domain_sha256,
+            "training": digest(to_json(experiment.training)),
+            "method": digest(to_json(replace(self.settings, learning_rates=()))),
+            "reference": digest(self.work.calibration.description) if self._projects else "",
+            "learning_rate": self.learning_rate,
+            "seed": self.seed,
+        }
+
+    @property
+    def _projects(self) -> bool:
+        return isinstance(self.settings, GradientProjection)
+
+    @cached_property
+    def trained(self) -> Any:
+        """The trained parameters: from the finished checkpoint, or after training what is left."""
+        work, constants = self.work, None
+        if self._projects:
+            bases = work.bases(self.settings)
+            for line in ranks(bases):
+                note(f"{self.name}  {line}")
+            constants = self.method.constants(work.calibration.subspaces(bases))
+        trained = train(
+            self.method,
+            work.experiment.training,
+            self.learning_rate,
+            work.base.model,
+            constants,
+            work.rows,
+            seed=self.seed,
+            label=f"{self.name} lr {self.learning_rate:g} seed {self.seed}",
+            folder=self.folder,
+            identity=self.identity,
+        )
+        timings = self.folder / "timings.json"
+        if not timings.is_file():
+            write_json(timings, trained.timings)
+        return trained.trainable
+
+    @property
+    def assembled(self) -> tuple[Llama, Adapters | None]:
+        return self.method.assemble(self.work.base.model, self.trained)
+
+    def scores(self, *, validation: bool) -> dict[str, Scores]:
+        """Every axis, on validation or test examples."""
+        path = self.folder / ("validation.json" if validation else "test.json")
+        return cached_scores(path, lambda: measure_axes(
+            self.work.base, *self.assembled, self.work.experiment.evaluation, validation=validation
+        ))
+
+    def result(self) -> dict[str, Any]:
+        """Certificate after training and after export, timings and sizes; exports the merged model on the way."""
+        path = self.folder / "result.json"
+        if path.is_file():
+            return read_json(path)
+        base = self.work.base.model
+        exported = self.export(self.folder / "model")
+        merged = self.method.finish(base, self.trained)
+        certificate = None
+        if self.work.experiment.reference is not None:
+            certificate = {
+                **certify_model(self.work, self.settings, merged, changes=self._changes(merged)),
+                "exported": certify_model(self.work, self.settings, self.work.base.reload(exported)),
+            }
+        result = {
+            "delta_norm": delta_norm(base, merged),
+            "certificate": certificate,
+            "timings": read_json(self.folder / "timings.json"),
+            "trained_parameters": sum(leaf.size for leaf in jax.tree.leaves(self.trained)),
+        }
+        write_json(path, result)
+        return result
+
+    def export(self, folder: Path) -> Path:
+        """Write the fine-tuned model as a Hugging Face folder, unless it is there."""
+        if not folder.is_dir():
+            checkpoint.save(self.method.finish(self.work.base.model, self.trained), folder, like=self.work.base.folder)
+        return folder
+
+    def forget_checkpoints(self) -> None:
+        """Free the disk of a run that was not chosen; its measurements stay."""
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+
+    def _changes(self, merged: Llama) -> Mapping[str, jax.Array]:
+        """dW by linear: as trained where the method keeps it apart, else merged - base."""
+        _, adapters = self.assembled
+        if adapters is not None:
+            return {name: adapter.delta() for name, adapter in adapters.items()}
+        return kernel_changes(self.work.base.model, merged)
+
+
+def cached_scores(path: Path, compute: Any) -> dict[str, Scores]:
+    """Scores from `path`, or computed and written there."""
+    if path.is_file():
+        return {
+            name: Scores(np.array(axis["values"]), np.array(axis["weights"]), tuple(axis["replies"]))
+            for name, axis in read_json(path).items()
+        }
+    scores: dict[str, Scores] = compute()
+    write_json(path, {
+        name: {"mean": s.mean, "values": s.values.tolist(), "weights": s.weights.tolist(), "replies": s.replies}
+        for name, s in scores.items()
+    })
+    return scores
+
+
+def kernel_changes(base: Llama, model: Llama) -> dict[str, jax.Array]:
+    """W - W0 of every linear that changed, [L, d, n] float32."""
+    changes = {}
+    for name in SPACE_OF:
+        change = getattr(model.layers, name)[...].astype("float32") - getattr(base.layers, name)[...].astype("float32")
+        if np.any(np.asarray(change)):
+            changes[name] = change
+    return changes
+
+
+def delta_norm(base: Llama, model: Llama) -> float:
+    """Frobenius norm of the change of all linears."""
+    return float(np.sqrt(sum(np.square(np.asarray(c, np.float64)).sum() for c in kernel_changes(base, model).values())))
+
+
+def certify_model(
+    work: Workspace, settings: Method, model: Llama, changes: Mapping[str, jax.Array] | None = None
+) -> dict[str, Any]:
+    """The certificate of a fine-tuned model against the experiment's base, bases and held-out reference text."""
+    base = work.base.model
+    kernels = {name: getattr(base.layers, name)[...] for name in SPACE_OF}
+    others = {
+        "embed": (base.embed, model.embed),
+        "norm": (base.norm, model.norm),
+        "head": (base.head, model.head),
+        "layers.attention_norm": (base.layers.attention_norm, model.layers.attention_norm),
+        "layers.mlp_norm": (base.layers.mlp_norm, model.layers.mlp_norm),
+    }
+    moved = [
+        name for name, (old, new) in others.items()
+        if old is not None and new is not None and np.any(np.asarray(old[...] != new[...]))
+    ]
+    weights = certify(
+        kernel_changes(base, model) if changes is None else changes,
+        kernels,
+        work.certificate_bases(settings),
+        work.heldout_moments,
+        SPACE_OF,
+        moved,
+    )
+    movement = drift(
+        lambda batch: _forward(base, batch, None),
+        lambda batch: _forward(model, batch, None),
+        work.calibration.heldout_batches(),
+    )
+    return {**weights, **movement}

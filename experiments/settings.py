@@ -1,0 +1,128 @@
+"""From a config file and `--key.sub value` words to an Experiment, and back to plain JSON."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import importlib.util
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxft.config import Experiment
+from jaxft.errors import UserError
+
+
+def load_experiment(path: str, overrides: Sequence[str] = ()) -> Experiment:
+    """The `experiment` that the Python file at `path` defines, with overrides applied.
+
+    overrides: ["--training.steps", "100", ...] or ["--training.steps=100"]; values are Python literals or plain words.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise UserError(f"{path}: no such config file; the ones that ship are under configs/")
+    spec = importlib.util.spec_from_file_location(f"jaxft_config_{file.stem}", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (SyntaxError, TypeError, NameError, ImportError) as error:
+        raise UserError(f"{path}: {error}; every key is a field of the dataclasses in jaxft/config.py") from error
+    experiment = getattr(module, "experiment", None)
+    if not isinstance(experiment, Experiment):
+        raise UserError(f"{path}: defines no `experiment = Experiment(...)`")
+    for key, text in _pairs(overrides):
+        experiment = _replace(experiment, key.split("."), text, key)
+    return experiment
+
+
+def to_json(value: Any) -> Any:
+    """Dataclasses, tuples and mappings as JSON data."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [to_json(item) for item in value]
+    return value
+
+
+def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
+    pairs, rest = [], list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            raise UserError(f"unexpected argument {word!r}; changes of the config are given as --key.sub value")
+        key, equals, value = word[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise UserError(f"--{key} has no value; give it as --{key} VALUE")
+            value = rest.pop(0)
+        pairs.append((key, value))
+    return pairs
+
+
+def _replace(node: Any, path: list[str], text: str, key: str) -> Any:
+    """`node` with the value at `path` parsed from `text`; frozen dataclasses and mappings are copied on the way."""
+    head, rest = path[0], path[1:]
+    if dataclasses.is_dataclass(node) and not isinstance(node, type):
+        hints = typing.get_type_hints(type(node))
+        names, current = list(hints), lambda: getattr(node, head)
+        hint = hints.get(head)
+    elif isinstance(node, Mapping):
+        names, current, hint = list(node), lambda: node[head], type(node.get(head))
+    else:
+        raise UserError(f"--{key}: nothing lies below {type(node).__name__} value {node!r}; give a shorter key")
+    if head not in names:
+        nearest = difflib.get_close_matches(head, names, n=1, cutoff=0.0)
+        prefix = key[: len(key) - len(".".join(path))]
+        raise UserError(f"--{key}: unknown key {head!r}; did you mean --{prefix}{nearest[0] if nearest else ''}? "
+                        f"Known here: {', '.join(names)}")
+    if rest:
+        if current() is None:
+            raise UserError(f"--{key}: {head} is not set in this config; set it in the config file first")
+        value = _replace(current(), rest, text, key)
+    else:
+        value = _parse(text, hint, key)
+    if isinstance(node, Mapping):
+        return {**node, head: value}
+    return dataclasses.replace(node, **{head: value})
+
+
+def _parse(text: str, hint: Any, key: str) -> Any:
+    """Parse a literal (or a bare word as a string) and check it against the field's type."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    for candidate in (value, text):
+        fitted = _fit(candidate, hint)
+        if fitted is not _MISFIT:
+            return fitted
+    expected = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    raise UserError(f"--{key}: found {text!r}, expected {expected}")
+
+
+_MISFIT = object()
+
+
+def _fit(value: Any, hint: Any) -> Any:
+    """`value` as the type `hint`, or _MISFIT."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return next((fit for a in arguments if (fit := _fit(value, a)) is not _MISFIT), _MISFIT)
+    if origin is typing.Literal:
+        return value if value in arguments else _MISFIT
+    if origin is tuple:
+        items = [_fit(item, arguments[0]) for item in (value if isinstance(value, (tuple, list)) else (value,))]
+        return _MISFIT if any(item is _MISFIT for item in items) else tuple(items)
+    if hint is type(None):
+        return None if value is None else _MISFIT
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint in (int, float, str, bool):
+        return value if type(value) is hint else _MISFIT
+    return _MISFIT

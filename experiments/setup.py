@@ -1,0 +1,92 @@
+"""What every verb starts from: the base model, its tokenizer, and packed rows of data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import jaxft
+from jaxft.config import Experiment, Model, Source
+from jaxft.data import sources
+from jaxft.data.example import Example
+from jaxft.data.packing import Rows, pack
+from jaxft.data.template import encode
+from jaxft.data.tokenizer import PreTrainedTokenizerFast, load_tokenizer
+from jaxft.llama import checkpoint
+from jaxft.llama.model import REMAT_POLICIES, Compute, Llama
+from jaxft.errors import UserError
+
+#: The small model that ships with the package.
+SHIPPED_BASE = Path(jaxft.__file__).parent / "assets" / "base"
+
+
+def model_folder(name: str) -> Path:
+    """The Hugging Face folder that a config or a command names; "base" is the one that ships."""
+    return SHIPPED_BASE if name == "base" else Path(name)
+
+
+def compute_settings(model: Model) -> Compute:
+    if model.remat not in REMAT_POLICIES:
+        raise UserError(f"model.remat: found {model.remat!r}, expected one of {', '.join(REMAT_POLICIES)}")
+    return Compute(dtype=model.compute_dtype, remat=model.remat, scan=model.scan)
+
+
+def load_examples(wanted: Sequence[Source]) -> list[Example]:
+    """All examples of several sources, one source after the other."""
+    return [example for source in wanted for example in sources.load(source.name, source.split, source.limit)]
+
+
+def note(text: str) -> None:
+    """Tell the user what is going on, beside the results on standard output."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base model of an experiment; what is costly is read when first used."""
+
+    settings: Model
+
+    @property
+    def folder(self) -> Path:
+        return model_folder(self.settings.folder)
+
+    @cached_property
+    def model(self) -> Llama:
+        return checkpoint.load(
+            self.folder, dtype=self.settings.param_dtype, compute=compute_settings(self.settings)
+        )
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        return load_tokenizer(self.folder)
+
+    @cached_property
+    def sha256(self) -> str:
+        return checkpoint.content_hash(self.folder)
+
+    def reload(self, folder: Path) -> Llama:
+        """Another checkpoint of the same architecture, under the same settings."""
+        return checkpoint.load(folder, dtype=self.settings.param_dtype, compute=compute_settings(self.settings))
+
+    def pack(self, examples: Sequence[Example], length: int, on_long: str) -> Rows:
+        """Encode under the experiment's template and pack; says how many examples were too long."""
+        encoded = [encode(example, self.tokenizer, self.settings.template) for example in examples]
+        rows = pack(encoded, length, on_long)
+        if rows.dropped:
+            note(f"left out {rows.dropped} of {len(examples)} examples that are longer than {length} tokens")
+        return rows
+
+
+def training_rows(experiment: Experiment, base: Base) -> Rows:
+    """The domain's examples, packed for training."""
+    training = experiment.training
+    if training.row_length > base.model.config.max_positions:
+        raise UserError(
+            f"training.row_length {training.row_length} exceeds the model's context of "
+            f"{base.model.config.max_positions} tokens"
+        )
+    return base.pack(load_examples(experiment.domain), training.row_length, training.on_long)

@@ -1,0 +1,1 @@
+"""Fine-tune Llama models on a narrow domain without forgetting what they knew."""

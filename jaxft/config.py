@@ -1,0 +1,151 @@
+"""Every knob of a run, in frozen dataclasses; one Experiment holds the whole run.
+
+Units: lengths in tokens, learning rates per step, fractions in [0, 1], losses in nat per token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Model:
+    """The base model and how its forward pass runs."""
+
+    folder: str = "base"  # Hugging Face folder; "base" is the small model that ships with jaxft
+    template: str = "tokenizer"  # chat template: "tokenizer" (the one it carries), "llama2" or "plain"
+    param_dtype: str = "float32"  # of the stored base weights; trained weights are always float32
+    compute_dtype: str = "float32"  # of activations
+    remat: str = "nothing"  # "nothing", "dots" or "full"
+    scan: bool = True  # scan over stacked layers, or unroll them
+
+
+@dataclass(frozen=True)
+class Source:
+    """Examples of one kind: an embedded corpus, a known dataset, or a .jsonl file."""
+
+    name: str
+    split: str = "train"
+    limit: int | None = None  # the first so many examples; all where None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The text whose behaviour is to stay; evaluation prompts never enter it."""
+
+    sources: tuple[Source, ...]
+    heldout: float = 0.2  # fraction kept out of the moments, to measure capture and drift on
+    length: int = 128  # row length
+    batch_rows: int = 32
+    seed: int = 0  # of the labels sampled from the base for output moments
+    certificate_energy: float = 0.99  # of the basis that leaks of methods without one of their own are measured in
+
+
+@dataclass(frozen=True)
+class Training:
+    """One optimisation run; the same for every method."""
+
+    steps: int = 300
+    batch_rows: int = 16  # packed rows per optimizer step, over all accumulated microbatches
+    row_length: int = 128
+    accumulation: int = 1  # microbatches per step; must divide batch_rows
+    warmup: int = 20  # steps of linear warm-up, then cosine decay to zero
+    clip: float = 1.0  # global gradient norm
+    weight_decay: float = 0.0  # decoupled; toward zero for full weights, toward the base for changes of weights
+    beta1: float = 0.9
+    beta2: float = 0.999
+    on_long: str = "drop"  # examples longer than a row: "drop", "split" (plain text) or "error"
+    log_every: int = 10  # steps
+    checkpoint_every: int = 100  # steps
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One measured behaviour."""
+
+    task: str  # "hotel", "knowledge", "safety" (accuracy of generated replies) or "likelihood" (nat/token)
+    source: Source
+    validation: Source  # what learning rates are chosen on
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is measured before and after; `proficiency` is the axis that fine-tuning should improve."""
+
+    axes: Mapping[str, Axis]
+    target: float  # validation proficiency to reach; the cheapest learning rate that reaches it is chosen
+    max_new_tokens: int = 40
+    batch_size: int = 64
+    row_length: int = 128  # of likelihood tasks
+
+
+@dataclass(frozen=True)
+class Full:
+    """All weights are trained."""
+
+    learning_rates: tuple[float, ...]
+    kind: Literal["full"] = "full"
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters on frozen linears (Hu et al. 2021): W + alpha / rank * A B."""
+
+    learning_rates: tuple[float, ...]
+    rank: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ("q", "k", "v", "o", "gate", "up", "down")
+    kind: Literal["lora"] = "lora"
+
+
+@dataclass(frozen=True)
+class GradientProjection:
+    """Dense changes of the linears, kept out of the directions that reference text uses."""
+
+    learning_rates: tuple[float, ...]
+    energy: float | Literal["auto"] = 0.99  # captured energy of the protected basis; 0 protects nothing
+    decay: float = 0.0  # lambda of the moment-weighted decay toward the base weights
+    two_sided: bool = False  # weight that decay with the moments of the output gradients too
+    gradients: bool = True  # project gradients
+    updates: bool = True  # project updates, last
+    targets: tuple[str, ...] = ("q", "k", "v", "o", "gate", "up", "down")
+    auto_capture: float = 0.99  # energy "auto": held-out energy to capture ...
+    auto_plasticity: float = 0.05  # ... while this share of the domain gradient's norm stays free
+    kind: Literal["gradient_projection"] = "gradient_projection"
+
+
+Method = Full | Lora | GradientProjection
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Shape of a base model trained from nothing, and where it goes."""
+
+    output: str
+    vocab_size: int = 2048
+    hidden_size: int = 128
+    intermediate_size: int = 352
+    num_layers: int = 4
+    num_heads: int = 4
+    num_kv_heads: int = 2
+    max_positions: int = 512
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.01
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The whole run: one base, one domain, several methods, measured on the same axes."""
+
+    name: str
+    domain: tuple[Source, ...]
+    evaluation: Evaluation
+    model: Model = Model()
+    reference: Reference | None = None
+    training: Training = Training()
+    methods: Mapping[str, Method] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
+    pretrain: Pretrain | None = None

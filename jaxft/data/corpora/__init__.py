@@ -1,0 +1,35 @@
+"""The corpora that ship with the package, generated from small grammars: hotel, knowledge, safety, general.
+
+Every module has `examples(split)`; the same split gives the same list on every machine.
+"""
+
+from __future__ import annotations
+
+from jaxft.data.example import Example, Message
+from jaxft.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+
+
+def check_split(split: str) -> None:
+    """Raises UserError unless `split` is one of SPLITS."""
+    if split not in SPLITS:
+        raise UserError(f"unknown split {split!r} of an embedded corpus; expected one of {', '.join(SPLITS)}")
+
+
+def turn(prompt: str, response: str, key: dict[str, str]) -> Example:
+    """An example with one user message."""
+    return Example((Message("user", prompt),), response, key)
+
+
+def capitalise(sentence: str) -> str:
+    """The sentence with its first letter, also after an opening quote, in upper case and the rest untouched."""
+    first = next(i for i, character in enumerate(sentence) if character.isalpha())
+    return sentence[:first] + sentence[first].upper() + sentence[first + 1 :]
+
+
+def join_opener(opener: str, sentence: str) -> str:
+    """The sentence after an opener, with a capital where there is no opener or the opener is a full sentence itself."""
+    if not opener:
+        return capitalise(sentence)
+    return f"{opener} {capitalise(sentence) if opener[-1] in '.?!' else sentence}"

@@ -1,0 +1,28 @@
+"""The one shape that all training, reference and evaluation data take before tokenisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation; `role` is "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt with the response to learn, or a plain text.
+
+    messages: the prompt, oldest turn first; empty for plain text, of which every token is learnt.
+    response: what the model should say (for plain text: the text).
+    key: what a scorer needs to judge a reply, as strings.
+    """
+
+    messages: tuple[Message, ...]
+    response: str
+    key: Mapping[str, str] = field(default_factory=dict)

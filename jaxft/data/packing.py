@@ -1,0 +1,107 @@
+"""Packing of encoded examples into rows of one length, several examples a row, with nothing leaking between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Int32
+
+from jaxft.data.template import Encoded
+from jaxft.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Packed examples.
+
+    At entry (r, i) the model reads tokens[r, i] and is to predict targets[r, i], the next token of the same segment,
+    with weights[r, i] (1 or 0). positions restart at 0 in each segment; segments count 1, 2, ... along a row and are 0
+    on padding, where all else is 0 too. dropped: how many examples were left out for being too long.
+    """
+
+    tokens: Int32[np.ndarray, "rows length"]
+    positions: Int32[np.ndarray, "rows length"]
+    segments: Int32[np.ndarray, "rows length"]
+    targets: Int32[np.ndarray, "rows length"]
+    weights: Float32[np.ndarray, "rows length"]
+    dropped: int = 0
+
+
+class _Piece(NamedTuple):
+    inputs: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+
+
+def pack(encoded: Sequence[Encoded], length: int, on_long: str) -> Rows:
+    """Put each example, in order, into the first row that still has room for it (first fit; no randomness).
+
+    An example of n tokens takes n - 1 entries, for its last token is only a target. on_long says what happens if that
+    exceeds `length` (tokens): "drop" leaves it out and counts it; "split" cuts it into windows, each beginning with the
+    token that the one before predicted last, so every target occurs once; "error" raises UserError.
+    Raises UserError, too, if nothing is left, or if an example is empty.
+    """
+    if on_long not in ("drop", "split", "error"):
+        raise UserError(f"on_long is {on_long!r}; it is one of drop, split, error.")
+    if length < 1:
+        raise UserError(f"The row length is {length}; it must be at least 1 token.")
+    if not encoded:
+        raise UserError("There are no examples to pack.")
+    pieces: list[_Piece] = []
+    dropped = 0
+    for index, one in enumerate(encoded):
+        entries = len(one.tokens) - 1
+        if entries < 1:
+            raise UserError(f"Example {index} (from 0) has no token to predict: its text is empty.")
+        if entries > length and on_long == "error":
+            raise UserError(
+                f"Example {index} (from 0) needs {entries} tokens; the row length is {length}.\n"
+                "Raise the length or set on_long to drop or split."
+            )
+        if entries > length and on_long == "drop":
+            dropped += 1
+            continue
+        for start in range(0, entries, length):
+            stop = min(start + length, entries)
+            inside, ahead = slice(start, stop), slice(start + 1, stop + 1)
+            pieces.append(_Piece(one.tokens[inside], one.tokens[ahead], one.weights[ahead]))
+    if not pieces:
+        shortest = min(len(one.tokens) for one in encoded) - 1
+        raise UserError(
+            f"None of the {dropped} examples fits the row length {length}: the shortest needs {shortest} tokens.\n"
+            "Raise the length or set on_long to split."
+        )
+    return _fill(pieces, _first_fit([len(piece.inputs) for piece in pieces], length), length, dropped)
+
+
+def _first_fit(sizes: Sequence[int], length: int) -> list[int]:
+    """The row of each piece."""
+    room = np.full(len(sizes), length)
+    used = 0
+    rows = []
+    for size in sizes:
+        row = int(np.argmax(room[: used + 1] >= size))  # row `used` is still empty, so one always fits
+        room[row] -= size
+        used = max(used, row + 1)
+        rows.append(row)
+    return rows
+
+
+def _fill(pieces: Sequence[_Piece], rows: Sequence[int], length: int, dropped: int) -> Rows:
+    count = max(rows) + 1
+    tokens, positions, segments, targets = (np.zeros((count, length), np.int32) for _ in range(4))
+    weights = np.zeros((count, length), np.float32)
+    end = np.zeros(count, np.int64)
+    segment = np.zeros(count, np.int32)
+    for piece, row in zip(pieces, rows, strict=True):
+        size = len(piece.inputs)
+        at = (row, slice(end[row], end[row] + size))
+        end[row] += size
+        segment[row] += 1
+        tokens[at], targets[at], weights[at] = piece
+        positions[at] = np.arange(size)
+        segments[at] = segment[row]
+    return Rows(tokens, positions, segments, targets, weights, dropped)

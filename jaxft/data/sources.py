@@ -1,0 +1,69 @@
+"""All data sources by name, and a hash that says which data a run has seen."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxft.data import jsonl, star, tinystories
+from jaxft.data.example import Example
+from jaxft.errors import UserError
+
+CORPORA = ("hotel", "knowledge", "safety", "general")
+CORPUS_SPLITS = ("train", "validation", "test")
+DATA_FOLDER = "JAXFT_TEST_DATA"
+_FILES = {"star": (star, "star_hotel.tar.gz"), "tinystories": (tinystories, "tinystories_1000.jsonl.gz")}
+
+
+def load(source: str, split: str, limit: int | None = None) -> list[Example]:
+    """The first `limit` examples (None: all) of a split of a source.
+
+    source: an embedded corpus (hotel, knowledge, safety, general), "star" or "tinystories" (files in the folder that
+    the environment variable JAXFT_TEST_DATA names), or the path of a .jsonl or .jsonl.gz file, which is one split
+    whatever `split` says. Raises UserError for an unknown source or split, a missing file or a limit below 1.
+    """
+    if limit is not None and limit < 1:
+        raise UserError(f"The limit of {source} is {limit}; it must be at least 1 example, or absent for all.")
+    if source.endswith((".jsonl", ".jsonl.gz")):
+        found = jsonl.examples(source)
+    elif source in _FILES:
+        module, name = _FILES[source]
+        found = module.examples(_data_folder(source) / name, split)
+    elif source in CORPORA:
+        if split not in CORPUS_SPLITS:
+            raise UserError(f"The corpus {source} has no split {split!r}; it has {', '.join(CORPUS_SPLITS)}.")
+        found = importlib.import_module(f"jaxft.data.corpora.{source}").examples(split)
+    else:
+        names = (*CORPORA, *_FILES)
+        nearest = difflib.get_close_matches(source, names, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise UserError(
+            f"Unknown data source {source!r}.{hint}\n"
+            f"It is one of {', '.join(names)}, or the path of a .jsonl or .jsonl.gz file."
+        )
+    return found[:limit]
+
+
+def fingerprint(examples: Sequence[Example]) -> str:
+    """SHA-256 (hexadecimal) of the examples in their order, prompts, responses and keys."""
+    digest = hashlib.sha256()
+    for example in examples:
+        messages = [[message.role, message.content] for message in example.messages]
+        record = {"messages": messages, "response": example.response, "key": dict(example.key)}
+        digest.update(json.dumps(record, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _data_folder(source: str) -> Path:
+    folder = os.environ.get(DATA_FOLDER)
+    if not folder:
+        raise UserError(
+            f"The data source {source!r} is a file, and {DATA_FOLDER} is not set.\n"
+            f"Set {DATA_FOLDER} to the folder that holds {_FILES[source][1]}."
+        )
+    return Path(folder)

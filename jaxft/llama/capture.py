@@ -1,0 +1,119 @@
+"""Moments of every linear of a Llama model in one pass over reference text, one block in device memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from jaxft.llama.config import LlamaConfig
+from jaxft.llama.model import Layers, Llama, block, embed, layer_slice, logits, packed_mask, rotary_angles
+from jaxft.subspace.moments import LayerMoments, Moment, accumulate
+
+Batch = Mapping[str, np.ndarray]
+
+
+@partial(jax.jit, static_argnames="config")
+def run_block(config: LlamaConfig, layer: Layers, x: Array, batch: Batch) -> tuple[Array, dict[str, Array]]:
+    """One block's output and the inputs of its linears, by input space."""
+    angles, mask = rotary_angles(config, batch["positions"]), packed_mask(batch["segments"])
+    with jax.default_matmul_precision("highest"):
+        out, _, inputs = block(layer, config, x, angles, mask)
+    return out, inputs
+
+
+@partial(jax.jit, static_argnames="config")
+def run_block_backward(
+    config: LlamaConfig, layer: Layers, x: Array, batch: Batch, gradient: Array
+) -> tuple[Array, dict[str, Array], dict[str, Array]]:
+    """(gradient of the block's input, inputs of its linears, gradients of their outputs)."""
+    angles, mask = rotary_angles(config, batch["positions"]), packed_mask(batch["segments"])
+    lead = x.shape[:2]
+    zeros = {name: jnp.zeros((*lead, shape[1]), x.dtype) for name, shape in config.linear_shapes.items()}
+
+    def run(x: Array, probes: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
+        out, _, inputs = block(layer, config, x, angles, mask, probes=probes)
+        return out, inputs
+
+    with jax.default_matmul_precision("highest"):
+        _, pull, inputs = jax.vjp(run, x, zeros, has_aux=True)
+        back, outputs = pull(gradient)
+    return back, inputs, outputs
+
+
+@jax.jit
+def sampled_loss_gradient(model: Llama, x: Array, batch: Batch, key: Array) -> Array:
+    """Gradient, with respect to the last block's output, of the summed -log p(label), labels drawn from p itself."""
+
+    def loss(x: Array) -> Array:
+        log_p = jax.nn.log_softmax(logits(model, x))
+        labels = jax.random.categorical(key, jax.lax.stop_gradient(log_p))
+        chosen = jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
+        return -jnp.where(batch["segments"] > 0, chosen, 0.0).sum()
+
+    with jax.default_matmul_precision("highest"):
+        return jax.grad(loss)(x)
+
+
+def stream_moments(
+    model: Llama, fit: Sequence[Batch], heldout: Sequence[Batch], *, two_sided: bool, seed: int
+) -> Iterator[tuple[int, LayerMoments]]:
+    """Yield (layer, its moments), one layer at a time; last layer first where two-sided.
+
+    fit, heldout: packed rows with "tokens", "positions", "segments" (0 = padding, which counts for nothing).
+    The device holds one block's moments; the host holds the hidden states of all reference tokens at one layer, or at
+    every layer where two-sided (the backward pass needs them).
+    """
+    config = model.config
+    batches = [*fit, *heldout]
+    states = [np.asarray(embed(model, batch["tokens"])) for batch in batches]
+
+    def gather(index: int, results: Iterator[tuple[dict, dict]]) -> LayerMoments:
+        sums: dict[str, dict[str, Moment]] = {"inputs": {}, "heldout": {}, "outputs": {}}
+        for number, (inputs, outputs) in enumerate(results):
+            weights = np.asarray(batches[number]["segments"] > 0, np.float32)
+            group = "inputs" if number < len(fit) else "heldout"
+            for into, named in ((group, inputs), ("outputs", outputs if group == "inputs" else {})):
+                for name, x in named.items():
+                    previous = sums[into].get(name, None) or Moment.zeros(x.shape[-1])
+                    sums[into][name] = accumulate(previous, x, weights)
+        return LayerMoments(**{g: {n: m.mean() for n, m in named.items()} for g, named in sums.items()})
+
+    def forward(index: int) -> Iterator[tuple[dict, dict]]:
+        layer = layer_slice(model.layers, index)
+        for number, batch in enumerate(batches):
+            out, inputs = run_block(config, layer, states[number], batch)
+            states[number] = np.asarray(out)
+            yield inputs, {}
+
+    if not two_sided:
+        for index in range(config.num_layers):
+            yield index, gather(index, forward(index))
+        return
+
+    history: list[list[Any]] = []
+    for index in range(config.num_layers):
+        history.append(list(states))
+        for _ in forward(index):
+            pass
+    key = jax.random.key(seed)
+    gradients = [
+        np.asarray(sampled_loss_gradient(model, states[n], batch, jax.random.fold_in(key, n)))
+        for n, batch in enumerate(batches)
+    ]
+
+    def backward(index: int) -> Iterator[tuple[dict, dict]]:
+        layer = layer_slice(model.layers, index)
+        for number, batch in enumerate(batches):
+            back, inputs, outputs = run_block_backward(config, layer, history[index][number], batch, gradients[number])
+            gradients[number] = np.asarray(back)
+            yield inputs, outputs
+
+    for index in reversed(range(config.num_layers)):
+        yield index, gather(index, backward(index))
+        history.pop()

@@ -1,0 +1,172 @@
+"""The tensors of a Hugging Face Llama folder: where each belongs in a Llama, and a checked reader."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from jaxft.errors import UserError
+from jaxft.llama.config import LlamaConfig
+from jaxft.llama.hf_config import read_json
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}  # safetensors name -> numpy name
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+# Frequencies that old releases of transformers stored; they follow from the config.
+_DERIVED = re.compile(r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq")
+_LAYER_NAMES = {
+    "attention_norm": "input_layernorm",
+    "q": "self_attn.q_proj",
+    "k": "self_attn.k_proj",
+    "v": "self_attn.v_proj",
+    "o": "self_attn.o_proj",
+    "mlp_norm": "post_attention_layernorm",
+    "gate": "mlp.gate_proj",
+    "up": "mlp.up_proj",
+    "down": "mlp.down_proj",
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a Llama and the tensors that make it up.
+
+    owner, name: "layers" or "" (the Llama itself), and the attribute there. tensors: one name, or one a layer to be stacked.
+    shape: of each tensor in the file. transposed: the file keeps [out, in], the Llama [in, out].
+    """
+
+    owner: str
+    name: str
+    tensors: tuple[str, ...]
+    shape: tuple[int, ...]
+    transposed: bool
+
+
+def parameters(config: LlamaConfig) -> list[Parameter]:
+    """The one-to-one map between the parameters of a Llama and the tensors of its folder."""
+    d, size = config.hidden_size, (config.vocab_size, config.hidden_size)
+    found = [Parameter("", "embed", ("model.embed_tokens.weight",), size, False)]
+    for name, stem in _LAYER_NAMES.items():
+        tensors = tuple(f"model.layers.{layer}.{stem}.weight" for layer in range(config.num_layers))
+        is_linear = name in config.linear_shapes
+        shape = config.linear_shapes[name][::-1] if is_linear else (d,)
+        found.append(Parameter("layers", name, tensors, shape, is_linear))
+    found.append(Parameter("", "norm", ("model.norm.weight",), (d,), False))
+    if not config.tied_head:
+        found.append(Parameter("", "head", ("lm_head.weight",), size, True))
+    return found
+
+
+class Tensors:
+    """The checked tensors of a folder, read one at a time. A context manager: it holds the files open.
+
+    Every tensor that the config asks for is there exactly once with its shape and a float dtype, and nothing else is,
+    save stored rotary frequencies (ignored) and, for a tied model, an `lm_head.weight` equal to the embeddings.
+    """
+
+    def __init__(self, folder: str | Path, config: LlamaConfig) -> None:
+        self._folder, self._stack, self._handles = Path(folder), ExitStack(), {}
+        try:
+            self._collect()
+            self._check(config)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def dtype(self, name: str) -> str:
+        """The dtype of a tensor in its file, as numpy spells it."""
+        return DTYPES[self._handles[name].get_slice(name).get_dtype()]
+
+    def read(self, name: str) -> np.ndarray:
+        """A tensor's values, as stored."""
+        return self._handles[name].get_tensor(name)
+
+    def _collect(self) -> None:
+        """Open all weight files and note which holds which tensor."""
+        single, index = self._folder / WEIGHTS, self._folder / INDEX
+        if single.exists():
+            self._open(single)
+        elif index.exists():
+            self._open_shards(index)
+        else:
+            raise UserError(_no_weights(self._folder))
+
+    def _open(self, path: Path) -> None:
+        try:
+            handle = self._stack.enter_context(safe_open(path, "np"))
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                f"{path}: not a complete safetensors file ({error}).\n"
+                "It may be cut short or a Git LFS pointer; download it again."
+            ) from None
+        for name in handle.keys():  # noqa: SIM118 - a safetensors handle is no mapping
+            if name in self._handles:
+                raise UserError(f"{path}: tensor {name} is also in another shard of this folder.")
+            self._handles[name] = handle
+
+    def _open_shards(self, index: Path) -> None:
+        shard_of = read_json(index).get("weight_map")
+        if not isinstance(shard_of, dict) or not all(isinstance(shard, str) for shard in shard_of.values()):
+            raise UserError(f"{index}: weight_map is no object of tensor name -> file name.")
+        for shard in sorted(set(shard_of.values())):
+            path = index.parent / shard
+            if Path(shard).name != shard or not path.is_file():
+                raise UserError(f"{index}: names the file {shard}, which is not in the folder. Download it again.")
+            before = set(self._handles)
+            self._open(path)
+            held = set(self._handles) - before
+            listed = {name for name, file in shard_of.items() if file == shard}
+            for name in sorted(held ^ listed):
+                if not _DERIVED.fullmatch(name):
+                    where = "is in the file but not in" if name in held else "is not in the file but in"
+                    raise UserError(f"{path}: tensor {name} {where} the list for it in {INDEX}.")
+
+    def _check(self, config: LlamaConfig) -> None:
+        expected = {name: parameter.shape for parameter in parameters(config) for name in parameter.tensors}
+        missing = [name for name in expected if name not in self._handles]
+        if missing:
+            raise UserError(f"{self._folder}: tensor {missing[0]} is missing ({len(missing)} of {len(expected)} are).")
+        head, embed = "lm_head.weight", "model.embed_tokens.weight"
+        for name, handle in self._handles.items():
+            if _DERIVED.fullmatch(name):
+                continue
+            tied_copy = config.tied_head and name == head
+            if name not in expected and not tied_copy:
+                raise UserError(f"{self._folder}: tensor {name} is unknown to the model that config.json describes.")
+            entry = handle.get_slice(name)
+            shape, wanted = tuple(entry.get_shape()), expected[embed if tied_copy else name]
+            if shape != wanted:
+                raise UserError(f"{self._folder}: tensor {name} has shape {shape}, config.json asks for {wanted}.")
+            if entry.get_dtype() not in DTYPES:
+                raise UserError(
+                    f"{self._folder}: tensor {name} has dtype {entry.get_dtype()}, expected one of {', '.join(DTYPES)}. "
+                    "Quantised or float64 weights are not read; export them in one of these."
+                )
+        if config.tied_head and head in self._handles and not np.array_equal(self.read(head), self.read(embed)):
+            raise UserError(
+                f"{self._folder}: {head} differs from {embed}, but tie_word_embeddings is true.\n"
+                "Set it to false in config.json if the head is separate."
+            )
+
+
+def _no_weights(folder: Path) -> str:
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if not pickles:
+        return f"{folder}: neither {WEIGHTS} nor {INDEX} is there. Check the path."
+    return (
+        f"{folder}: holds {pickles[0]} but no {WEIGHTS}. Pickle files can run code when read, so they are refused.\n"
+        "Convert them once where you trust them: load the folder with transformers' "
+        "AutoModelForCausalLM.from_pretrained and write it with save_pretrained."
+    )

@@ -1,0 +1,244 @@
+"""Llama in Flax: a container of parameters and one pure forward pass that reads top to bottom.
+
+Shape letters: B batch, T new tokens, S attended slots, D hidden, N query heads, K key-value heads, H head width,
+F MLP width, L layers, V vocabulary. The math follows Touvron et al. 2023 (Llama 2): pre-norm blocks of grouped-query
+attention with rotary positions (Su et al. 2021, the rotate-half layout of Hugging Face) and a SwiGLU MLP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxft.llama.config import LlamaConfig
+
+REMAT_POLICIES = {
+    "nothing": None,  # store every intermediate
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # store matmul outputs, recompute the rest
+    "full": jax.checkpoint_policies.nothing_saveable,  # store block inputs alone
+}
+
+
+@dataclass(frozen=True)
+class Compute:
+    """How the forward pass runs: activation dtype, remat policy (a key of REMAT_POLICIES), scanned or unrolled."""
+
+    dtype: str = "float32"
+    remat: str = "nothing"
+    scan: bool = True
+
+
+class Adapter(Protocol):
+    """A trainable change of one stacked linear. Called on one layer's slice, it replaces `x @ kernel`."""
+
+    def __call__(self, x: Array, kernel: Array, key: Array | None) -> Array: ...
+
+
+Adapters = Mapping[str, Any]  # linear name -> Adapter, a pytree whose arrays lead with the layer axis
+
+
+class Cache(NamedTuple):
+    """Keys and values of the slots filled so far, and the slot that the next token goes to."""
+
+    keys: Float[Array, "L B S K H"]
+    values: Float[Array, "L B S K H"]
+    slot: Int[Array, ""]
+
+
+class Layers(nnx.Module):
+    """All blocks, stacked: every array leads with the layer axis. Kernels are [L, in, out]."""
+
+    def __init__(self, config: LlamaConfig, *, rngs: nnx.Rngs, dtype: str) -> None:
+        def kernel(name: str) -> nnx.Param:
+            shape = (config.num_layers, *config.linear_shapes[name])
+            std = 0.02 if name not in ("o", "down") else 0.02 / (2 * config.num_layers) ** 0.5
+            return nnx.Param((std * jax.random.normal(rngs.params(), shape)).astype(dtype))
+
+        ones = jnp.ones((config.num_layers, config.hidden_size), dtype)
+        self.attention_norm = nnx.Param(ones)
+        self.q, self.k, self.v, self.o = kernel("q"), kernel("k"), kernel("v"), kernel("o")
+        self.mlp_norm = nnx.Param(ones.copy())
+        self.gate, self.up, self.down = kernel("gate"), kernel("up"), kernel("down")
+
+
+class Llama(nnx.Module):
+    """The parameters of a Llama model with its architecture and compute settings; a pytree, so jax.* apply to it."""
+
+    def __init__(
+        self, config: LlamaConfig, *, rngs: nnx.Rngs, dtype: str = "float32", compute: Compute = Compute()
+    ) -> None:
+        self.config, self.compute = config, compute
+        size = (config.vocab_size, config.hidden_size)
+        self.embed = nnx.Param((0.02 * jax.random.normal(rngs.params(), size)).astype(dtype))
+        self.layers = Layers(config, rngs=rngs, dtype=dtype)
+        self.norm = nnx.Param(jnp.ones(config.hidden_size, dtype))
+        head = None if config.tied_head else 0.02 * jax.random.normal(rngs.params(), size[::-1])
+        self.head = nnx.Param(head.astype(dtype)) if head is not None else None
+
+
+def rms_norm(x: Float[Array, "B T D"], weight: Float[Array, " D"], eps: float) -> Float[Array, "B T D"]:
+    """x / sqrt(mean(x^2) + eps) * weight, computed in float32 (Zhang and Sennrich 2019)."""
+    x32 = x.astype(jnp.float32)
+    normal = x32 * lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + eps)
+    return (weight.astype(jnp.float32) * normal).astype(x.dtype)
+
+
+def rotary_angles(config: LlamaConfig, positions: Int[Array, "B T"]) -> Float[Array, "B T 1 H/2"]:
+    """position / scaling * theta^(-2i/H) for each pair i of a head's features, in radians."""
+    pairs = jnp.arange(0, config.head_dim, 2, dtype=jnp.float32) / config.head_dim
+    frequencies = 1.0 / config.rope_theta**pairs
+    scaled = positions.astype(jnp.float32) / config.rope_scaling
+    return (scaled[..., None] * frequencies)[:, :, None, :]
+
+
+def rotate(x: Float[Array, "B T N H"], angles: Float[Array, "B T 1 H/2"]) -> Float[Array, "B T N H"]:
+    """Rotate the pairs (x[i], x[i + H/2]) by their angles, in float32."""
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x.dtype)
+
+
+def block(
+    layer: Layers,
+    config: LlamaConfig,
+    x: Float[Array, "B T D"],
+    angles: Float[Array, "B T 1 H/2"],
+    mask: Bool[Array, "B 1 T S"],
+    *,
+    adapters: Adapters | None = None,
+    key: Array | None = None,
+    cache: tuple[Array, Array, Array] | None = None,
+    probes: Mapping[str, Array] | None = None,
+) -> tuple[Float[Array, "B T D"], tuple[Array, Array] | None, dict[str, Array]]:
+    """One transformer block on one layer's slice of the parameters.
+
+    adapters: this layer's slice of the trainable changes, by linear. key: randomness for their dropout.
+    cache: (keys, values, slot) to write into and attend over instead of the new tokens alone.
+    probes: zeros added to every linear's output; their gradients are the output gradients of the linears.
+    Returns the new hidden states, the written (keys, values), and the input of every linear by input space.
+    """
+    batch, length, _ = x.shape
+    dtype = x.dtype
+
+    def linear(name: str, value: Array) -> Array:
+        kernel, adapter = getattr(layer, name)[...], (adapters or {}).get(name)
+        if adapter is None:
+            out = value @ kernel.astype(dtype)
+        else:
+            out = adapter(value, kernel, None if key is None else jax.random.fold_in(key, LINEAR_INDEX[name]))
+        return out if probes is None else out + probes[name]
+
+    # Attention.
+    attention_input = rms_norm(x, layer.attention_norm[...], config.rms_norm_eps)
+    q = linear("q", attention_input).reshape(batch, length, config.num_heads, config.head_dim)
+    k = linear("k", attention_input).reshape(batch, length, config.num_kv_heads, config.head_dim)
+    v = linear("v", attention_input).reshape(batch, length, config.num_kv_heads, config.head_dim)
+    q, k = rotate(q, angles), rotate(k, angles)
+    written = None
+    if cache is not None:
+        keys, values, slot = cache
+        k = lax.dynamic_update_slice_in_dim(keys, k.astype(keys.dtype), slot, axis=1)
+        v = lax.dynamic_update_slice_in_dim(values, v.astype(values.dtype), slot, axis=1)
+        written = (k, v)
+    attended = jax.nn.dot_product_attention(q, k.astype(dtype), v.astype(dtype), mask=mask)
+    attention_output = attended.reshape(batch, length, config.num_heads * config.head_dim)
+    x = x + linear("o", attention_output)
+
+    # MLP.
+    mlp_input = rms_norm(x, layer.mlp_norm[...], config.rms_norm_eps)
+    mlp_output = jax.nn.silu(linear("gate", mlp_input)) * linear("up", mlp_input)
+    x = x + linear("down", mlp_output)
+
+    inputs = {
+        "attention_input": attention_input,
+        "attention_output": attention_output,
+        "mlp_input": mlp_input,
+        "mlp_output": mlp_output,
+    }
+    return x, written, inputs
+
+
+LINEAR_INDEX = {name: index for index, name in enumerate(("q", "k", "v", "o", "gate", "up", "down"))}
+
+
+def packed_mask(segments: Int[Array, "B T"]) -> Bool[Array, "B 1 T T"]:
+    """Causal attention within each segment of a packed row; segment 0 is padding and attends to itself alone."""
+    length = segments.shape[1]
+    causal = jnp.tril(jnp.ones((length, length), bool))
+    same = segments[:, :, None] == segments[:, None, :]
+    return (same & causal)[:, None]
+
+
+def embed(model: Llama, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
+    """Token embeddings in the compute dtype."""
+    return model.embed[...][tokens].astype(model.compute.dtype)
+
+
+def logits(model: Llama, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
+    """Final norm and output head, in float32."""
+    x = rms_norm(x, model.norm[...], model.config.rms_norm_eps)
+    head = model.embed[...].T if model.head is None else model.head[...]
+    return jnp.matmul(x, head.astype(x.dtype), preferred_element_type=jnp.float32)
+
+
+def layer_slice(tree: Any, index: int) -> Any:
+    """One layer of a pytree whose arrays lead with the layer axis."""
+    return jax.tree.map(lambda a: a[index], tree)
+
+
+def transform(
+    model: Llama,
+    x: Float[Array, "B T D"],
+    positions: Int[Array, "B T"],
+    mask: Bool[Array, "B 1 T S"],
+    *,
+    adapters: Adapters | None = None,
+    key: Array | None = None,
+    cache: Cache | None = None,
+) -> tuple[Float[Array, "B T D"], Cache | None]:
+    """Run all blocks: scanned over the layer axis, or unrolled, under the model's remat policy."""
+    config, compute = model.config, model.compute
+    angles = rotary_angles(config, positions)
+    keys = None if key is None else jax.random.split(key, config.num_layers)
+
+    def body(x: Array, per_layer: tuple) -> tuple[Array, tuple[Array, Array] | None]:
+        layer, layer_adapters, layer_key, layer_cache = per_layer
+        slots = None if layer_cache is None or cache is None else (*layer_cache, cache.slot)
+        x, written, _ = block(layer, config, x, angles, mask, adapters=layer_adapters, key=layer_key, cache=slots)
+        return x, written
+
+    if compute.remat != "nothing":
+        body = jax.checkpoint(body, policy=REMAT_POLICIES[compute.remat])
+    per_layer = (model.layers, adapters, keys, None if cache is None else (cache.keys, cache.values))
+    if compute.scan:
+        x, written = lax.scan(body, x, per_layer)
+    else:
+        outputs = []
+        for index in range(config.num_layers):
+            x, output = body(x, layer_slice(per_layer, index))
+            outputs.append(output)
+        written = None if cache is None else jax.tree.map(lambda *a: jnp.stack(a), *outputs)
+    if cache is None or written is None:
+        return x, None
+    return x, Cache(*written, slot=cache.slot + x.shape[1])
+
+
+def forward(
+    model: Llama,
+    tokens: Int[Array, "B T"],
+    positions: Int[Array, "B T"],
+    segments: Int[Array, "B T"],
+    *,
+    adapters: Adapters | None = None,
+    key: Array | None = None,
+) -> Float[Array, "B T V"]:
+    """Next-token logits of packed rows. No token sees another segment than its own."""
+    x, _ = transform(model, embed(model, tokens), positions, packed_mask(segments), adapters=adapters, key=key)
+    return logits(model, x)

@@ -1,0 +1,18 @@
+"""Fine-tuning methods, one short file each: what trains, which adapters, which optax transform, which final edit."""
+
+from jaxft import config
+from jaxft.methods.base import Method
+from jaxft.methods.full import Full
+from jaxft.methods.gradient_projection import GradientProjection
+from jaxft.methods.lora import Lora
+
+
+def build(settings: config.Method) -> Method:
+    """The method that a config entry asks for."""
+    match settings:
+        case config.Full():
+            return Full()
+        case config.Lora():
+            return Lora(settings)
+        case config.GradientProjection():
+            return GradientProjection(settings)

@@ -1,0 +1,93 @@
+"""How well the protection held: what leaked into the protected directions, and how far the outputs drifted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxft.subspace.basis import Basis
+
+
+@jax.jit
+def leak(basis: Basis, change: Float[Array, "L d n"]) -> Float[Array, " L"]:
+    """|Q^T dW| / |dW| of each layer, Frobenius norms; 0 where a layer did not change."""
+    inside, _ = basis.split(change)
+    whole = jnp.linalg.norm(change.astype(jnp.float32), axis=(1, 2))
+    return jnp.linalg.norm(inside, axis=(1, 2)) / jnp.where(whole == 0, 1.0, whole)
+
+
+@jax.jit
+def heldout_capture(basis: Basis, moments: Float[Array, "L d d"]) -> Float[Array, " L"]:
+    """Share of each layer's held-out energy inside the protected directions: tr(Q^T C Q) / tr(C)."""
+    inside = jnp.einsum("ldk,lde,lek->l", basis.vectors, moments, basis.vectors, precision="highest")
+    share = inside / jnp.trace(moments, axis1=1, axis2=2)
+    return 1.0 - share if basis.complement else share
+
+
+@jax.jit
+def batch_drift(
+    before: Float[Array, "B T V"], after: Float[Array, "B T V"], weights: Float[Array, "B T"]
+) -> tuple[Array, Array, Array]:
+    """Sums over weighted tokens of KL(before || after) in nat and of the weights, and max |after - before|."""
+    p, q = jax.nn.log_softmax(before), jax.nn.log_softmax(after)
+    divergence = (jnp.exp(p) * (p - q)).sum(-1)
+    largest = jnp.where(weights > 0, jnp.abs(after - before).max(-1), 0.0).max()
+    return (divergence * weights).sum(), weights.sum(), largest
+
+
+def drift(
+    before: Callable[[Mapping[str, Any]], Array],
+    after: Callable[[Mapping[str, Any]], Array],
+    batches: Iterable[Mapping[str, Any]],
+) -> dict[str, float]:
+    """Drift of the logits over batches with "segments" (0 masks padding): mean KL in nat/token, largest difference."""
+    total = tokens = largest = 0.0
+    for batch in batches:
+        weights = jnp.asarray(np.asarray(batch["segments"]) > 0, jnp.float32)
+        kl, count, difference = batch_drift(before(batch), after(batch), weights)
+        total, tokens, largest = total + float(kl), tokens + float(count), max(largest, float(difference))
+    return {"logit_kl": max(total, 0.0) / max(tokens, 1.0), "logit_max_difference": largest}
+
+
+def certify(
+    changes: Mapping[str, Array],
+    kernels: Mapping[str, Array],
+    bases: Mapping[str, Basis],
+    heldout: Mapping[str, np.ndarray],
+    space_of: Mapping[str, str],
+    unprojected: list[str],
+) -> dict[str, Any]:
+    """The weight side of a certificate.
+
+    changes: dW by linear, [L, d, n]. kernels: the base's W0, the same shapes. bases, heldout: by input space, the
+    protected bases and the held-out moments [L, d, d]. unprojected: parameters that changed outside of the linears.
+    """
+    leaks = {name: np.asarray(leak(bases[space_of[name]], change)) for name, change in changes.items()}
+    spaces = []
+    for space, basis in bases.items():
+        shares = np.asarray(heldout_capture(basis, jnp.asarray(heldout[space])))
+        for layer, rank in enumerate(basis.ranks):
+            readers = {name: float(leaks[name][layer]) for name in leaks if space_of[name] == space}
+            spaces.append(
+                {
+                    "space": space,
+                    "layer": layer,
+                    "width": basis.width,
+                    "rank": rank,
+                    "captured_heldout": float(shares[layer]),
+                    "leak": readers,
+                }
+            )
+    moved = float(np.sqrt(sum(float(jnp.square(c.astype(jnp.float32)).sum()) for c in changes.values())))
+    base = float(np.sqrt(sum(float(jnp.square(k.astype(jnp.float32)).sum()) for k in kernels.values())))
+    return {
+        "delta_norm": moved,
+        "relative_delta_norm": moved / base,
+        "unprojected": unprojected,
+        "spaces": spaces,
+    }

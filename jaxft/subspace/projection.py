@@ -1,0 +1,120 @@
+"""Optax transforms that keep stacked weights out of protected directions.
+
+Weights are [..., L, d_in, d_out] with y = x W, so protecting input directions Q means projecting on the left:
+G <- (I - Q Q^T) G (Saha et al. 2021, gradient projection memory, eq. 6). Adam's elementwise scaling, momentum and
+weight decay all leave the subspace again; hence the projection that counts is the last transform, on the update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxft.subspace.basis import Basis
+
+Tree = Any
+
+
+def _is_basis(x: object) -> bool:
+    return x is None or isinstance(x, Basis)
+
+
+def project(bases: Tree) -> optax.GradientTransformation:
+    """Remove the protected part of every update: u <- (I - Q Q^T) u.
+
+    bases: a tree prefix of the updates with a Basis, or None for weights that pass unchanged.
+    """
+
+    def update(updates: Tree, state: optax.EmptyState, params: Tree = None) -> tuple[Tree, optax.EmptyState]:
+        del params
+
+        def remove(basis: Basis | None, tree: Tree) -> Tree:
+            return tree if basis is None else jax.tree.map(basis.remove, tree)
+
+        return jax.tree.map(remove, bases, updates, is_leaf=_is_basis), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def moment_decay(
+    strength: float, inputs: Tree, outputs: Tree | None = None, base: Tree | None = None
+) -> optax.GradientTransformation:
+    """Decay toward the base weights in the metric of the moments: g <- g + strength * C (W - W0) S.
+
+    With C = E[x x^T] and no S, this is the gradient of strength / 2 * E|x (W - W0)|^2, half the expected squared
+    change of the layer's outputs on reference text. With S = E[g g^T] of the output gradients it is the gradient of
+    strength times the Kronecker-factored quadratic form of the KL to the base, in nat per token (K-FAC, Martens and
+    Grosse 2015).
+
+    inputs: tree prefix of the params with C [L, d_in, d_in]. outputs: the same with S [L, d_out, d_out].
+    base: W0; where None, the params are the change W - W0 itself.
+    """
+
+    def add(gradient: jax.Array, change: jax.Array, c: jax.Array, s: jax.Array | None) -> jax.Array:
+        pull = jnp.einsum("lde,len->ldn", c, change.astype(jnp.float32), precision="highest")
+        if s is not None:
+            pull = jnp.einsum("ldn,lnm->ldm", pull, s, precision="highest")
+        return gradient + (strength * pull).astype(gradient.dtype)
+
+    def update(updates: Tree, state: optax.EmptyState, params: Tree = None) -> tuple[Tree, optax.EmptyState]:
+        if params is None:
+            raise ValueError(optax.NO_PARAMS_MSG)
+        change = params if base is None else jax.tree.map(jnp.subtract, params, base)
+
+        def leaf(c: jax.Array, s: jax.Array | None, g: Tree, d: Tree) -> Tree:
+            return jax.tree.map(lambda gradient, delta: add(gradient, delta, c, s), g, d)
+
+        if outputs is None:
+            return jax.tree.map(lambda c, g, d: leaf(c, None, g, d), inputs, updates, change), state
+        return jax.tree.map(leaf, inputs, outputs, updates, change), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def gradient_projection_adamw(
+    learning_rate: float | Callable[[jax.Array], jax.Array],
+    bases: Tree,
+    *,
+    decay: optax.GradientTransformation | None = None,
+    gradients: bool = True,
+    updates: bool = True,
+    clip: float | None = None,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    base: Tree | None = None,
+) -> optax.GradientTransformation:
+    """AdamW between two projections: of the gradients, which keeps Adam's moments clean, and last of the updates.
+
+    decay: a `moment_decay`, applied to the gradient first. weight_decay: decoupled, toward `base` (None: the params
+    are changes of weights, and decay to zero). gradients, updates: switch either projection off, for ablations.
+    """
+    toward_base = (
+        optax.add_decayed_weights(weight_decay) if base is None else _decay_toward(weight_decay, base)
+    )
+    chain = [
+        decay,
+        project(bases) if gradients else None,
+        optax.clip_by_global_norm(clip) if clip is not None else None,
+        optax.scale_by_adam(b1=b1, b2=b2, eps=eps),
+        toward_base if weight_decay else None,
+        optax.scale_by_learning_rate(learning_rate),
+        project(bases) if updates else None,
+    ]
+    return optax.chain(*(transform for transform in chain if transform is not None))
+
+
+def _decay_toward(strength: float, base: Tree) -> optax.GradientTransformation:
+    """u <- u + strength * (W - W0)."""
+
+    def update(updates: Tree, state: optax.EmptyState, params: Tree = None) -> tuple[Tree, optax.EmptyState]:
+        if params is None:
+            raise ValueError(optax.NO_PARAMS_MSG)
+        return jax.tree.map(lambda u, p, w0: u + strength * (p - w0), updates, params, base), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

@@ -1,0 +1,74 @@
+"""The one training loop: restore, step, log, save."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxft.config import Training
+from jaxft.data.batches import batches
+from jaxft.data.packing import Rows
+from jaxft.errors import UserError
+from jaxft.llama.model import Llama
+from jaxft.methods.base import Method
+from jaxft.training.checkpoint import Checkpoints
+from jaxft.training.metrics import Metrics
+from jaxft.training.step import initial_state, make_step
+
+
+class Trained(NamedTuple):
+    """What training leaves: the trained parameters and how fast it went."""
+
+    trainable: Any
+    timings: dict[str, float]
+
+
+def train(
+    method: Method,
+    training: Training,
+    learning_rate: float,
+    base: Llama,
+    constants: Any,
+    rows: Rows,
+    *,
+    seed: int,
+    label: str,
+    folder: Path | None = None,
+    identity: dict[str, Any] | None = None,
+) -> Trained:
+    """Train for `training.steps` steps, or what is left of them where `folder` holds a checkpoint.
+
+    seed: of the initial adapters, the dropout and the order of the data. folder: for checkpoints and metrics.jsonl;
+    nothing is written where None. A resumed run continues bit for bit.
+    """
+    if training.batch_rows % training.accumulation:
+        raise UserError(
+            f"training.batch_rows {training.batch_rows} is not a multiple of training.accumulation "
+            f"{training.accumulation}; each microbatch needs the same number of rows"
+        )
+    data = batches(rows, training.batch_rows, seed)
+    state = initial_state(method, training, base, constants, jax.random.key(seed))
+    checkpoints = None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoints = Checkpoints(folder / "checkpoints", identity or {})
+        state = checkpoints.restore(state, data) or state
+    start = int(state.step)
+    metrics = Metrics(folder / "metrics.jsonl" if folder else None, label, training.steps, start)
+    step = make_step(method, training, learning_rate)
+    try:
+        for number in range(start + 1, training.steps + 1):
+            state, values = step(state, base, constants, next(data))
+            metrics.add(number, values)
+            last = number == training.steps
+            saving = checkpoints is not None and (last or number % training.checkpoint_every == 0)
+            if saving or last or number % training.log_every == 0:
+                metrics.flush()
+            if saving and checkpoints is not None:
+                checkpoints.save(state, data)
+    finally:
+        if checkpoints is not None:
+            checkpoints.close()
+    return Trained(state.trainable, metrics.timings)

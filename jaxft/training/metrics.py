@@ -1,0 +1,99 @@
+"""Metrics of a run: JSON lines on disk, a progress line for people, and a stop at the first number that is none."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxft.errors import UserError
+
+
+class NonFiniteError(UserError):
+    """A metric became NaN or infinite."""
+
+
+def format_seconds(seconds: float) -> str:
+    """h:mm:ss, or m:ss below an hour."""
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class Metrics:
+    """Collects one line a step, reads the device only when flushed, and writes metrics.jsonl.
+
+    On resumption, lines of steps that will be run again are dropped.
+    """
+
+    def __init__(self, path: Path | None, label: str, steps: int, start: int) -> None:
+        self.path, self.label, self.steps = path, label, steps
+        self.done = start
+        self.tokens = 0
+        self.began = self.first = None
+        self._pending: list[tuple[int, Mapping[str, Any]]] = []
+        if path is not None and path.exists():
+            kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= start]
+            path.write_text("".join(line + "\n" for line in kept))
+
+    def add(self, step: int, metrics: Mapping[str, Any]) -> None:
+        self._pending.append((step, metrics))
+        if self.first is None:
+            float(metrics["loss"])  # the first step compiles; speed is measured from its end
+            self.began, self.first = time.perf_counter(), step
+
+    def flush(self) -> None:
+        """Write what is pending; raise NonFiniteError at the first step with a NaN or Inf."""
+        lines = []
+        for step, metrics in self._pending:
+            values = {name: float(value) for name, value in metrics.items()}
+            bad = [name for name, value in values.items() if not math.isfinite(value)]
+            lines.append(json.dumps({"step": step, **values}))
+            if bad:
+                self._write(lines)
+                raise NonFiniteError(
+                    f"{self.label}: {bad[0]} is {values[bad[0]]} at step {step}; training stopped, the last good "
+                    "checkpoint is kept. Lower the learning rate, or look at the data of that step"
+                )
+            if step != self.first:
+                self.tokens += int(values["tokens"])
+            self.done = step
+        self._write(lines)
+        if self._pending:
+            self._report(float(self._pending[-1][1]["loss"]))
+        self._pending = []
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the end of the first step."""
+        return 0.0 if self.began is None else time.perf_counter() - self.began
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Speed without the first, compiling step."""
+        steps = max(self.done - (self.first or 0), 1)
+        seconds = max(self.seconds, 1e-9)
+        return {
+            "train_seconds": seconds,
+            "tokens_per_second": self.tokens / seconds,
+            "step_milliseconds": 1000 * seconds / steps,
+        }
+
+    def _write(self, lines: list[str]) -> None:
+        if self.path is not None and lines:
+            with self.path.open("a") as file:
+                file.write("".join(line + "\n" for line in lines))
+
+    def _report(self, loss: float) -> None:
+        timings = self.timings
+        left = (self.steps - self.done) * timings["step_milliseconds"] / 1000
+        speed = f"{timings['tokens_per_second']:,.0f} tokens/s" if self.tokens else "compiled"
+        print(
+            f"{self.label}  step {self.done}/{self.steps}  loss {loss:.4f}  {speed}  {format_seconds(left)} left",
+            file=sys.stderr,
+            flush=True,
+        )

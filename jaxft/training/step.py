@@ -1,0 +1,99 @@
+"""The one training step of every method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+from jaxtyping import Float, Int
+
+from jaxft.config import Training
+from jaxft.llama.model import Llama, forward
+from jaxft.methods.base import Method
+
+Batch = Mapping[str, Array]  # tokens, positions, segments, targets, weights, each [batch, length]
+
+
+class TrainState(NamedTuple):
+    """All that changes while training."""
+
+    trainable: Any
+    optimizer: optax.OptState
+    step: Int[Array, ""]
+    key: Array
+
+
+def schedule(training: Training, learning_rate: float) -> Callable[[Any], Any]:
+    """Linear warm-up to the learning rate, then cosine decay to zero at the last step."""
+    warmup = min(training.warmup, training.steps // 2)
+    return optax.warmup_cosine_decay_schedule(0.0, learning_rate, warmup, training.steps)
+
+
+def token_losses(
+    logits: Float[Array, "B T V"], targets: Int[Array, "B T"], weights: Float[Array, "B T"]
+) -> Float[Array, "B T"]:
+    """Weighted -log p(target) in nat."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, targets) * weights
+
+
+def initial_state(method: Method, training: Training, base: Llama, constants: Any, key: Array) -> TrainState:
+    """The state before the first step; the same key gives the same state."""
+    first, later = jax.random.split(key)
+    trainable = method.initial(base, first)
+    optimizer = method.optimizer(training, schedule(training, 0.0), constants).init(trainable)
+    return TrainState(trainable, optimizer, jnp.zeros((), jnp.int32), later)
+
+
+def loss_sum(method: Method, trainable: Any, base: Llama, batch: Batch, key: Array | None) -> Array:
+    """Summed weighted token losses of a batch, in nat; key: randomness of dropout, none where None."""
+    model, adapters = method.assemble(base, trainable)
+    logits = forward(model, batch["tokens"], batch["positions"], batch["segments"], adapters=adapters, key=key)
+    return token_losses(logits, batch["targets"], batch["weights"]).sum()
+
+
+def make_step(
+    method: Method, training: Training, learning_rate: float
+) -> Callable[[TrainState, Llama, Any, Batch], tuple[TrainState, dict[str, Array]]]:
+    """The jitted step (state, base, constants, batch) -> (state, metrics); the state is donated.
+
+    The loss is the mean over weighted tokens of the whole batch: microbatches are summed and divided once, so that
+    accumulation changes nothing but memory. The base and the constants are inputs and get no gradient.
+    """
+
+    differentiate = jax.value_and_grad(partial(loss_sum, method))
+
+    def gradients(trainable: Any, base: Llama, batch: Batch, key: Array) -> tuple[Array, Any]:
+        if training.accumulation == 1:
+            return differentiate(trainable, base, batch, key)
+        split = jax.tree.map(lambda a: a.reshape(training.accumulation, -1, *a.shape[1:]), dict(batch))
+
+        def add(sums: Any, part: tuple[Batch, Array]) -> tuple[Any, None]:
+            result = differentiate(trainable, base, *part)
+            return jax.tree.map(jnp.add, sums, result), None
+
+        zeros = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, trainable))
+        return lax.scan(add, zeros, (split, jax.random.split(key, training.accumulation)))[0]
+
+    def step(state: TrainState, base: Llama, constants: Any, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        key = jax.random.fold_in(state.key, state.step)
+        loss, gradient = gradients(state.trainable, base, batch, key)
+        tokens = batch["weights"].sum()
+        loss, gradient = jax.tree.map(lambda a: a / jnp.maximum(tokens, 1.0), (loss, gradient))
+        optimizer = method.optimizer(training, schedule(training, learning_rate), constants)
+        updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.trainable)
+        trainable = optax.apply_updates(state.trainable, updates)
+        metrics = {
+            "loss": loss,
+            "gradient_norm": optax.global_norm(gradient),
+            "update_norm": optax.global_norm(updates),
+            "trained_tokens": tokens,
+            "tokens": (batch["segments"] > 0).sum(),
+        }
+        return TrainState(trainable, optimizer_state, state.step + 1, state.key), metrics
+
+    return jax.jit(step, donate_argnums=0)

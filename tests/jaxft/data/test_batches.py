@@ -1,0 +1,86 @@
+"""Batches: endless, the same for the same seed, and resumed exactly."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+
+from jaxft.data.batches import FIELDS, batches
+from jaxft.data.packing import Rows
+from jaxft.errors import UserError
+
+
+def rows(count: int, length: int = 3) -> Rows:
+    """Row r holds the number r everywhere."""
+    full = np.broadcast_to(np.arange(count, dtype=np.int32)[:, None], (count, length))
+    return Rows(full, full, full, full, full.astype(np.float32))
+
+
+def numbers(iterator, count: int) -> list[list[int]]:
+    return [batch["tokens"][:, 0].tolist() for batch in itertools.islice(iterator, count)]
+
+
+def test_a_batch_has_all_fields_of_the_same_rows():
+    batch = next(batches(rows(5), 4, seed=0))
+    assert set(batch) == set(FIELDS)
+    for name in FIELDS:
+        assert batch[name].shape == (4, 3)
+        assert batch[name].tolist() == batch["tokens"].tolist()
+        assert batch[name].dtype == (np.float32 if name == "weights" else np.int32)
+
+
+def test_each_epoch_visits_every_row_once_in_a_new_order():
+    order = sum(numbers(batches(rows(20), 4, seed=0), 15), [])
+    epochs = [order[start : start + 20] for start in (0, 20, 40)]
+    assert all(sorted(epoch) == list(range(20)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    assert list(range(20)) not in epochs
+
+
+def test_no_row_is_left_out_where_the_batch_does_not_divide_the_epoch():
+    order = sum(numbers(batches(rows(5), 3, seed=0), 5), [])
+    assert [sorted(order[start : start + 5]) for start in (0, 5, 10)] == [list(range(5))] * 3
+
+
+def test_fewer_rows_than_the_batch_size_repeat():
+    assert sorted(numbers(batches(rows(2), 6, seed=0), 1)[0]) == [0, 0, 0, 1, 1, 1]
+
+
+def test_the_seed_decides():
+    assert numbers(batches(rows(20), 4, seed=3), 12) == numbers(batches(rows(20), 4, seed=3), 12)
+    assert numbers(batches(rows(20), 4, seed=3), 12) != numbers(batches(rows(20), 4, seed=4), 12)
+
+
+@pytest.mark.parametrize("consumed", [0, 1, 7])
+def test_a_restored_state_continues_exactly(consumed):
+    iterator = batches(rows(5), 3, seed=1)
+    numbers(iterator, consumed)
+    state = iterator.get_state()
+    ahead = numbers(iterator, 6)
+    fresh = batches(rows(5), 3, seed=1)
+    fresh.set_state(state)
+    assert numbers(fresh, 6) == ahead
+    iterator.set_state(state)
+    assert numbers(iterator, 6) == ahead
+
+
+def test_a_position_saved_by_orbax_beside_arrays_continues_exactly(tmp_path):
+    iterator = batches(rows(5), 3, seed=1)
+    numbers(iterator, 4)
+    with ocp.training.Checkpointer(tmp_path) as checkpointer:
+        checkpointer.save_checkpointables(4, {"state": {"w": jnp.arange(3.0)}, "data": iterator})
+    ahead = numbers(iterator, 6)
+    fresh = batches(rows(5), 3, seed=1)
+    with ocp.training.Checkpointer(tmp_path) as checkpointer:
+        restored = checkpointer.load_checkpointables(4, {"state": {"w": jnp.zeros(3)}, "data": fresh})
+    assert restored["state"]["w"].tolist() == [0, 1, 2]
+    assert numbers(fresh, 6) == ahead
+
+
+def test_a_batch_of_nothing_is_a_user_error():
+    with pytest.raises(UserError, match="batch size is 0"):
+        batches(rows(5), 0, seed=0)

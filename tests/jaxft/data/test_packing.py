@@ -1,0 +1,121 @@
+"""Packing loses nothing, invents nothing and mixes nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxft.data.packing import Rows, pack
+from jaxft.data.template import Encoded
+from jaxft.errors import UserError
+
+
+def encoded(sizes, weights=None) -> list[Encoded]:
+    """Examples whose tokens are all different, so that each can be found again."""
+    found, start = [], 1
+    for size in sizes:
+        tokens = np.arange(start, start + size, dtype=np.int32)
+        found.append(Encoded(tokens, (tokens % 3 > 0).astype(np.float32)))
+        start += size
+    return found
+
+
+def segments_of(rows: Rows):
+    """(tokens, positions, targets, weights) of each segment, row by row."""
+    for row in range(len(rows.tokens)):
+        for segment in range(1, rows.segments[row].max() + 1):
+            at = rows.segments[row] == segment
+            yield rows.tokens[row, at], rows.positions[row, at], rows.targets[row, at], rows.weights[row, at]
+
+
+SIZES = st.lists(st.integers(2, 30), min_size=1, max_size=30)
+
+
+@given(sizes=SIZES, length=st.integers(1, 40), mode=st.sampled_from(["drop", "split"]))
+def test_every_target_occurs_once_with_its_own_input_and_weight(sizes, length, mode):
+    examples = encoded(sizes)
+    kept = [one for one in examples if mode == "split" or len(one.tokens) - 1 <= length]
+    if not kept:
+        with pytest.raises(UserError, match="None of"):
+            pack(examples, length, mode)
+        return
+    rows = pack(examples, length, mode)
+    real = rows.segments > 0
+    got = list(zip(rows.tokens[real], rows.targets[real], rows.weights[real], strict=True))
+    want = [pair for one in kept for pair in zip(one.tokens[:-1], one.tokens[1:], one.weights[1:], strict=True)]
+    assert sorted(got) == sorted(want)
+    assert rows.dropped == len(examples) - len(kept)
+
+
+@given(sizes=SIZES, length=st.integers(1, 40))
+def test_segments_are_runs_that_restart_and_padding_is_zero(sizes, length):
+    rows = pack(encoded(sizes), length, "split")
+    for tokens, positions, targets, _ in segments_of(rows):
+        assert positions.tolist() == list(range(len(tokens)))
+        assert tokens[1:].tolist() == targets[:-1].tolist()
+    for row in rows.segments:
+        used = row[row > 0]
+        assert row[: len(used)].tolist() == used.tolist(), "padding is at the end"
+        assert set(np.diff(used)) <= {0, 1} and used[0] == 1, "segments count up"
+    padding = rows.segments == 0
+    for array in (rows.tokens, rows.positions, rows.targets, rows.weights):
+        assert array.shape == rows.segments.shape
+        assert not array[padding].any()
+
+
+@given(sizes=SIZES)
+def test_first_fit(sizes):
+    """No example could have gone into an earlier row, given those before it."""
+    length = 29
+    rows = pack(encoded(sizes), length, "error")
+    row_of = {int(token): row for row in range(len(rows.tokens)) for token in rows.tokens[row][rows.segments[row] > 0]}
+    room = [length] * len(rows.tokens)
+    start = 1
+    for size in sizes:
+        row = row_of[start]
+        assert all(space < size - 1 for space in room[:row])
+        room[row] -= size - 1
+        start += size
+
+
+def test_a_small_case_by_hand():
+    examples = [Encoded(np.array(t, np.int32), np.array(w, np.float32)) for t, w in [
+        ([1, 7, 8, 2], [0, 0, 1, 1]), ([1, 9, 9, 9, 2], [0, 1, 1, 1, 1]), ([1, 5, 2], [0, 0, 1]),
+    ]]  # fmt: skip
+    rows = pack(examples, 6, "error")
+    assert rows.tokens.tolist() == [[1, 7, 8, 1, 5, 0], [1, 9, 9, 9, 0, 0]]
+    assert rows.targets.tolist() == [[7, 8, 2, 5, 2, 0], [9, 9, 9, 2, 0, 0]]
+    assert rows.weights.tolist() == [[0, 1, 1, 0, 1, 0], [1, 1, 1, 1, 0, 0]]
+    assert rows.positions.tolist() == [[0, 1, 2, 0, 1, 0], [0, 1, 2, 3, 0, 0]]
+    assert rows.segments.tolist() == [[1, 1, 1, 2, 2, 0], [1, 1, 1, 1, 0, 0]]
+    dtypes = {name: getattr(rows, name).dtype for name in ("tokens", "positions", "segments", "targets", "weights")}
+    assert dtypes == dict.fromkeys(("tokens", "positions", "segments", "targets"), np.int32) | {"weights": np.float32}
+
+
+def test_split_windows_overlap_by_the_token_predicted_last():
+    rows = pack(encoded([6]), 2, "split")
+    assert rows.tokens.tolist() == [[1, 2], [3, 4], [5, 0]]
+    assert rows.targets.tolist() == [[2, 3], [4, 5], [6, 0]]
+
+
+def test_an_example_that_just_fits_is_kept():
+    assert pack(encoded([9]), 8, "drop").dropped == 0
+    assert pack(encoded([9, 10]), 8, "drop").dropped == 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "length", "mode", "message"),
+    [
+        ([9, 12], 5, "drop", "the shortest needs 8"),
+        ([3, 9], 5, "error", "Example 1 .* needs 8"),
+        ([3, 1], 5, "split", "Example 1 .* empty"),
+        ([], 5, "split", "no examples"),
+        ([3], 0, "split", "at least 1"),
+        ([3], 5, "truncate", "one of drop, split, error"),
+    ],
+)
+def test_what_cannot_be_packed_is_a_user_error(sizes, length, mode, message):
+    with pytest.raises(UserError, match=message):
+        pack(encoded(sizes), length, mode)
