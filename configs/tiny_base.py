@@ -15,13 +15,19 @@ def axis(name: str) -> Axis:
 
 experiment = Experiment(
     name="tiny_base",
-    domain=(Source("knowledge"), Source("safety"), Source("general")),
+    domain=(Source("knowledge"), Source("safety"), Source("general"), Source("reading")),
     evaluation=Evaluation(
         axes={"proficiency": axis("hotel"), "safety": axis("safety"), "knowledge": axis("knowledge")}, target=0.0
     ),
     training=Training(
-        steps=3000, batch_rows=32, row_length=128, warmup=100, weight_decay=0.05, beta2=0.99, log_every=100,
+        steps=3500,
+        batch_rows=16,
+        row_length=96,
+        warmup=100,
+        weight_decay=0.05,
+        beta2=0.99,
+        log_every=100,
         checkpoint_every=500,
     ),
-    pretrain=Pretrain(output="jaxft/assets/base", learning_rate=4e-3),
+    pretrain=Pretrain(output="jaxft/assets/base", learning_rate=3e-3),
 )

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 import jax.numpy as jnp
 import numpy as np
 
@@ -108,9 +107,7 @@ class Calibration:
         scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
         try:
             target = MomentFiles(scratch)
-            stream = stream_moments(
-                self.base.model, fit, heldout, two_sided=self.two_sided, seed=self.reference.seed
-            )
+            stream = stream_moments(self.base.model, fit, heldout, two_sided=self.two_sided, seed=self.reference.seed)
             for done, (index, layer) in enumerate(stream, 1):
                 target.write(index, layer)
                 seconds = time.perf_counter() - began

@@ -34,11 +34,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="jaxft", description=sys.modules["jaxft"].__doc__, allow_abbrev=False)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
 
-    def verb(name: str, run: Callable[[argparse.Namespace], None], text: str, config: bool = True) -> argparse.ArgumentParser:
+    def verb(
+        name: str, run: Callable[[argparse.Namespace], None], text: str, config: bool = True
+    ) -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
         sub.set_defaults(verb=run)
         if config:
-            sub.add_argument("config", help="a Python file that defines `experiment`; any of its keys can follow as --key.sub value")
+            sub.add_argument(
+                "config", help="a Python file that defines `experiment`; any of its keys can follow as --key.sub value"
+            )
             sub.add_argument("--out", type=Path, help="output folder (default: runs/<config name>)")
         return sub
 
@@ -125,7 +129,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     work, evaluation = run.work, run.work.experiment.evaluation
     check_tasks(evaluation)
     before = cached_scores(
-        work.out / "base_test.json", lambda: measure_axes(work.base, work.base.model, None, evaluation, validation=False)
+        work.out / "base_test.json",
+        lambda: measure_axes(work.base, work.base.model, None, evaluation, validation=False),
     )
     after = run.scores(validation=False)
     for axis, scores in after.items():
@@ -133,8 +138,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from jaxft.methods.peft import save_adapter
     from jaxft.methods.lora import Lora
+    from jaxft.methods.peft import save_adapter
 
     run = _run(arguments)
     print(f"model: {run.export(run.folder / 'model')}")
@@ -152,9 +157,11 @@ def _certify(arguments: argparse.Namespace) -> None:
         raise UserError(f"{arguments.config}: names no reference text to certify against")
     for when, part in (("after training", certificate), ("after export", certificate["exported"])):
         leaked, captured = worst_leak(part), min(space["captured_heldout"] for space in part["spaces"])
-        print(f"{when}: largest |dW Q|/|dW| {leaked:.2e}  least held-out energy captured {captured:.4f}  "
-              f"KL {part['logit_kl']:.3e} nat/token  largest logit change {part['logit_max_difference']:.3g}  "
-              f"|dW|/|W| {part['relative_delta_norm']:.3e}")
+        print(
+            f"{when}: largest |dW Q|/|dW| {leaked:.2e}  least held-out energy captured {captured:.4f}  "
+            f"KL {part['logit_kl']:.3e} nat/token  largest logit change {part['logit_max_difference']:.3g}  "
+            f"|dW|/|W| {part['relative_delta_norm']:.3e}"
+        )
         if part["unprojected"]:
             print(f"  trained without projection: {', '.join(part['unprojected'])}")
 
@@ -182,14 +189,16 @@ def _generate(arguments: argparse.Namespace) -> None:
 
     if arguments.overrides:
         raise UserError(f"unknown option {arguments.overrides[0]!r}; see jaxft generate --help")
-    print(continue_text(
-        arguments.model,
-        arguments.prompt,
-        max_new_tokens=arguments.max_new_tokens,
-        temperature=arguments.temperature,
-        seed=arguments.seed,
-        chat=arguments.chat,
-    ))
+    print(
+        continue_text(
+            arguments.model,
+            arguments.prompt,
+            max_new_tokens=arguments.max_new_tokens,
+            temperature=arguments.temperature,
+            seed=arguments.seed,
+            chat=arguments.chat,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -101,9 +101,7 @@ def _method(
         binary = axes[axis]["metric"] == "accuracy"
         measured[axis] = {
             **statistics.compare(old.values, values, old.weights, binary),
-            "seeds": [
-                {"seed": seed, "after": scores[axis].mean} for seed, scores in zip(seeds, after, strict=True)
-            ],
+            "seeds": [{"seed": seed, "after": scores[axis].mean} for seed, scores in zip(seeds, after, strict=True)],
         }
     return {
         "kind": settings.kind,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import difflib
 
 import jax
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from experiments.setup import Base, load_examples
 from experiments.tasks import RULES, TASKS
 from jaxft.config import Axis, Evaluation, Source
+from jaxft.data.batches import FIELDS
 from jaxft.data.example import Example
 from jaxft.data.packing import pack
 from jaxft.data.template import encode, encode_prompt
@@ -20,6 +20,9 @@ from jaxft.errors import UserError
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Adapters, Llama, forward
 from jaxft.training.step import token_losses
+
+#: Texts are padded to a multiple of this many tokens.
+BUCKET = 128
 
 _losses = jax.jit(
     lambda model, batch, adapters: token_losses(
@@ -103,20 +106,20 @@ def _likelihood(
     base: Base, model: Llama, adapters: Adapters | None, examples: list[Example], evaluation: Evaluation
 ) -> Scores:
     """Mean -log p of each text's weighted tokens; texts longer than a row are read in windows of that length."""
+    limit = min(evaluation.row_length, model.config.max_positions)
     sums, counts = np.zeros(len(examples)), np.zeros(len(examples))
-    rows, owners = [], []
+    by_width: dict[int, list[tuple[int, dict[str, np.ndarray]]]] = {}
     for index, example in enumerate(examples):
-        packed = pack([encode(example, base.tokenizer, base.settings.template)], evaluation.row_length, "split")
-        rows.append(packed)
-        owners += [index] * len(packed.tokens)
-    names = ("tokens", "positions", "segments", "targets", "weights")
-    whole = {name: np.concatenate([getattr(packed, name) for packed in rows]) for name in names}
-    for begin in range(0, len(owners), evaluation.batch_size):
-        here = slice(begin, begin + evaluation.batch_size)
-        real = len(owners[here])
-        fill = ((0, evaluation.batch_size - real), (0, 0))
-        batch = {name: np.pad(array[here], fill) for name, array in whole.items()}
-        losses = np.asarray(_losses(model, batch, adapters)).sum(axis=1)[:real]
-        np.add.at(sums, owners[here], losses)
-        np.add.at(counts, owners[here], batch["weights"].sum(axis=1)[:real])
+        rows = pack([encode(example, base.tokenizer, base.settings.template)], limit, "split")
+        for row in range(len(rows.tokens)):
+            width = min(-(-int((rows.segments[row] > 0).sum()) // BUCKET) * BUCKET, limit)
+            by_width.setdefault(width, []).append((index, {f: getattr(rows, f)[row, :width] for f in FIELDS}))
+    for windows in by_width.values():
+        for begin in range(0, len(windows), evaluation.batch_size):
+            owners, parts = zip(*windows[begin : begin + evaluation.batch_size], strict=True)
+            fill = ((0, evaluation.batch_size - len(parts)), (0, 0))
+            batch = {f: np.pad(np.stack([part[f] for part in parts]), fill) for f in FIELDS}
+            losses = np.asarray(_losses(model, batch, adapters)).sum(axis=1)
+            np.add.at(sums, list(owners), losses[: len(parts)])
+            np.add.at(counts, list(owners), batch["weights"].sum(axis=1)[: len(parts)])
     return Scores(sums / counts, counts)

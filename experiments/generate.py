@@ -25,8 +25,8 @@ def continue_text(
         tokens = encode_prompt(Example((Message("user", prompt),), ""), tokenizer, "tokenizer")
     else:
         tokens = [bos_id(tokenizer), *tokenizer.encode(prompt, add_special_tokens=False)]
-    reply = generate(
-        llama, [tokens], max_new_tokens=max_new_tokens, batch_size=1, temperature=temperature, seed=seed
-    )[0]
+    reply = generate(llama, [tokens], max_new_tokens=max_new_tokens, batch_size=1, temperature=temperature, seed=seed)[
+        0
+    ]
     whole = reply if chat else tokens + reply
     return tokenizer.decode(whole, skip_special_tokens=True).strip()

@@ -162,9 +162,12 @@ class Run:
     def scores(self, *, validation: bool) -> dict[str, Scores]:
         """Every axis, on validation or test examples."""
         path = self.folder / ("validation.json" if validation else "test.json")
-        return cached_scores(path, lambda: measure_axes(
-            self.work.base, *self.assembled, self.work.experiment.evaluation, validation=validation
-        ))
+        return cached_scores(
+            path,
+            lambda: measure_axes(
+                self.work.base, *self.assembled, self.work.experiment.evaluation, validation=validation
+            ),
+        )
 
     def result(self) -> dict[str, Any]:
         """Certificate after training and after export, timings and sizes; exports the merged model on the way."""
@@ -215,10 +218,13 @@ def cached_scores(path: Path, compute: Any) -> dict[str, Scores]:
             for name, axis in read_json(path).items()
         }
     scores: dict[str, Scores] = compute()
-    write_json(path, {
-        name: {"mean": s.mean, "values": s.values.tolist(), "weights": s.weights.tolist(), "replies": s.replies}
-        for name, s in scores.items()
-    })
+    write_json(
+        path,
+        {
+            name: {"mean": s.mean, "values": s.values.tolist(), "weights": s.weights.tolist(), "replies": s.replies}
+            for name, s in scores.items()
+        },
+    )
     return scores
 
 
@@ -251,7 +257,8 @@ def certify_model(
         "layers.mlp_norm": (base.layers.mlp_norm, model.layers.mlp_norm),
     }
     moved = [
-        name for name, (old, new) in others.items()
+        name
+        for name, (old, new) in others.items()
         if old is not None and new is not None and np.any(np.asarray(old[...] != new[...]))
     ]
     weights = certify(

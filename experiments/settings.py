@@ -79,8 +79,10 @@ def _replace(node: Any, path: list[str], text: str, key: str) -> Any:
     if head not in names:
         nearest = difflib.get_close_matches(head, names, n=1, cutoff=0.0)
         prefix = key[: len(key) - len(".".join(path))]
-        raise UserError(f"--{key}: unknown key {head!r}; did you mean --{prefix}{nearest[0] if nearest else ''}? "
-                        f"Known here: {', '.join(names)}")
+        raise UserError(
+            f"--{key}: unknown key {head!r}; did you mean --{prefix}{nearest[0] if nearest else ''}? "
+            f"Known here: {', '.join(names)}"
+        )
     if rest:
         if current() is None:
             raise UserError(f"--{key}: {head} is not set in this config; set it in the config file first")

@@ -15,9 +15,9 @@ from jaxft.data.example import Example
 from jaxft.data.packing import Rows, pack
 from jaxft.data.template import encode
 from jaxft.data.tokenizer import PreTrainedTokenizerFast, load_tokenizer
+from jaxft.errors import UserError
 from jaxft.llama import checkpoint
 from jaxft.llama.model import REMAT_POLICIES, Compute, Llama
-from jaxft.errors import UserError
 
 #: The small model that ships with the package.
 SHIPPED_BASE = Path(jaxft.__file__).parent / "assets" / "base"
@@ -56,9 +56,7 @@ class Base:
 
     @cached_property
     def model(self) -> Llama:
-        return checkpoint.load(
-            self.folder, dtype=self.settings.param_dtype, compute=compute_settings(self.settings)
-        )
+        return checkpoint.load(self.folder, dtype=self.settings.param_dtype, compute=compute_settings(self.settings))
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:

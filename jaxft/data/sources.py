@@ -14,7 +14,7 @@ from jaxft.data import jsonl, star, tinystories
 from jaxft.data.example import Example
 from jaxft.errors import UserError
 
-CORPORA = ("hotel", "knowledge", "safety", "general")
+CORPORA = ("hotel", "knowledge", "safety", "general", "reading")
 CORPUS_SPLITS = ("train", "validation", "test")
 DATA_FOLDER = "JAXFT_TEST_DATA"
 _FILES = {"star": (star, "star_hotel.tar.gz"), "tinystories": (tinystories, "tinystories_1000.jsonl.gz")}

@@ -32,8 +32,8 @@ TAGS = {name: tag for tag, name in DTYPES.items()}  # numpy name -> safetensors 
 def load(folder: str | Path, *, dtype: str | None = "float32", compute: Compute = Compute()) -> Llama:
     """The model in `folder`: config.json and model.safetensors, or its shards.
 
-    dtype: of the parameters; None keeps the file's. Peak memory is the model plus one parameter (stacked over the
-    layers) on the host. The arrays go to JAX's default device; under `jax.default_device` of a CPU they stay on the host.
+    dtype: of the parameters; None keeps the file's. Peak memory is the model plus one parameter, stacked over the
+    layers, on the host. The arrays go to JAX's default device: within `jax.default_device` of a CPU, to the host.
     UserError names the file, key or tensor that is missing, unknown, of another shape or not readable.
     """
     if dtype is not None and dtype not in DTYPES.values():

@@ -11,7 +11,7 @@ from jaxft.errors import UserError
 from jaxft.llama.config import LlamaConfig
 
 ARCHITECTURE = "LlamaForCausalLM"
-# Keys that change the computation, with the one value the forward pass implements (also the value if the key is absent).
+# Keys that change the computation, with the one value the forward pass implements; absent keys mean this value too.
 FIXED = {"attention_bias": False, "mlp_bias": False, "hidden_act": "silu"}
 NULLABLE = ("num_key_value_heads", "head_dim", "rope_scaling", "rope_parameters")  # null means the default
 

@@ -20,6 +20,7 @@ DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}  # safetensors
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 # Frequencies that old releases of transformers stored; they follow from the config.
 _DERIVED = re.compile(r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq")
+_HINT = "Check that the download is complete and that config.json belongs to these weights."
 _LAYER_NAMES = {
     "attention_norm": "input_layernorm",
     "q": "self_attn.q_proj",
@@ -37,8 +38,9 @@ _LAYER_NAMES = {
 class Parameter:
     """One parameter of a Llama and the tensors that make it up.
 
-    owner, name: "layers" or "" (the Llama itself), and the attribute there. tensors: one name, or one a layer to be stacked.
-    shape: of each tensor in the file. transposed: the file keeps [out, in], the Llama [in, out].
+    owner, name: "layers" or "" (the Llama itself), and the attribute there.
+    tensors: one name, or one a layer to be stacked. shape: of each tensor in the file.
+    transposed: the file keeps [out, in], the Llama [in, out].
     """
 
     owner: str
@@ -111,7 +113,7 @@ class Tensors:
                 f"{path}: not a complete safetensors file ({error}).\n"
                 "It may be cut short or a Git LFS pointer; download it again."
             ) from None
-        for name in handle.keys():  # noqa: SIM118 - a safetensors handle is no mapping
+        for name in handle.keys():
             if name in self._handles:
                 raise UserError(f"{path}: tensor {name} is also in another shard of this folder.")
             self._handles[name] = handle
@@ -137,21 +139,23 @@ class Tensors:
         expected = {name: parameter.shape for parameter in parameters(config) for name in parameter.tensors}
         missing = [name for name in expected if name not in self._handles]
         if missing:
-            raise UserError(f"{self._folder}: tensor {missing[0]} is missing ({len(missing)} of {len(expected)} are).")
+            count = f"{len(missing)} of {len(expected)} are"
+            raise UserError(f"{self._folder}: tensor {missing[0]} is missing ({count}).\n{_HINT}")
         head, embed = "lm_head.weight", "model.embed_tokens.weight"
         for name, handle in self._handles.items():
             if _DERIVED.fullmatch(name):
                 continue
             tied_copy = config.tied_head and name == head
             if name not in expected and not tied_copy:
-                raise UserError(f"{self._folder}: tensor {name} is unknown to the model that config.json describes.")
+                raise UserError(f"{self._folder}: tensor {name} is unknown to a Llama of this config.json.\n{_HINT}")
             entry = handle.get_slice(name)
             shape, wanted = tuple(entry.get_shape()), expected[embed if tied_copy else name]
             if shape != wanted:
-                raise UserError(f"{self._folder}: tensor {name} has shape {shape}, config.json asks for {wanted}.")
+                message = f"{self._folder}: tensor {name} has shape {shape}, config.json asks for {wanted}."
+                raise UserError(f"{message}\n{_HINT}")
             if entry.get_dtype() not in DTYPES:
                 raise UserError(
-                    f"{self._folder}: tensor {name} has dtype {entry.get_dtype()}, expected one of {', '.join(DTYPES)}. "
+                    f"{self._folder}: tensor {name} has dtype {entry.get_dtype()}, expected {', '.join(DTYPES)}.\n"
                     "Quantised or float64 weights are not read; export them in one of these."
                 )
         if config.tied_head and head in self._handles and not np.array_equal(self.read(head), self.read(embed)):

@@ -1,5 +1,7 @@
 """Fine-tuning methods, one short file each: what trains, which adapters, which optax transform, which final edit."""
 
+from dataclasses import replace
+
 from jaxft import config
 from jaxft.methods.base import Method
 from jaxft.methods.full import Full
@@ -8,7 +10,8 @@ from jaxft.methods.lora import Lora
 
 
 def build(settings: config.Method) -> Method:
-    """The method that a config entry asks for."""
+    """The method that a config entry asks for; entries that differ in learning rates alone give equal methods."""
+    settings = replace(settings, learning_rates=())
     match settings:
         case config.Full():
             return Full()

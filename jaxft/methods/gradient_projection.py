@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
@@ -17,11 +18,11 @@ from jaxft.methods.base import Method, Schedule, Subspaces
 from jaxft.subspace.projection import gradient_projection_adamw, moment_decay
 
 
+@dataclass(frozen=True)
 class GradientProjection(Method):
     """Embeddings, norms and head are frozen, so on inputs inside the protected directions nothing changes."""
 
-    def __init__(self, settings: config.GradientProjection) -> None:
-        self.settings = settings
+    settings: config.GradientProjection
 
     def constants(self, subspaces: Subspaces | None) -> dict[str, Any]:
         assert subspaces is not None, "gradient projection needs calibration"

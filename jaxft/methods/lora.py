@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -16,11 +17,11 @@ from jaxft.methods.adapters import LowRank
 from jaxft.methods.base import Method
 
 
+@dataclass(frozen=True)
 class Lora(Method):
     """W + alpha / rank * A B, A uniform as in the authors' code and peft, B zero at the start."""
 
-    def __init__(self, settings: config.Lora) -> None:
-        self.settings = settings
+    settings: config.Lora
 
     def initial(self, base: Llama, key: Array) -> dict[str, LowRank]:
         settings, layers = self.settings, base.config.num_layers
@@ -28,9 +29,13 @@ class Lora(Method):
         for number, name in enumerate(settings.targets):
             d, n = base.config.linear_shapes[name]
             if not 1 <= settings.rank <= min(d, n):
-                raise UserError(f"methods: lora rank {settings.rank} must lie in 1..{min(d, n)}, the width of linear {name!r}")
+                raise UserError(
+                    f"methods: lora rank {settings.rank} must lie in 1..{min(d, n)}, the width of linear {name!r}"
+                )
             bound = 1 / math.sqrt(d)  # Kaiming uniform with a = sqrt(5)
-            a = jax.random.uniform(jax.random.fold_in(key, number), (layers, d, settings.rank), minval=-bound, maxval=bound)
+            a = jax.random.uniform(
+                jax.random.fold_in(key, number), (layers, d, settings.rank), minval=-bound, maxval=bound
+            )
             b = jnp.zeros((layers, settings.rank, n))
             adapters[name] = LowRank(a, b, settings.alpha / settings.rank, settings.dropout)
         return adapters

@@ -92,9 +92,7 @@ def plasticity(vectors: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     return np.sqrt(left / max(left[0], 1e-300))
 
 
-def automatic_rank(
-    vectors: np.ndarray, heldout: np.ndarray, gradient: np.ndarray, capture: float, floor: float
-) -> int:
+def automatic_rank(vectors: np.ndarray, heldout: np.ndarray, gradient: np.ndarray, capture: float, floor: float) -> int:
     """The rank that captures `capture` of the held-out energy, lowered until `floor` of the gradient stays free.
 
     vectors [d, d]: directions, most used first. heldout [d, d]: moment of tokens that did not make them.

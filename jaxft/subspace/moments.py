@@ -35,7 +35,7 @@ class Moment(NamedTuple):
 
 
 @partial(jax.jit, donate_argnums=0)
-def accumulate(moment: Moment, x: Float[Array, "... d"], weights: Float[Array, "..."]) -> Moment:
+def accumulate(moment: Moment, x: Float[Array, "... d"], weights: Float[Array, ...]) -> Moment:
     """Add tokens x with weights (0 masks padding). Uncentred; float32 at the highest matmul precision."""
     flat = x.reshape(-1, x.shape[-1]).astype(jnp.float32)
     w = weights.reshape(-1).astype(jnp.float32)
@@ -65,7 +65,9 @@ class MomentFiles:
 
     def write(self, index: int, layer: LayerMoments) -> None:
         groups = {"inputs": layer.inputs, "heldout": layer.heldout, "outputs": layer.outputs}
-        arrays = {f"{group}/{name}": np.ascontiguousarray(a) for group, named in groups.items() for name, a in named.items()}
+        arrays = {
+            f"{group}/{name}": np.ascontiguousarray(a) for group, named in groups.items() for name, a in named.items()
+        }
         save_file(arrays, self._path(index))
 
     def finish(self, description: Mapping[str, object]) -> None:
@@ -86,7 +88,9 @@ class MomentFiles:
                     group, name = key.split("/", 1)
                     groups[group][name] = file.get_tensor(key)
         except Exception as error:
-            raise UserError(f"{path}: not a readable moments file ({error}); delete {self.folder} to measure anew") from error
+            raise UserError(
+                f"{path}: not a readable moments file ({error}); delete {self.folder} to measure anew"
+            ) from error
         return LayerMoments(**groups)
 
     def __len__(self) -> int:

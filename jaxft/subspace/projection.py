@@ -94,9 +94,7 @@ def gradient_projection_adamw(
     decay: a `moment_decay`, applied to the gradient first. weight_decay: decoupled, toward `base` (None: the params
     are changes of weights, and decay to zero). gradients, updates: switch either projection off, for ablations.
     """
-    toward_base = (
-        optax.add_decayed_weights(weight_decay) if base is None else _decay_toward(weight_decay, base)
-    )
+    toward_base = optax.add_decayed_weights(weight_decay) if base is None else _decay_toward(weight_decay, base)
     chain = [
         decay,
         project(bases) if gradients else None,

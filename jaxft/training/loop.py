@@ -57,10 +57,10 @@ def train(
         state = checkpoints.restore(state, data) or state
     start = int(state.step)
     metrics = Metrics(folder / "metrics.jsonl" if folder else None, label, training.steps, start)
-    step = make_step(method, training, learning_rate)
+    step = make_step(method, training)
     try:
         for number in range(start + 1, training.steps + 1):
-            state, values = step(state, base, constants, next(data))
+            state, values = step(state, base, constants, next(data), learning_rate)
             metrics.add(number, values)
             last = number == training.steps
             saving = checkpoints is not None and (last or number % training.checkpoint_every == 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -28,10 +28,11 @@ class TrainState(NamedTuple):
     key: Array
 
 
-def schedule(training: Training, learning_rate: float) -> Callable[[Any], Any]:
+def schedule(training: Training, learning_rate: Array | float) -> Callable[[Any], Any]:
     """Linear warm-up to the learning rate, then cosine decay to zero at the last step."""
     warmup = min(training.warmup, training.steps // 2)
-    return optax.warmup_cosine_decay_schedule(0.0, learning_rate, warmup, training.steps)
+    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, warmup, training.steps)
+    return lambda count: learning_rate * shape(count)
 
 
 def token_losses(
@@ -56,10 +57,14 @@ def loss_sum(method: Method, trainable: Any, base: Llama, batch: Batch, key: Arr
     return token_losses(logits, batch["targets"], batch["weights"]).sum()
 
 
-def make_step(
-    method: Method, training: Training, learning_rate: float
-) -> Callable[[TrainState, Llama, Any, Batch], tuple[TrainState, dict[str, Array]]]:
-    """The jitted step (state, base, constants, batch) -> (state, metrics); the state is donated.
+Step = Callable[[TrainState, Llama, Any, Batch, float], tuple[TrainState, dict[str, Array]]]
+
+
+@lru_cache
+def make_step(method: Method, training: Training) -> Step:
+    """The jitted step (state, base, constants, batch, learning rate) -> (state, metrics); the state is donated.
+
+    Equal methods and settings share one compiled step, whatever the learning rate.
 
     The loss is the mean over weighted tokens of the whole batch: microbatches are summed and divided once, so that
     accumulation changes nothing but memory. The base and the constants are inputs and get no gradient.
@@ -79,7 +84,9 @@ def make_step(
         zeros = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, trainable))
         return lax.scan(add, zeros, (split, jax.random.split(key, training.accumulation)))[0]
 
-    def step(state: TrainState, base: Llama, constants: Any, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+    def step(
+        state: TrainState, base: Llama, constants: Any, batch: Batch, learning_rate: Array
+    ) -> tuple[TrainState, dict[str, Array]]:
         key = jax.random.fold_in(state.key, state.step)
         loss, gradient = gradients(state.trainable, base, batch, key)
         tokens = batch["weights"].sum()

@@ -12,7 +12,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from jaxft.llama.checkpoint import load
-from jaxft.llama.model import Compute, Llama
+from jaxft.llama.model import Llama
 
 _BASE = {
     "architectures": ["LlamaForCausalLM"],
@@ -95,10 +95,8 @@ def write_folder(folder: Path, config: Mapping[str, Any], values: Mapping[str, n
     return folder
 
 
-def random_model(
-    folder: Path, variant: str = "grouped", *, seed: int = 0, dtype: str = "float32", compute: Compute = Compute()
-) -> Llama:
+def random_model(folder: Path, variant: str = "grouped") -> Llama:
     """A random model of one variant, through a folder on disk."""
     config = CONFIGS[variant]
-    write_folder(folder, config, tensors(config, seed=seed, dtype=dtype))
-    return load(folder, dtype=None, compute=compute)
+    write_folder(folder, config, tensors(config))
+    return load(folder)

@@ -15,7 +15,7 @@ from flax import nnx
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from jaxft.llama.checkpoint import load, read_config, save
+from jaxft.llama.checkpoint import content_hash, load, read_config, save
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Llama, forward
@@ -116,7 +116,7 @@ def data() -> Path:
 
 def test_a_trained_model_has_its_published_loss(data: Path, tmp_path: Path) -> None:
     """1.307 nat/token: the mean over all tokens after BOS of 40 stories, no EOS; the longest story is 506 tokens, so
-    none is cut at the context of 512. An exported copy gives the same."""
+    none is cut at the context of 512. An exported copy has the same hash."""
     tokenizer = Tokenizer.from_file(str(data / "stories260K_hf" / "tokenizer.json"))
     with gzip.open(data / "tinystories_1000.jsonl.gz", "rt") as lines:
         stories = [tokenizer.encode(json.loads(next(lines))["text"]).ids for _ in range(40)]
@@ -136,7 +136,7 @@ def test_a_trained_model_has_its_published_loss(data: Path, tmp_path: Path) -> N
     model = load(data / "stories260K_hf")
     assert float(loss(model)) == pytest.approx(1.307, abs=5e-4)
     save(model, tmp_path / "copy")
-    assert float(loss(load(tmp_path / "copy"))) == float(loss(model))
+    assert content_hash(tmp_path / "copy") == content_hash(data / "stories260K_hf")
 
 
 def test_a_trained_model_tells_its_story(data: Path) -> None:

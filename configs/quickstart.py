@@ -1,0 +1,37 @@
+"""The comparison on a laptop: the shipped base learns hotel booking; does it stay safe and knowledgeable?
+
+    jaxft compare configs/quickstart.py
+"""
+
+from jaxft.config import (
+    Axis,
+    Evaluation,
+    Experiment,
+    Full,
+    GradientProjection,
+    Lora,
+    Reference,
+    Source,
+    Training,
+)
+
+
+def axis(name: str) -> Axis:
+    """Replies on the test split of an embedded corpus; learning rates are chosen on its validation split."""
+    return Axis(task=name, source=Source(name, "test"), validation=Source(name, "validation"))
+
+
+experiment = Experiment(
+    name="quickstart",
+    domain=(Source("hotel"),),
+    reference=Reference(sources=(Source("knowledge"), Source("safety"), Source("general")), length=96),
+    training=Training(steps=300, batch_rows=16, row_length=96, checkpoint_every=300, log_every=50),
+    evaluation=Evaluation(
+        axes={"proficiency": axis("hotel"), "safety": axis("safety"), "knowledge": axis("knowledge")}, target=0.97
+    ),
+    methods={
+        "full": Full(learning_rates=(1e-3,)),
+        "lora": Lora(learning_rates=(5e-3,)),
+        "projection": GradientProjection(learning_rates=(3e-3,), energy=0.9, decay=1.0, two_sided=True),
+    },
+)
