@@ -2,9 +2,9 @@
 
     JAXFT_TEST_DATA=path/to/data jaxft compare configs/stories260k_star.py --model.folder path/to/data/stories260K_hf
 
-Proficiency is the loss on held-out STAR dialogues, forgetting the rise of loss on 400 TinyStories; the reference text is
-600 other stories. Every method runs over its own learning rates; the record compares them at the hotel loss that LoRA's
-best run reaches.
+Proficiency is the loss on held-out STAR dialogues, forgetting the rise of loss on 400 TinyStories; the reference text
+is 600 other stories. Every method runs over its own learning rates; the record compares them at the hotel loss that
+LoRA's best run reaches.
 """
 
 from jaxft.config import (

@@ -35,7 +35,7 @@ _losses = jax.jit(
 
 @dataclass(frozen=True)
 class Scores:
-    """One axis of one model. values: 1 or 0 for right or wrong, or nat/token; weights: tokens of a likelihood, else 1."""
+    """One axis of one model. values: 1 right, 0 wrong, or nat/token; weights: tokens of a likelihood, else 1."""
 
     values: np.ndarray
     weights: np.ndarray

@@ -29,4 +29,4 @@ def continue_text(
         0
     ]
     whole = reply if chat else tokens + reply
-    return tokenizer.decode(whole, skip_special_tokens=True).strip()
+    return str(tokenizer.decode(whole, skip_special_tokens=True)).strip()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 
 def matched(record: Mapping[str, Any]) -> dict[str, Any] | None:
     """How far every other axis moved where a method's test proficiency equals the best that LoRA reaches.
@@ -44,6 +42,6 @@ def change_at(level: float, proficiency: list[float], change: list[float]) -> fl
         if value == level:
             return change[i]
         if i and (proficiency[i - 1] - level) * (value - level) < 0:
-            pair = sorted([(proficiency[i - 1], change[i - 1]), (value, change[i])])
-            return float(np.interp(level, *zip(*pair, strict=True)))
+            share = (level - proficiency[i - 1]) / (value - proficiency[i - 1])
+            return change[i - 1] + share * (change[i] - change[i - 1])
     return None

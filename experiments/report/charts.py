@@ -182,7 +182,7 @@ def encode(figure: Figure, form: str) -> bytes:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):  # pyright: ignore[reportArgumentType] - its keys are an enumeration of literals
         yield
 
 

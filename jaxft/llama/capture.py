@@ -15,7 +15,7 @@ from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Layers, Llama, block, embed, layer_slice, logits, packed_mask, rotary_angles
 from jaxft.subspace.moments import LayerMoments, Moment, accumulate
 
-Batch = Mapping[str, np.ndarray]
+Batch = Mapping[str, Any]  # arrays [B, T]
 
 
 @partial(jax.jit, static_argnames="config")

@@ -1,4 +1,4 @@
-"""Batched text generation with a key-value cache: one prefill, then a `while_loop` that stops when all rows have ended."""
+"""Batched text generation with a key-value cache: one prefill, then a `while_loop` until all rows have ended."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.adapters import merge
 from jaxft.subspace.basis import Basis
 
-Schedule = Callable[[Array], Array]
+Schedule = Callable[[Any], Any]  # step -> learning rate
 
 
 @dataclass(frozen=True)

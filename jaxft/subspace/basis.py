@@ -72,8 +72,9 @@ def rank_for_energy(values: np.ndarray, energy: float) -> int:
     if energy == 0 or values.sum() == 0:
         return 0
     if energy == 1:
-        return int((values > np.finfo(np.float32).eps * values.max()).sum())
-    return int(np.searchsorted(np.cumsum(values), energy * values.sum()) + 1)
+        return int(np.flatnonzero(values > np.finfo(np.float32).eps * values.max())[-1]) + 1
+    sums = np.cumsum(values)
+    return int(np.searchsorted(sums, energy * sums[-1])) + 1
 
 
 def captured(basis: np.ndarray, moment: np.ndarray) -> float:

@@ -7,7 +7,7 @@ weight decay all leave the subspace again; hence the projection that counts is t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -29,15 +29,10 @@ def project(bases: Tree) -> optax.GradientTransformation:
     bases: a tree prefix of the updates with a Basis, or None for weights that pass unchanged.
     """
 
-    def update(updates: Tree, state: optax.EmptyState, params: Tree = None) -> tuple[Tree, optax.EmptyState]:
-        del params
+    def remove(basis: Basis | None, tree: Tree) -> Tree:
+        return tree if basis is None else jax.tree.map(basis.remove, tree)
 
-        def remove(basis: Basis | None, tree: Tree) -> Tree:
-            return tree if basis is None else jax.tree.map(basis.remove, tree)
-
-        return jax.tree.map(remove, bases, updates, is_leaf=_is_basis), state
-
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+    return optax.stateless(lambda updates, params: jax.tree.map(remove, bases, updates, is_leaf=_is_basis))
 
 
 def moment_decay(
@@ -54,29 +49,40 @@ def moment_decay(
     base: W0; where None, the params are the change W - W0 itself.
     """
 
-    def add(gradient: jax.Array, change: jax.Array, c: jax.Array, s: jax.Array | None) -> jax.Array:
+    def add(c: jax.Array, s: jax.Array | None, gradient: jax.Array, change: jax.Array) -> jax.Array:
         pull = jnp.einsum("lde,len->ldn", c, change.astype(jnp.float32), precision="highest")
         if s is not None:
             pull = jnp.einsum("ldn,lnm->ldm", pull, s, precision="highest")
         return gradient + (strength * pull).astype(gradient.dtype)
 
-    def update(updates: Tree, state: optax.EmptyState, params: Tree = None) -> tuple[Tree, optax.EmptyState]:
-        if params is None:
-            raise ValueError(optax.NO_PARAMS_MSG)
-        change = params if base is None else jax.tree.map(jnp.subtract, params, base)
-
-        def leaf(c: jax.Array, s: jax.Array | None, g: Tree, d: Tree) -> Tree:
-            return jax.tree.map(lambda gradient, delta: add(gradient, delta, c, s), g, d)
-
+    def update(updates: Tree, params: Tree) -> Tree:
+        change = _change(params, base)
         if outputs is None:
-            return jax.tree.map(lambda c, g, d: leaf(c, None, g, d), inputs, updates, change), state
-        return jax.tree.map(leaf, inputs, outputs, updates, change), state
+            return jax.tree.map(lambda c, g, d: jax.tree.map(partial(add, c, None), g, d), inputs, updates, change)
+        return jax.tree.map(
+            lambda c, s, g, d: jax.tree.map(partial(add, c, s), g, d), inputs, outputs, updates, change
+        )
 
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+    return optax.stateless(update)
+
+
+def decay_toward(strength: float, base: Tree | None) -> optax.GradientTransformation:
+    """Decoupled weight decay toward the base weights: u <- u + strength * (W - W0); W0 as in `moment_decay`."""
+
+    def update(updates: Tree, params: Tree) -> Tree:
+        return jax.tree.map(lambda u, d: u + strength * d, updates, _change(params, base))
+
+    return optax.stateless(update)
+
+
+def _change(params: Tree, base: Tree | None) -> Tree:
+    if params is None:
+        raise ValueError("decay toward the base needs the current parameters: update(updates, state, params)")
+    return params if base is None else jax.tree.map(jnp.subtract, params, base)
 
 
 def gradient_projection_adamw(
-    learning_rate: float | Callable[[jax.Array], jax.Array],
+    learning_rate: optax.ScalarOrSchedule,
     bases: Tree,
     *,
     decay: optax.GradientTransformation | None = None,
@@ -94,25 +100,13 @@ def gradient_projection_adamw(
     decay: a `moment_decay`, applied to the gradient first. weight_decay: decoupled, toward `base` (None: the params
     are changes of weights, and decay to zero). gradients, updates: switch either projection off, for ablations.
     """
-    toward_base = optax.add_decayed_weights(weight_decay) if base is None else _decay_toward(weight_decay, base)
     chain = [
         decay,
         project(bases) if gradients else None,
         optax.clip_by_global_norm(clip) if clip is not None else None,
         optax.scale_by_adam(b1=b1, b2=b2, eps=eps),
-        toward_base if weight_decay else None,
+        decay_toward(weight_decay, base) if weight_decay else None,
         optax.scale_by_learning_rate(learning_rate),
         project(bases) if updates else None,
     ]
     return optax.chain(*(transform for transform in chain if transform is not None))
-
-
-def _decay_toward(strength: float, base: Tree) -> optax.GradientTransformation:
-    """u <- u + strength * (W - W0)."""
-
-    def update(updates: Tree, state: optax.EmptyState, params: Tree = None) -> tuple[Tree, optax.EmptyState]:
-        if params is None:
-            raise ValueError(optax.NO_PARAMS_MSG)
-        return jax.tree.map(lambda u, p, w0: u + strength * (p - w0), updates, params, base), state
-
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

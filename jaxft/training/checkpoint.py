@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +28,28 @@ class Checkpoints:
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
         self.folder, self.identity = folder, identity
-        self._checkpointer = ocp.training.Checkpointer(
-            folder.absolute(),
-            preservation_policy=ocp.training.preservation_policies.LatestN(1),
-            custom_metadata=identity,
-            cleanup_tmp_directories=True,
-        )
-        found = self._checkpointer.root_metadata().custom_metadata if self._checkpointer.latest else identity
-        if found != identity:
-            theirs = found or {}
+        self._checkpointer = self._open()
+        found: Any = self._checkpointer.root_metadata().custom_metadata
+        if found == identity:
+            return
+        self._checkpointer.close()
+        if self._checkpointer.latest is not None:
+            theirs: dict[str, Any] = found or {}
             changed = sorted(k for k in {*identity, *theirs} if identity.get(k) != theirs.get(k))
             raise UserError(
                 f"{folder}: holds checkpoints of another run (different: {', '.join(changed)}); "
                 "choose another --out, or delete the folder to start anew"
             )
+        shutil.rmtree(folder)  # another run was stopped before its first checkpoint; Orbax would keep its identity
+        self._checkpointer = self._open()
+
+    def _open(self) -> ocp.training.Checkpointer:
+        return ocp.training.Checkpointer(
+            str(self.folder.absolute()),
+            preservation_policy=ocp.training.preservation_policies.LatestN(1),  # pyright: ignore[reportArgumentType]
+            custom_metadata=self.identity,
+            cleanup_tmp_directories=True,
+        )
 
     def save(self, state: TrainState, data: grain.DatasetIterator) -> None:
         """Write the state and the data position under the state's step; waits until it is on disk."""

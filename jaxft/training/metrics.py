@@ -37,8 +37,9 @@ class Metrics:
         self.began = self.first = None
         self._pending: list[tuple[int, Mapping[str, Any]]] = []
         if path is not None and path.exists():
-            kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= start]
-            path.write_text("".join(line + "\n" for line in kept))
+            lines = path.read_text().splitlines(keepends=True)
+            whole = [line for line in lines if line.endswith("\n")]  # a kill may cut the last line short
+            path.write_text("".join(line for line in whole if json.loads(line)["step"] <= start))
 
     def add(self, step: int, metrics: Mapping[str, Any]) -> None:
         self._pending.append((step, metrics))

@@ -96,8 +96,8 @@ def make_step(method: Method, training: Training) -> Step:
         trainable = optax.apply_updates(state.trainable, updates)
         metrics = {
             "loss": loss,
-            "gradient_norm": optax.global_norm(gradient),
-            "update_norm": optax.global_norm(updates),
+            "gradient_norm": optax.tree.norm(gradient),
+            "update_norm": optax.tree.norm(updates),
             "trained_tokens": tokens,
             "tokens": (batch["segments"] > 0).sum(),
         }
