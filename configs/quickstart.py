@@ -24,7 +24,15 @@ def axis(name: str) -> Axis:
 experiment = Experiment(
     name="quickstart",
     domain=(Source("hotel"),),
-    reference=Reference(sources=(Source("knowledge"), Source("safety"), Source("general")), length=96),
+    reference=Reference(
+        sources=(
+            Source("knowledge"),
+            Source("safety", limit=800),
+            Source("general", limit=800),
+            Source("reading", limit=800),
+        ),
+        length=96,
+    ),
     training=Training(steps=300, batch_rows=16, row_length=96, checkpoint_every=300, log_every=50),
     evaluation=Evaluation(
         axes={"proficiency": axis("hotel"), "safety": axis("safety"), "knowledge": axis("knowledge")}, target=0.97

@@ -1,6 +1,6 @@
 """A real trained model and real hotel dialogues: stories260K learns STAR and should keep its stories.
 
-    JAXFT_TEST_DATA=path/to/data jaxft compare configs/stories260k_star.py --model.folder path/to/data/stories260K_hf
+    JAXFT_TEST_DATA=path/to/data jaxft compare configs/stories260k_star.py
 
 Proficiency is the loss on held-out STAR dialogues, forgetting the rise of loss on 400 TinyStories; the reference text
 is 600 other stories. Every method runs over its own learning rates; the record compares them at the hotel loss that
@@ -22,7 +22,7 @@ from jaxft.config import (
 
 experiment = Experiment(
     name="stories260k_star",
-    model=Model(folder="stories260K_hf", template="plain"),
+    model=Model(folder="$JAXFT_TEST_DATA/stories260K_hf", template="plain"),
     domain=(Source("star"),),
     reference=Reference(sources=(Source("tinystories", "reference"),), length=256),
     training=Training(steps=400, batch_rows=16, row_length=128, on_long="split", checkpoint_every=400, log_every=100),

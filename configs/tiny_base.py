@@ -20,7 +20,7 @@ experiment = Experiment(
         axes={"proficiency": axis("hotel"), "safety": axis("safety"), "knowledge": axis("knowledge")}, target=0.0
     ),
     training=Training(
-        steps=3500,
+        steps=4500,
         batch_rows=16,
         row_length=96,
         warmup=100,

@@ -15,6 +15,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from safetensors import SafetensorError
 
 from experiments.setup import Base, load_examples, note
 from jaxft.config import Experiment, GradientProjection, Reference
@@ -49,8 +50,6 @@ class ReferenceText:
     @classmethod
     def load(cls, reference: Reference) -> ReferenceText:
         """Every n-th example is held out, so that each source is on both sides."""
-        if not 0 < reference.heldout < 1:
-            raise UserError(f"reference.heldout: found {reference.heldout}, expected a fraction between 0 and 1")
         examples = load_examples(reference.sources)
         every = max(round(1 / reference.heldout), 2)
         text = cls([e for i, e in enumerate(examples) if i % every], examples[::every])
@@ -77,6 +76,7 @@ class Calibration:
         self.two_sided = any(isinstance(m, GradientProjection) and m.two_sided for m in experiment.methods.values())
         self.description = {
             "model": base.sha256,
+            "tokenizer": base.tokenizer_sha256,
             "template": experiment.model.template,
             "compute_dtype": experiment.model.compute_dtype,
             "fit": fingerprint(self.text.fit),
@@ -115,8 +115,8 @@ class Calibration:
             target.finish({**self.description, "tokens": tokens})
             shutil.rmtree(self.files.folder, ignore_errors=True)
             os.replace(scratch, self.files.folder)
-        except OSError as error:
-            raise UserError(f"{self.files.folder}: cannot be written ({error})") from error
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{self.files.folder}: cannot be written ({error}); free some space, then again") from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from absl import logging
+
 from jaxft.errors import UserError
 
 INTERRUPTED = 130
+#: What the machine may refuse: a full, read-only or foreign folder. Anything else is a fault of the program.
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -18,14 +23,24 @@ def main(words: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if words is None else words)
     parser = _parser()
     arguments, overrides = parser.parse_known_args(words)
+    # Orbax's threads log the traceback of every failed save, which is raised here as one error anyway.
+    logging.set_verbosity(logging.FATAL)
     arguments.overrides, arguments.command_line = overrides, shlex.join(["jaxft", *words])
     try:
         arguments.verb(arguments)
     except UserError as error:
         print(f"jaxft: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        print(f"jaxft: {error.filename or 'output'}: {error.strerror}; nothing half-written was kept", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print("\njaxft: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print(
+            "\njaxft: interrupted; what is complete on disk stays, and the same command goes on from there",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     return 0
 
@@ -122,12 +137,11 @@ def _calibrate(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from experiments.evaluate import check_tasks, measure_axes
+    from experiments.evaluate import measure_axes
     from experiments.run import cached_scores
 
     run = _run(arguments)
     work, evaluation = run.work, run.work.experiment.evaluation
-    check_tasks(evaluation)
     before = cached_scores(
         work.out / "base_test.json",
         lambda: measure_axes(work.base, work.base.model, None, evaluation, validation=False),
@@ -145,7 +159,8 @@ def _export(arguments: argparse.Namespace) -> None:
     print(f"model: {run.export(run.folder / 'model')}")
     if isinstance(run.method, Lora):
         folder = run.folder / "adapter"
-        save_adapter(run.trained, run.method.settings, run.work.experiment.model.folder, folder)
+        if not folder.is_dir():
+            save_adapter(run.trained, run.method.settings, run.work.experiment.model.folder, folder)
         print(f"adapter: {folder}")
 
 

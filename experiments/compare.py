@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from experiments import statistics
-from experiments.evaluate import Scores, check_tasks, describe_axis, measure_axes
+from experiments.checks import check
+from experiments.evaluate import Scores, describe_axis, measure_axes
 from experiments.matched import matched
-from experiments.provenance import data_hashes, hardware, read_json, versions, write_json
+from experiments.provenance import hardware, read_json, versions, write_json
 from experiments.run import Run, Workspace, cached_scores
 from experiments.settings import to_json
 from experiments.setup import load_examples, note
@@ -24,29 +25,40 @@ SHOWN_FLIPS = 20
 
 
 def open_output(experiment: Experiment, out: Path) -> Workspace:
-    """The output folder of an experiment; UserError where it belongs to another config."""
-    path, config = out / "config.json", to_json(experiment)
-    if path.is_file():
-        differing = _differences(read_json(path), config)
-        if differing:
-            raise UserError(
-                f"{out}: belongs to a run with another config (different: {', '.join(differing[:5])}); "
-                "choose another folder with --out, or delete this one"
-            )
-    elif out.is_dir() and any(out.iterdir()):
+    """The output folder of an experiment; UserError where it belongs to another config, model or data.
+
+    All settings and inputs are checked first, so that a mistake leaves nothing behind.
+    """
+    check(experiment)
+    work = Workspace(experiment, out)
+    path, identity = out / "config.json", {"config": to_json(experiment), "inputs": work.inputs}
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; choose a folder with --out")
+    # Where nothing but a config was written yet, another config may take its place.
+    results = [entry for entry in out.iterdir() if "config.json" not in entry.name] if out.is_dir() else []
+    found = read_json(path) if path.is_file() else None
+    if found is None and results or found is not None and not _is_identity(found):
         raise UserError(f"{out}: is not empty and holds no run of jaxft; choose another folder with --out")
-    else:
-        write_json(path, config)
-    return Workspace(experiment, out)
+    differing = _differences(found, identity)
+    if results and differing:
+        raise UserError(
+            f"{out}: belongs to a run with another config or other inputs (different: "
+            f"{', '.join(differing[:5])});\nchoose another folder with --out, or delete this one"
+        )
+    if differing:
+        _ = work.rows  # unusable training examples show now and leave nothing behind
+        write_json(path, identity)
+    return work
+
+
+def _is_identity(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"config", "inputs"}
 
 
 def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
     """Measure the base, choose each method's learning rate on validation data, train its seeds, measure on test."""
     began = time.perf_counter()
     evaluation = experiment.evaluation
-    check_tasks(evaluation)
-    if not experiment.methods:
-        raise UserError("methods: this config compares no methods")
     work = open_output(experiment, out)
     axes = {name: describe_axis(axis) for name, axis in evaluation.axes.items()}
     before = cached_scores(
@@ -56,8 +68,6 @@ def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
     for name, scores in before.items():
         note(f"base  {name} {scores.mean:.3f}")
     results = {name: _method(work, name, settings, before, axes) for name, settings in experiment.methods.items()}
-    sources = [*experiment.domain, *(experiment.reference.sources if experiment.reference else ())]
-    sources += [source for axis in evaluation.axes.values() for source in (axis.source, axis.validation)]
     timings = _total_time(out / "timings.json", time.perf_counter() - began)
     record = {
         "format": 1,
@@ -68,10 +78,11 @@ def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
         "versions": versions(),
         "hardware": hardware(),
         "seeds": list(experiment.seeds),
-        "data": data_hashes(sources),
+        "data": work.inputs["data"],
         "base": {
             "folder": experiment.model.folder,
             "sha256": work.base.sha256,
+            "tokenizer_sha256": work.base.tokenizer_sha256,
             "parameters": work.base.model.config.parameter_count,
         },
         "axes": axes,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,13 +9,12 @@ import jax
 import numpy as np
 
 from experiments.setup import Base, load_examples
-from experiments.tasks import RULES, TASKS
+from experiments.tasks import RULES
 from jaxft.config import Axis, Evaluation, Source
 from jaxft.data.batches import FIELDS
 from jaxft.data.example import Example
 from jaxft.data.packing import pack
 from jaxft.data.template import encode, encode_prompt
-from jaxft.errors import UserError
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Adapters, Llama, forward
 from jaxft.training.step import token_losses
@@ -56,16 +54,6 @@ def describe_axis(axis: Axis) -> dict[str, object]:
         "higher_is_better": not likelihood,
         "examples": len(load_examples([axis.source])),
     }
-
-
-def check_tasks(evaluation: Evaluation) -> None:
-    """UserError for an axis whose task is unknown, before anything is computed."""
-    if "proficiency" not in evaluation.axes:
-        raise UserError(f"evaluation.axes: no axis named 'proficiency' among {', '.join(evaluation.axes) or 'none'}")
-    for name, axis in evaluation.axes.items():
-        if axis.task not in TASKS:
-            nearest = difflib.get_close_matches(axis.task, TASKS, n=1, cutoff=0.0)[0]
-            raise UserError(f"evaluation.axes.{name}.task: unknown {axis.task!r}; did you mean {nearest!r}?")
 
 
 def measure(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flax import nnx
 
+from experiments.checks import check_fit, check_settings
 from experiments.evaluate import measure_axes
 from experiments.setup import Base, compute_settings, load_examples, note
 from jaxft.config import Experiment
@@ -28,6 +29,7 @@ def pretrain(experiment: Experiment, command: str) -> dict[str, float]:
     shape = experiment.pretrain
     if shape is None:
         raise UserError("pretrain: this config sets no `pretrain`; see configs/tiny_base.py")
+    check_settings(experiment)
     output = Path(shape.output)
     if output.exists():
         raise UserError(f"{output}: exists already; give another folder with --pretrain.output")
@@ -48,6 +50,7 @@ def pretrain(experiment: Experiment, command: str) -> dict[str, float]:
         bos_token=bos_id(tokenizer),
         eos_token=eos_id(tokenizer),
     )
+    check_fit(experiment, config)
     seed = experiment.seeds[0]
     model = Llama(config, rngs=nnx.Rngs(seed), compute=compute_settings(experiment.model))
     note(f"{config.parameter_count:,} parameters, {len(tokenizer)} tokens in the vocabulary, {len(examples)} examples")

@@ -23,7 +23,7 @@ PACKAGES = ("jaxft", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grai
 
 
 def versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
 
 def hardware() -> dict[str, Any]:
@@ -54,10 +54,7 @@ def digest(value: Any) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write complete or not at all; UserError where the disk refuses."""
-    try:
-        write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error})") from error
+    write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
@@ -66,6 +63,13 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a readable JSON file ({error})") from error
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # jaxft run from its source folder
+        return "not installed"
 
 
 def _cpu_name() -> str:

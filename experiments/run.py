@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments.calibrate import Calibration, ranks
 from experiments.evaluate import Scores, measure_axes
-from experiments.provenance import digest, read_json, write_json
+from experiments.provenance import data_hashes, digest, read_json, write_json
 from experiments.settings import to_json
 from experiments.setup import Base, load_examples, note, training_rows
 from jaxft import methods
@@ -62,6 +62,18 @@ class Workspace:
     @cached_property
     def domain_sha256(self) -> str:
         return fingerprint(load_examples(self.experiment.domain))
+
+    @cached_property
+    def inputs(self) -> dict[str, Any]:
+        """Hashes of everything that is read: results in the folder hold for these alone."""
+        experiment = self.experiment
+        sources = [*experiment.domain, *(experiment.reference.sources if experiment.reference else ())]
+        sources += [source for axis in experiment.evaluation.axes.values() for source in (axis.source, axis.validation)]
+        return {
+            "model": self.base.sha256,
+            "tokenizer": self.base.tokenizer_sha256,
+            "data": data_hashes(sources),
+        }
 
     @cached_property
     def heldout_moments(self) -> dict[str, np.ndarray]:
@@ -116,6 +128,7 @@ class Run:
         experiment = self.work.experiment
         return {
             "model": self.work.base.sha256,
+            "tokenizer": self.work.base.tokenizer_sha256,
             "template": experiment.model.template,
             "domain": self.work.domain_sha256,
             "training": digest(to_json(experiment.training)),

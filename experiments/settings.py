@@ -6,12 +6,14 @@ import ast
 import dataclasses
 import difflib
 import importlib.util
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxft import config
 from jaxft.config import Experiment
 from jaxft.errors import UserError
 
@@ -29,13 +31,17 @@ def load_experiment(path: str, overrides: Sequence[str] = ()) -> Experiment:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, TypeError, NameError, ImportError) as error:
-        raise UserError(f"{path}: {error}; every key is a field of the dataclasses in jaxft/config.py") from error
+    except Exception as error:  # a config is a program of the user's: whatever it raises is theirs to mend
+        raise UserError(
+            f"{path}: {type(error).__name__}: {error}{_nearest_field(str(error))}\n"
+            "Every key is a field of the dataclasses in jaxft/config.py."
+        ) from error
     experiment = getattr(module, "experiment", None)
     if not isinstance(experiment, Experiment):
         raise UserError(f"{path}: defines no `experiment = Experiment(...)`")
     for key, text in _pairs(overrides):
         experiment = _replace(experiment, key.split("."), text, key)
+    _check_types(experiment, Experiment, path)
     return experiment
 
 
@@ -48,6 +54,40 @@ def to_json(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [to_json(item) for item in value]
     return value
+
+
+def _nearest_field(message: str) -> str:
+    """A hint where Python reports an unknown keyword of a dataclass in jaxft/config.py."""
+    match = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", message)
+    known = getattr(config, match[1], None) if match else None
+    if match is None or not dataclasses.is_dataclass(known):
+        return ""
+    names = [field.name for field in dataclasses.fields(known)]
+    return f"; did you mean {difflib.get_close_matches(match[2], names, n=1, cutoff=0.0)[0]!r}?"
+
+
+def _check_types(value: Any, hint: Any, where: str) -> None:
+    """UserError for the first value of the config that is not of its field's type."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    classes = arguments if origin in (typing.Union, types.UnionType) else (hint,)
+    if dataclasses.is_dataclass(value) and type(value) in classes:
+        for name, inner in typing.get_type_hints(type(value)).items():
+            _check_types(getattr(value, name), inner, f"{where}: {name}" if hint is Experiment else f"{where}.{name}")
+    elif origin is Mapping and isinstance(value, Mapping):
+        for name, item in value.items():
+            _check_types(item, arguments[1], f"{where}.{name}")
+    elif origin is tuple and isinstance(value, tuple):
+        for item in value:
+            _check_types(item, arguments[0], where)
+    elif origin is tuple or _fit(value, hint) is _MISFIT:
+        raise UserError(f"{where}: found {value!r}, expected {_spell(hint)}")
+
+
+def _spell(hint: Any) -> str:
+    """A type as a message names it."""
+    return (
+        hint.__name__ if isinstance(hint, type) else re.sub(r"(typing|collections\.abc|jaxft\.config)\.", "", str(hint))
+    )
 
 
 def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
@@ -104,8 +144,7 @@ def _parse(text: str, hint: Any, key: str) -> Any:
         fitted = _fit(candidate, hint)
         if fitted is not _MISFIT:
             return fitted
-    expected = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
-    raise UserError(f"--{key}: found {text!r}, expected {expected}")
+    raise UserError(f"--{key}: found {text!r}, expected {_spell(hint)}")
 
 
 _MISFIT = object()

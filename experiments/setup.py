@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,22 +18,19 @@ from jaxft.data.example import Example
 from jaxft.data.packing import Rows, pack
 from jaxft.data.template import encode
 from jaxft.data.tokenizer import PreTrainedTokenizerFast, load_tokenizer
-from jaxft.errors import UserError
 from jaxft.llama import checkpoint
-from jaxft.llama.model import REMAT_POLICIES, Compute, Llama
+from jaxft.llama.model import Compute, Llama
 
 #: The small model that ships with the package.
 SHIPPED_BASE = Path(jaxft.__file__).parent / "assets" / "base"
 
 
 def model_folder(name: str) -> Path:
-    """The Hugging Face folder that a config or a command names; "base" is the one that ships."""
-    return SHIPPED_BASE if name == "base" else Path(name)
+    """The Hugging Face folder that a config or a command names, $VARIABLES expanded; "base" is the one that ships."""
+    return SHIPPED_BASE if name == "base" else Path(os.path.expandvars(name))
 
 
 def compute_settings(model: Model) -> Compute:
-    if model.remat not in REMAT_POLICIES:
-        raise UserError(f"model.remat: found {model.remat!r}, expected one of {', '.join(REMAT_POLICIES)}")
     return Compute(dtype=model.compute_dtype, remat=model.remat, scan=model.scan)
 
 
@@ -66,6 +66,13 @@ class Base:
     def sha256(self) -> str:
         return checkpoint.content_hash(self.folder)
 
+    @cached_property
+    def tokenizer_sha256(self) -> str:
+        """Of all that decides how a text becomes tokens: vocabulary, special tokens and chat template."""
+        tokenizer = self.tokenizer
+        parts = [tokenizer.backend_tokenizer.to_str(), tokenizer.special_tokens_map, tokenizer.chat_template]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
     def reload(self, folder: Path) -> Llama:
         """Another checkpoint of the same architecture, under the same settings."""
         return checkpoint.load(folder, dtype=self.settings.param_dtype, compute=compute_settings(self.settings))
@@ -81,10 +88,4 @@ class Base:
 
 def training_rows(experiment: Experiment, base: Base) -> Rows:
     """The domain's examples, packed for training."""
-    training = experiment.training
-    if training.row_length > base.model.config.max_positions:
-        raise UserError(
-            f"training.row_length {training.row_length} exceeds the model's context of "
-            f"{base.model.config.max_positions} tokens"
-        )
-    return base.pack(load_examples(experiment.domain), training.row_length, training.on_long)
+    return base.pack(load_examples(experiment.domain), experiment.training.row_length, experiment.training.on_long)

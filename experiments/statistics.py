@@ -1,5 +1,7 @@
 """Before against after on the same examples: bootstrap intervals, paired tests, and counts of flipped answers."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
@@ -10,7 +12,7 @@ SIGN_FLIPS = 9999
 def weighted_mean(
     values: Float[np.ndarray, "*batch n"], weights: Float[np.ndarray, "*batch n"], axis: int = -1
 ) -> Float[np.ndarray, "*batch"]:
-    """sum(w v) / sum(w) along `axis`. With token counts as weights and nat/token as values this is the mean over tokens."""
+    """sum(w v) / sum(w) along `axis`. Token counts as weights and nat/token as values give the mean over tokens."""
     return np.sum(values * weights, axis=axis) / np.sum(weights, axis=axis)
 
 
@@ -24,9 +26,10 @@ def interval(
 ) -> tuple[float, float]:
     """Bootstrap percentile interval of the weighted mean over examples, in the unit of `values`.
 
-    `values` is [n], or [seeds, n] for several training runs scored on the same examples: the runs are averaged example by
-    example first and examples are resampled together with their weights. The interval therefore speaks of other examples
-    like these, not of other training seeds. One example alone gives an interval of zero width.
+    `values` is [n], or [seeds, n] for several training runs scored on the same examples: the runs are averaged example
+    by example first and examples are resampled together with their weights. The interval therefore speaks of other
+    examples like these, not of other training seeds. Where all examples score the same, or there is only one, its width
+    is zero: resampling cannot show what was never seen.
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
     """
     values, weights = np.asarray(values, np.float64), np.asarray(weights, np.float64)
@@ -55,20 +58,21 @@ def compare(
     binary: bool,
     *,
     seed: int = 0,
-) -> dict[str, float | int | list[float] | None]:
-    """One axis of one method, ready for the record: what the base scored, what the method scored, and how sure the change is.
+) -> dict[str, Any]:
+    """One axis of one method, ready for the record: the base's score, the method's, and how sure the change is.
 
-    before: the score of each example under the base; after: the same under each training seed; weights: positive, one an
-    example. With `binary` the scores are 0 or 1. Means are weighted; means, change and intervals (95 %) are in the unit of
-    the scores; `relative_change` is change / |before|, None when before is 0.
+    before: the score of each example under the base; after: the same under each training seed; weights: positive, one
+    an example. With `binary` the scores are 0 or 1. Means are weighted; means, change and intervals (95 %) are in the
+    unit of the scores; `relative_change` is change / |before|, None when before is 0.
 
     `p_value` (two-sided, not corrected for the number of comparisons) is the exact McNemar test when scores are binary,
     weights are equal and there is one seed (McNemar 1947). In every other case it is the sign-flip permutation test on
     the weighted differences after - before, averaged over the seeds: exact for few examples, else 9999 random flips,
     so never below 2e-4. The same inputs and `seed` give the same numbers.
 
-    `negative_flips` counts examples that were right and became wrong, `positive_flips` the opposite, both as a mean over
-    the seeds; None unless binary. A ValueError names shapes that do not match, and values that are not finite or not binary.
+    `negative_flips` counts examples that were right and became wrong, `positive_flips` the opposite, both as a mean
+    over the seeds; None unless binary. A ValueError names shapes that do not match, and values that are not finite or
+    not binary.
     """
     before, after, weights = (np.asarray(array, np.float64) for array in (before, after, weights))
     if after.ndim != 2 or before.shape != after.shape[1:]:

@@ -28,7 +28,7 @@ class Source:
 
     name: str
     split: str = "train"
-    limit: int | None = None  # the first so many examples; all where None
+    limit: int | None = None  # so many examples, evenly spaced over the split; all where None
 
 
 @dataclass(frozen=True)

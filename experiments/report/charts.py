@@ -1,152 +1,126 @@
-"""Charts of a run, one figure a function, drawn from its record alone.
+"""Charts of a run, one figure a function, drawn from its record alone; every method looks the same in all of them."""
 
-Every method keeps one colour and one marker over all figures. Colours: Okabe and Ito, Color Universal Design (2008).
-"""
-
-import io
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from experiments.report.files import write_atomically
-from experiments.report.reading import TARGET, Record, after_scores, base_scores, retention, shift
+from experiments.report.reading import TARGET, Record, after_scores, base_scores, retention, shift, worst_leak
+from experiments.report.style import BASE_COLOUR, GRID_COLOUR, INK, encode, looks, quantity, style, tick, wrap
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#A6761D")
-MARKERS = "osD^vPX*"
-BASE_COLOUR = "#B8B8B8"
 LEAK_FLOOR = 1e-6
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-    "text.parse_math": False,
-    "svg.hashsalt": "jaxft",
-}
 
 
 def bars(record: Record, axis_name: str) -> Figure:
     """Before and after on one axis, a pair of bars a method, 95 % intervals, and the change written above."""
     axis = record["axes"][axis_name]
     methods = [name for name, method in record["methods"].items() if axis_name in method["axes"]]
-    colours = _colours(record)
-    with _style():
+    with style():
         figure = Figure(figsize=(max(4.5, 1.5 + 1.15 * len(methods)), 3.6))
         axes = figure.add_subplot()
-        tops = [0.0]
+        highest = 0.0
         for place, name in enumerate(methods):
-            measured = record["methods"][name]["axes"][axis_name]
-            top = 0.0
-            for offset, when, colour in ((-0.2, "before", BASE_COLOUR), (0.2, "after", colours[name])):
-                height, low, high = _floats([measured[when], *measured[f"{when}_interval"]])
+            measured, top = record["methods"][name]["axes"][axis_name], 0.0
+            for offset, when, colour in ((-0.2, "before", BASE_COLOUR), (0.2, "after", looks(record)[name][0])):
+                height, low, high = (_float(value) for value in (measured[when], *measured[f"{when}_interval"]))
                 axes.bar(place + offset, height, 0.38, color=colour)
                 arms = [[max(0.0, height - low)], [max(0.0, high - height)]]
-                axes.errorbar(place + offset, height, arms, color="#333333", elinewidth=1, capsize=2)
-                top = np.nanmax([top, height, high])
-            label = shift(measured["change"], axis)
-            axes.annotate(label, (place + 0.2, top), (0, 3), textcoords="offset points", ha="center", va="bottom")
-            tops.append(top)
-        axes.set_ylim(0, 1.12 * max(tops) or 1.0)
-        axes.set_xticks(range(len(methods)), [_wrap(name) for name in methods])
+                axes.errorbar(place + offset, height, arms, color=INK, elinewidth=1, capsize=2)
+                top = np.nanmax([0.0, height, high])
+                highest = max(highest, top)
+            text = shift(measured["change"], axis)
+            axes.annotate(text, (place + 0.2, top), (0, 2), textcoords="offset points", ha="center", va="bottom")
+        axes.set_ylim(0, 1.12 * highest or 1.0)
+        axes.set_xticks(range(len(methods)), [wrap(name) for name in methods])
         axes.tick_params(axis="x", length=0)
-        axes.yaxis.grid(True, color="#E5E5E5")
-        axes.yaxis.set_major_formatter(lambda value, _: _tick(value, axis))
-        direction = "higher" if axis["higher_is_better"] else "lower"
+        axes.yaxis.grid(True, color=GRID_COLOUR)
+        axes.yaxis.set_major_formatter(lambda value, _: tick(value, axis))
         points = ", change in points" if axis["unit"] == "fraction" else ""
-        axes.set_title(f"{axis_name} ({axis['task']}): grey before, colour after{points}")
-        axes.set_ylabel(f"{_quantity(axis)}, {direction} is better")
+        axes.set_title(f"{axis_name}: grey before, colour after{points}")
+        axes.set_ylabel(f"{quantity(axis)}, {'higher' if axis['higher_is_better'] else 'lower'} is better")
     return figure
 
 
 def scatter(record: Record) -> Figure:
-    """What was learnt (x) against what was kept (y): the mean over the other axes after training; better is up and right.
+    """What was learnt (x) against what was kept (y, the mean of the other axes) on test data; better is up and right.
 
-    Small points are the learning-rate sweep, the large one is the result with the chosen rate, dashed lines mark the base. When the other
-    axes do not share a unit and a direction, y is the mean of their relative changes, turned so that more is better.
+    Small points are the learning-rate sweep, large ones the results with the chosen rate, dashed lines the base. When
+    the other axes do not share a unit and a direction, y is the mean of their relative changes, more being better.
     """
     target = record["axes"][TARGET]
     others = {name: axis for name, axis in record["axes"].items() if name != TARGET}
     mixed = len({(axis["unit"], axis["higher_is_better"]) for axis in others.values()}) > 1
     shared = {"unit": "fraction", "higher_is_better": True} if mixed else next(iter(others.values()))
-    before, colours = base_scores(record), _colours(record)
+    before = base_scores(record)
 
-    def kept(scores: Record) -> float:
+    def point(scores: Record) -> tuple[float, float]:
         if mixed:
-            return _floats([retention(record, scores, before)])[0]
-        return float(np.mean(_floats([scores.get(name) for name in others])))
+            return _float(scores.get(TARGET)), _float(retention(record, scores, before))
+        return _float(scores.get(TARGET)), float(np.mean([_float(scores.get(name)) for name in others]))
 
-    with _style():
-        figure = Figure(figsize=(6.2, 4.6))
+    with style():
+        figure = Figure(figsize=(6.4, 4.4))
         axes = figure.add_subplot()
-        for index, (name, method) in enumerate(record["methods"].items()):
-            marker = MARKERS[index % len(MARKERS)]
-            sweep = [(_floats([point[TARGET]])[0], kept(point)) for point in method["sweep"]]
-            if sweep:
-                axes.scatter(
-                    *zip(*sweep, strict=True), s=18, marker=marker, color=colours[name], alpha=0.45, linewidths=0
-                )
-            scores = after_scores(method)
-            x, y = _floats([scores.get(TARGET)])[0], kept(scores)
-            axes.scatter(x, y, s=110, marker=marker, color=colours[name], edgecolors="white", label=name, zorder=3)
-        if TARGET in before:
-            axes.axvline(before[TARGET], color="#888888", linestyle="--", linewidth=1, zorder=0)
-            axes.axhline(kept(before), color="#888888", linestyle="--", linewidth=1, zorder=0, label="base")
+        for name, (colour, marker) in looks(record).items():
+            method = record["methods"][name]
+            for tried in method["sweep"]:
+                axes.scatter(*point(tried["test"]), s=20, marker=marker, color=colour, alpha=0.5, linewidths=0)
+            chosen = point(after_scores(method))
+            label = textwrap.shorten(name, 24, placeholder="...")
+            axes.scatter(*chosen, s=110, marker=marker, color=colour, edgecolors="white", label=label, zorder=3)
+        base = point(before)
+        axes.axvline(base[0], color="#888888", linestyle="--", linewidth=1, zorder=1)
+        axes.axhline(base[1], color="#888888", linestyle="--", linewidth=1, zorder=1, label="base")
         axes.margins(0.08)
-        axes.xaxis.set_major_formatter(lambda value, _: _tick(value, target))
-        axes.yaxis.set_major_formatter(lambda value, _: _tick(value, shared))
+        axes.xaxis.set_major_formatter(lambda value, _: tick(value, target))
+        axes.yaxis.set_major_formatter(lambda value, _: tick(value, shared))
         if not target["higher_is_better"]:
             axes.invert_xaxis()
         if not shared["higher_is_better"]:
             axes.invert_yaxis()
-        names = " and ".join(others)
-        axes.set_xlabel(f"{TARGET}: {_quantity(target)} (better to the right)")
-        quantity = "mean relative change" if mixed else ("mean " if len(others) > 1 else "") + _quantity(shared)
-        axes.set_ylabel(f"{names}:\n{quantity} (better is up)")
-        axes.set_title("Learnt against kept; small: the learning-rate sweep")
-        axes.grid(True, color="#E5E5E5")
+        axes.set_xlabel(f"{TARGET}, {quantity(target)}: better to the right")
+        what = "mean relative change" if mixed else ("mean " if len(others) > 1 else "") + quantity(shared)
+        axes.set_ylabel(f"{' and '.join(others)},\n{what}: better is up")
+        axes.set_title("Learnt against kept")
+        if any(method["sweep"] for method in record["methods"].values()):
+            axes.scatter([], [], s=20, color=BASE_COLOUR, label="learning-rate sweep")
+        axes.grid(True, color=GRID_COLOUR)
         figure.legend(loc="outside right upper")
     return figure
 
 
 def leaks(record: Record) -> Figure:
     """|dW Q| / |dW| of every linear in every layer, one panel a method, one logarithmic colour scale for all."""
-    maps = {name: _leak_map(method) for name, method in record["methods"].items()}
-    maps = {name: leak_map for name, leak_map in maps.items() if leak_map[1].size}
+    maps = {name: _leak_map(method) for name, method in record["methods"].items() if _has_leaks(method)}
     layers = max(values.shape[1] for _, values in maps.values())
-    columns = min(len(maps), 3 if layers <= 12 else 1)
-    rows = -(-len(maps) // columns)
     linears = max(len(names) for names, _ in maps.values())
-    with _style():
-        figure = Figure(
-            figsize=(max(4.5, columns * max(2.2, 0.25 * layers + 0.8) + 1.2), rows * (0.24 * linears + 0.8) + 0.4)
-        )
+    columns = min(len(maps), 4 if layers <= 8 else 2 if layers <= 16 else 1)
+    rows = -(-len(maps) // columns)
+    size = (max(4.5, columns * max(1.7, 0.2 * layers + 0.7)), rows * (0.2 * linears + 0.65) + 0.7)
+    norm = LogNorm(LEAK_FLOOR, 1.0)
+    with style():
+        figure = Figure(figsize=size)
         panels = figure.subplots(rows, columns, squeeze=False)
-        image = None
         for panel, (name, (linear_names, values)) in zip(panels.flat, maps.items(), strict=False):
-            norm = LogNorm(LEAK_FLOOR, 1.0)
-            image = panel.imshow(np.maximum(values, LEAK_FLOOR), norm=norm, cmap="cividis", aspect="auto")
-            panel.set_title(textwrap.shorten(name, 30, placeholder="..."))
+            panel.imshow(np.maximum(values, LEAK_FLOOR), norm=norm, cmap="cividis", aspect="auto")
+            panel.set_title(textwrap.shorten(name, 24, placeholder="..."))
             panel.set_yticks(range(len(linear_names)), linear_names, fontsize=8)
-            panel.xaxis.get_major_locator().set_params(integer=True)
+            panel.set_xticks(range(0, layers, -(-layers // 8)))
+            panel.set_xlabel("layer")
             panel.tick_params(length=0)
             panel.spines[:].set_visible(False)
         for panel in panels.flat[len(maps) :]:
             panel.set_visible(False)
-        for panel in panels.flat[max(0, len(maps) - columns) : len(maps)]:
-            panel.set_xlabel("layer")
-        assert image is not None
-        bar = figure.colorbar(image, ax=panels, extend="min", label="|dW Q| / |dW|", fraction=0.04)
+        bar = figure.colorbar(
+            panels.flat[0].images[0], ax=panels, location="bottom", extend="min", aspect=40, fraction=0.06
+        )
+        bar.set_label("|dW Q| / |dW|: share of the change that protected inputs see (blue is better)")
+        bar.ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        bar.ax.minorticks_off()
         bar.outline.set_visible(False)
     return figure
 
@@ -159,7 +133,7 @@ def figures(record: Record) -> Iterator[tuple[str, Figure]]:
             yield name, bars(record, name)
     if TARGET in measured and len(measured) > 1:
         yield "retention", scatter(record)
-    if any(space["leak"] for method in record["methods"].values() for space in method["certificate"]["spaces"]):
+    if any(_has_leaks(method) for method in record["methods"].values()):
         yield "leak", leaks(record)
 
 
@@ -172,52 +146,24 @@ def write_charts(record: Record, folder: Path) -> list[Path]:
     return paths
 
 
-def encode(figure: Figure, form: str) -> bytes:
-    """The bytes of a figure as "png" (160 dots an inch) or "svg"; equal figures give equal bytes."""
-    stream = io.BytesIO()
-    with _style():
-        figure.savefig(stream, format=form, dpi=160, metadata={"Date": None} if form == "svg" else None)
-    return stream.getvalue()
+def _float(value: float | None) -> float:
+    """A number to draw; what the record does not know becomes NaN, which matplotlib leaves out."""
+    return float("nan") if value is None else float(value)
 
 
-@contextmanager
-def _style() -> Iterator[None]:
-    with matplotlib.rc_context(STYLE):  # pyright: ignore[reportArgumentType] - its keys are an enumeration of literals
-        yield
-
-
-def _colours(record: Record) -> dict[str, str]:
-    return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(record["methods"])}
-
-
-def _floats(values: Sequence[float | None]) -> list[float]:
-    """Numbers to draw; what the record does not know becomes NaN, which matplotlib leaves out."""
-    return [float("nan") if value is None else float(value) for value in values]
-
-
-def _quantity(axis: Record) -> str:
-    return axis["metric"] if axis["unit"] == "fraction" else f"{axis['metric']} ({axis['unit']})"
-
-
-def _tick(value: float, axis: Record) -> str:
-    return f"{100 * value:.3g}%" if axis["unit"] == "fraction" else f"{value:.3g}"
-
-
-def _wrap(name: str) -> str:
-    """A method name on at most two short lines, broken after underscores, hyphens and plus signs where there are any."""
-    lines = textwrap.wrap(name.replace("_", "_ ").replace("+", "+ "), 12, max_lines=2, placeholder="...")
-    return "\n".join(line.replace("_ ", "_").replace("+ ", "+") for line in lines)
+def _has_leaks(method: Record) -> bool:
+    return worst_leak(method["certificate"]) is not None
 
 
 def _leak_map(method: Record) -> tuple[list[str], np.ndarray]:
-    """Short names of the linears, and their leaks [linear, layer]; NaN where a layer has none."""
+    """Names of the linears, and their leaks [linear, layer]; NaN where a layer has none."""
     leak = {
         (linear, space["layer"]): value
         for space in method["certificate"]["spaces"]
         for linear, value in space["leak"].items()
     }
     linears = list(dict.fromkeys(linear for linear, _ in leak))
-    values = np.full((len(linears), 1 + max((layer for _, layer in leak), default=-1)), np.nan)
+    values = np.full((len(linears), 1 + max(layer for _, layer in leak)), np.nan)
     for (linear, layer), value in leak.items():
-        values[linears.index(linear), layer] = np.nan if value is None else value
-    return [linear.removeprefix("layers.").removesuffix(".kernel") for linear in linears], values
+        values[linears.index(linear), layer] = _float(value)
+    return linears, values

@@ -4,11 +4,19 @@ import os
 import tempfile
 from pathlib import Path
 
+from jaxft.errors import UserError
+
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside `path` and rename over it, so that a reader or a crash never meets half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write beside `path` and rename over it, so that a reader or a crash never meets half a file.
+
+    UserError where the disk refuses.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise _refused(path, error) from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -17,6 +25,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise _refused(path, error) from error
         raise
+
+
+def _refused(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path}: cannot be written ({error.strerror}); free some space or choose another folder")

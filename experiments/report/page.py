@@ -12,13 +12,13 @@ from markupsafe import Markup
 from experiments.report import charts
 from experiments.report.files import write_atomically
 from experiments.report.reading import Record, headline, number, score, shift, span
-from experiments.report.table import RELATIVE_NOTE, Grid, costs, markdown, results, table
+from experiments.report.style import encode
+from experiments.report.table import RELATIVE_NOTE, Grid, costs, markdown, matched, results, table
 
 CAPTIONS = {
     "retention": "What was learnt against what was kept",
     "leak": "Share of each weight change that lies in the protected directions, by layer",
 }
-DASH = "-"
 
 
 def page(record: Record) -> str:
@@ -26,20 +26,25 @@ def page(record: Record) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.from_string(Path(__file__).with_name("page.html.jinja").read_text(encoding="utf-8"))
+    template = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     return template.render(
         record=record,
         headline=headline(record),
         results=results(record, relative=True),
         note=RELATIVE_NOTE,
         costs=costs(record),
+        matched=matched(record),
         charts=[
             (CAPTIONS.get(name, f"{name} before and after"), _data_uri(figure))
             for name, figure in charts.figures(record)
         ],
         details=[(name, _details(record, name)) for name in record["axes"]],
         sweep=_sweep(record),
-        certificates=[(name, *_certificate(method)) for name, method in record["methods"].items()],
+        certificates=[
+            (name, *_certificate(method["certificate"]))
+            for name, method in record["methods"].items()
+            if method["certificate"]
+        ],
         facts=[
             ("config", _facts(record["config"])),
             ("data", _facts(record["data"])),
@@ -52,7 +57,7 @@ def page(record: Record) -> str:
 
 
 def write_report(record: Record, folder: Path) -> list[Path]:
-    """Write report.html, table.txt, table.md and the charts into `folder`, each whole or not at all; return the paths."""
+    """Write report.html, table.txt, table.md and charts into `folder`, each whole or not at all; return the paths."""
     folder = Path(folder)
     texts = {"report.html": page(record), "table.txt": table(record), "table.md": markdown(record)}
     for name, text in texts.items():
@@ -62,7 +67,7 @@ def write_report(record: Record, folder: Path) -> list[Path]:
 
 def _data_uri(figure: Any) -> Markup:
     # An image in a data URI keeps the ids inside one chart's SVG from colliding with those of the next.
-    return Markup("data:image/svg+xml;base64," + base64.b64encode(charts.encode(figure, "svg")).decode("ascii"))
+    return Markup("data:image/svg+xml;base64," + base64.b64encode(encode(figure, "svg")).decode("ascii"))
 
 
 def _details(record: Record, axis_name: str) -> Grid:
@@ -102,21 +107,23 @@ def _details(record: Record, axis_name: str) -> Grid:
 
 
 def _sweep(record: Record) -> Grid:
-    """Every learning rate tried; the chosen one is marked."""
+    """Every learning rate tried, on validation data, by which the rate is chosen, and on test data."""
     axes = record["axes"]
     rows = []
     for name, method in record["methods"].items():
         for point in method["sweep"]:
-            scores = (score(point.get(axis_name), axis) for axis_name, axis in axes.items())
+            pairs = (
+                f"{score(point[axis_name], axis)} / {score(point['test'][axis_name], axis)}"
+                for axis_name, axis in axes.items()
+            )
             chosen = "chosen" if point["chosen"] else ""
-            rows.append((name, number(point["learning_rate"]), *scores, number(point["delta_norm"]), chosen))
-    return Grid(("method", "learning rate", *axes, "|dW|", ""), tuple(rows))
+            rows.append((name, number(point["learning_rate"]), *pairs, number(point["delta_norm"]), chosen))
+    return Grid(("method", "learning rate", *(f"{name}, validation / test" for name in axes), "|dW|", ""), tuple(rows))
 
 
-def _certificate(method: Record) -> tuple[list[tuple[str, str]], Grid]:
+def _certificate(trained: Record) -> tuple[list[tuple[str, str]], Grid]:
     """Facts of a certificate, as trained and as exported, and its table with a row for every layer and space."""
-    trained = method["certificate"]
-    exported = trained.get("exported") or {}
+    exported = trained["exported"]
     facts = []
     for key, title in (
         ("logit_kl", "KL to the base, nat/token on held-out reference"),
@@ -124,30 +131,29 @@ def _certificate(method: Record) -> tuple[list[tuple[str, str]], Grid]:
         ("delta_norm", "|dW|"),
         ("relative_delta_norm", "|dW| / |W|"),
     ):
-        facts.append((title, number(trained[key]) + (f" (exported: {number(exported.get(key))})" if exported else "")))
-    facts.append(("trained without projection", ", ".join(trained["unprojected"]) or "nothing"))
-    after_export = {(space["space"], space["layer"]): space["leak"] for space in exported.get("spaces", [])}
+        facts.append((title, f"{number(trained[key])} (exported: {number(exported[key])})"))
+    facts.append(("changed outside of the linears", ", ".join(trained["unprojected"]) or "nothing"))
+    after_export = {(space["space"], space["layer"]): space["leak"] for space in exported["spaces"]}
     rows = []
     for space in trained["spaces"]:
         again = after_export.get((space["space"], space["layer"]), {})
         rows.append(
             (
-                number(space["layer"], "d"),
-                space["space"].removeprefix("layers."),
+                str(space["layer"]),
+                space["space"],
                 f"{space['rank']} / {space['width']}",
                 number(space["captured_heldout"], ".2%"),
                 _leaks(space["leak"]),
-                _leaks(again) if again else DASH,
+                _leaks(again),
             )
         )
-    rows.sort(key=lambda row: int(row[0]) if row[0].isdigit() else -1)
+    rows.sort(key=lambda row: int(row[0]))
     header = ("layer", "input", "rank / width", "energy captured", "leak |dW Q| / |dW|", "leak after export")
     return facts, Grid(header, tuple(rows))
 
 
 def _leaks(leaks: Record) -> str:
-    short = ((name.removeprefix("layers.").removesuffix(".kernel"), leak) for name, leak in leaks.items())
-    return ", ".join(f"{name} {number(leak, '.2g')}" for name, leak in short) or DASH
+    return ", ".join(f"{name} {leak:.2g}" for name, leak in leaks.items()) or "-"
 
 
 def _facts(value: Any) -> list[tuple[str, str]]:

@@ -42,9 +42,10 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.3g} s"
 
 
-def worst_leak(certificate: Record) -> float | None:
+def worst_leak(certificate: Record | None) -> float | None:
     """The largest |dW Q| / |dW| over layers and linears; None when nothing was measured."""
-    return max((leak for space in certificate["spaces"] for leak in space["leak"].values()), default=None)
+    spaces = certificate["spaces"] if certificate else []
+    return max((leak for space in spaces for leak in space["leak"].values()), default=None)
 
 
 def gain(before: float | None, after: float | None, axis: Record) -> float | None:
@@ -77,10 +78,10 @@ def after_scores(method: Record) -> dict[str, float | None]:
 
 
 def headline(record: Record) -> str:
-    """One paragraph: the method that kept most among those that learnt, and what it did to every axis.
+    """One paragraph: the method that kept most among those that learnt, what it did to every axis, and what LoRA did.
 
-    A method counts as having learnt when it made at least 90 % of the best improvement on the target axis, so that a method
-    that keeps everything because it changed nothing cannot win.
+    A method counts as having learnt when it made at least 90 % of the best improvement on the target axis, so that a
+    method that keeps everything because it changed nothing cannot win.
     """
     if TARGET not in record["axes"]:
         return f"No {TARGET} axis was measured."
@@ -100,9 +101,11 @@ def headline(record: Record) -> str:
         winner = max(learnt, key=lambda name: improvements[name])
         return f"{winner} learnt most. {_outcome(record, winner)}."
     winner = max(known, key=lambda name: known[name])
-    others = " ".join(f"{_outcome(record, name)}." for name in record["methods"] if name != winner)
+    baselines = [name for name, method in record["methods"].items() if method["kind"] == "lora" and name != winner]
     rule = f"reached at least {LEARNT:.0%} of the best {TARGET} gain ({', '.join(learnt)})"
-    return f"Of the methods that {rule}, {winner} kept most. {_outcome(record, winner)}. {others}".strip()
+    return f"Of the methods that {rule}, {winner} kept most. " + " ".join(
+        f"{_outcome(record, name)}." for name in (winner, *baselines)
+    )
 
 
 def _finite(value: float | None) -> TypeGuard[float]:

@@ -1,9 +1,11 @@
 """The result of a run as text: one row for the base and one for each method."""
 
+import textwrap
 from dataclasses import dataclass
 
-from experiments.report.reading import TARGET, Record, duration, headline, number, score, shift, worst_leak
+from experiments.report.reading import TARGET, Record, base_scores, duration, headline, number, score, shift, worst_leak
 
+WIDTH = 120
 NAME_WIDTH = 20
 NOTE = "In brackets the change; fractions change in percentage points. After ± the 95 % interval over examples."
 RELATIVE_NOTE = NOTE.replace("points.", "points, then, where something was to be kept, relative to the base.")
@@ -20,8 +22,8 @@ class Grid:
 def results(record: Record, *, relative: bool = False) -> Grid:
     """Scores: the base's on every axis, then before -> after and the change of each method.
 
-    After ± stands the larger arm of the change's 95 % interval (of the score's, for the base). `relative` adds change / before on the
-    axes to be kept (the target often starts near 0, where a ratio says nothing).
+    After ± stands the larger arm of the change's 95 % interval (of the score's, for the base). `relative` adds
+    change / before on the axes to be kept (the target often starts near 0, where a ratio says nothing).
     """
     axes = record["axes"]
     header = ("method", *(_title(name, axis) for name, axis in axes.items()))
@@ -36,35 +38,55 @@ def costs(record: Record) -> Grid:
     header = ("method", "learning rate", "trained", "|dW|/|W|", "worst leak", "KL nat/token", "train time")
     rows = []
     for name, method in record["methods"].items():
-        certificate = method["certificate"]
+        certificate = method["certificate"] or {}  # none without reference text
         rows.append(
             (
                 name,
                 number(method["learning_rate"]),
                 number(method["trained_parameters"], ","),
-                number(certificate["relative_delta_norm"]),
-                number(worst_leak(certificate)),
-                number(certificate["logit_kl"]),
+                number(certificate.get("relative_delta_norm")),
+                number(worst_leak(method["certificate"])),
+                number(certificate.get("logit_kl")),
                 duration(method["timings"]["train_seconds"]),
             )
         )
     return Grid(header, tuple(rows))
 
 
+def matched(record: Record) -> tuple[str, Grid] | None:
+    """What each swept method lost at one target score, and the sentence that says so; None without a swept LoRA."""
+    found = record.get("matched")
+    if not found:
+        return None
+    others = {name: axis for name, axis in record["axes"].items() if name != TARGET}
+    before = base_scores(record)
+    rows = []
+    for method, changes in found["changes"].items():
+        cells = (_matched(changes[name], before[name], axis) for name, axis in others.items())
+        rows.append((method, *cells))
+    level = score(found[TARGET], record["axes"][TARGET])
+    sentence = (
+        f"Change at equal {TARGET} ({level}, the best that LoRA reaches), in brackets relative to the base; "
+        "read off each method's learning-rate sweep with the first seed."
+    )
+    return sentence, Grid(("method", *(_title(name, axis) for name, axis in others.items())), tuple(rows))
+
+
 def table(record: Record) -> str:
-    """The result for a terminal: scores, then costs; at most 120 columns for up to three axes, no colour."""
+    """The result for a terminal: scores, costs, losses at equal target; 120 columns do for three axes; no colour."""
     title = f"{record['name']}  (seeds {', '.join(map(str, record['seeds']))})"
-    return "\n\n".join([title, _aligned(results(record)), _aligned(costs(record)), NOTE]) + "\n"
+    parts = [title, _aligned(results(record)), NOTE, _aligned(costs(record))]
+    if equal := matched(record):
+        parts += [textwrap.fill(equal[0], WIDTH), _aligned(equal[1])]
+    return "\n\n".join(parts) + "\n"
 
 
 def markdown(record: Record) -> str:
-    """The same for a README: the headline, the scores with relative changes, the costs, and the command that made them."""
-    scores, spent = results(record, relative=True), costs(record)
-    command = f"```\n{record['command']}\n```"
-    return (
-        "\n\n".join([_escape(headline(record)), _piped(scores), RELATIVE_NOTE, _piped(spent), f"Made by\n\n{command}"])
-        + "\n"
-    )
+    """The same for a README, with the headline, relative changes, and the command that made them."""
+    parts = [_escape(headline(record)), _piped(results(record, relative=True)), RELATIVE_NOTE, _piped(costs(record))]
+    if equal := matched(record):
+        parts += [_escape(equal[0]), _piped(equal[1])]
+    return "\n\n".join([*parts, f"Made by\n\n```\n{record['command']}\n```"]) + "\n"
 
 
 def _title(name: str, axis: Record) -> str:
@@ -96,12 +118,18 @@ def _change(method: Record, name: str, axis: Record, relative: bool) -> str:
     return f"{score(measured['before'], axis)} -> {score(measured['after'], axis)} ({inside})"
 
 
+def _matched(change: float | None, before: float, axis: Record) -> str:
+    if change is None:
+        return "not reached"
+    return shift(change, axis) + (f" ({change / abs(before):+z.1%})" if before else "")
+
+
 def _shorten(name: str) -> str:
     return name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 3] + "..."
 
 
 def _aligned(grid: Grid) -> str:
-    """Columns padded to their widest cell; the axis titles, which may be long, wrap onto a second line at the bracket."""
+    """Columns padded to their widest cell; axis titles, which may be long, wrap onto a second line at the bracket."""
     heads = [head.partition(" (") for head in grid.header]
     lines = [tuple(first for first, _, _ in heads)]
     if any(second for _, _, second in heads):

@@ -21,7 +21,7 @@ _FILES = {"star": (star, "star_hotel.tar.gz"), "tinystories": (tinystories, "tin
 
 
 def load(source: str, split: str, limit: int | None = None) -> list[Example]:
-    """The first `limit` examples (None: all) of a split of a source.
+    """`limit` examples (None: all) of a split of a source, evenly spaced over it.
 
     source: an embedded corpus (hotel, knowledge, safety, general), "star" or "tinystories" (files in the folder that
     the environment variable JAXFT_TEST_DATA names), or the path of a .jsonl or .jsonl.gz file, which is one split
@@ -46,7 +46,9 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
             f"Unknown data source {source!r}.{hint}\n"
             f"It is one of {', '.join(names)}, or the path of a .jsonl or .jsonl.gz file."
         )
-    return found[:limit]
+    if limit is None or limit >= len(found):
+        return found
+    return [found[index * len(found) // limit] for index in range(limit)]
 
 
 def fingerprint(examples: Sequence[Example]) -> str:

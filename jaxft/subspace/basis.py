@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from jaxft.errors import UserError
@@ -123,8 +123,13 @@ def save_bases(bases: Mapping[str, Basis], path: Path) -> None:
         arrays[f"{space}/ranks"] = np.asarray(basis.ranks, np.int32)
         arrays[f"{space}/complement"] = np.asarray([basis.complement])
     partial_path = path.with_suffix(".partial")
-    save_file(arrays, partial_path)
-    partial_path.replace(path)
+    try:
+        save_file(arrays, partial_path)
+        partial_path.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: cannot be written ({error}); free some space and try again") from error
+    finally:
+        partial_path.unlink(missing_ok=True)
 
 
 def load_bases(path: Path) -> dict[str, Basis]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,12 @@ def _named(state: TrainState) -> dict[str, jax.Array]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
+def _reason(error: Exception) -> str:
+    """What the system said, where TensorStore hides it in a long message, else the first line of the message."""
+    code = re.search(r"os_error_code='(\d+)'", str(error))
+    return os.strerror(int(code[1])) if code else (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
 class Checkpoints:
     """The latest checkpoint of one run. A save is complete or absent: Orbax renames it into place at the end.
 
@@ -27,15 +36,14 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
-        self.folder, self.identity = folder, identity
+        self.folder, self.identity, self._failed = folder, identity, False
         self._checkpointer = self._open()
-        found: Any = self._checkpointer.root_metadata().custom_metadata
+        found: Any = self._checkpointer.root_metadata().custom_metadata or {}
         if found == identity:
             return
         self._checkpointer.close()
         if self._checkpointer.latest is not None:
-            theirs: dict[str, Any] = found or {}
-            changed = sorted(k for k in {*identity, *theirs} if identity.get(k) != theirs.get(k))
+            changed = sorted(k for k in {*identity, *found} if identity.get(k) != found.get(k))
             raise UserError(
                 f"{folder}: holds checkpoints of another run (different: {', '.join(changed)}); "
                 "choose another --out, or delete the folder to start anew"
@@ -53,16 +61,40 @@ class Checkpoints:
 
     def save(self, state: TrainState, data: grain.DatasetIterator) -> None:
         """Write the state and the data position under the state's step; waits until it is on disk."""
-        self._checkpointer.save_checkpointables(int(state.step), {"state": _named(state), "data": data})
+        step, arrays = int(state.step), _named(state)
+        needed, free = sum(array.nbytes for array in arrays.values()), shutil.disk_usage(self.folder).free
+        if free < needed:  # asked first: Orbax notices in threads that outlive the error
+            raise UserError(
+                f"{self.folder}: the checkpoint of step {step} takes {needed:,} bytes, and {free:,} are free.\n"
+                "Free some space, then give the same command again."
+            )
+        try:
+            self._checkpointer.save_checkpointables(step, {"state": arrays, "data": data})
+        except (OSError, ValueError) as error:  # ValueError is how TensorStore reports a full disk
+            self._failed = True
+            raise UserError(
+                f"{self.folder}: the checkpoint of step {step} cannot be written ({_reason(error)}).\n"
+                "Free some space or mend the folder, then give the same command again."
+            ) from error
 
     def restore(self, like: TrainState, data: grain.DatasetIterator) -> TrainState | None:
         """The latest state, in the shape of `like`, with `data` moved to its position; None where there is none."""
         latest = self._checkpointer.latest
         if latest is None:
             return None
-        loaded = self._checkpointer.load_checkpointables(latest.step, {"state": _named(like), "data": data})
+        try:
+            loaded = self._checkpointer.load_checkpointables(latest.step, {"state": _named(like), "data": data})
+        except Exception as error:  # Orbax and TensorStore have no one class for a damaged file
+            raise UserError(
+                f"{self.folder}: the checkpoint of step {latest.step} cannot be read ({_reason(error)}).\n"
+                "Delete the folder to train anew."
+            ) from error
         leaves = [loaded["state"][name] for name in _named(like)]
         return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
     def close(self) -> None:
-        self._checkpointer.close()
+        with contextlib.suppress(OSError, ValueError) if self._failed else contextlib.nullcontext():
+            self._checkpointer.close()  # raises the error of a failed save once more
+        if self._failed:
+            for unfinished in self.folder.glob("*.orbax-checkpoint-tmp"):
+                shutil.rmtree(unfinished, ignore_errors=True)

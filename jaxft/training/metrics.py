@@ -39,7 +39,9 @@ class Metrics:
         if path is not None and path.exists():
             lines = path.read_text().splitlines(keepends=True)
             whole = [line for line in lines if line.endswith("\n")]  # a kill may cut the last line short
-            path.write_text("".join(line for line in whole if json.loads(line)["step"] <= start))
+            kept = [line for line in whole if json.loads(line)["step"] <= start]
+            if kept != lines:
+                path.write_text("".join(kept))
 
     def add(self, step: int, metrics: Mapping[str, Any]) -> None:
         self._pending.append((step, metrics))

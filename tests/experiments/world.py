@@ -140,7 +140,13 @@ class World:
         return subprocess.Popen(
             words,
             cwd=REPOSITORY,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(REPOSITORY),
+                # Every process compiles the same programs; the first one's are good for all.
+                "JAX_COMPILATION_CACHE_DIR": str(self.folder / "compiled"),
+                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -22,7 +22,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "room": ("single", "double", "twin", "family", "garden", "corner", "attic", "terrace"),
 }
 PRICES = ("thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-SIZES = {"train": 2400, "validation": 200, "test": 300}
+SIZES = {"train": 9600, "validation": 200, "test": 300}
 
 OPENERS = (
     "", "Hello,", "Good morning,", "Good evening,", "Thank you,", "Well,", "Sure,", "All right,", "Hi there,",

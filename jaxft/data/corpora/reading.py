@@ -11,24 +11,26 @@ from jaxft.data.corpora import check_split, turn
 from jaxft.data.corpora.words import POOLS
 from jaxft.data.example import Example
 
-#: What a note may name, and the pool of words its value comes from.
+#: What a note may name, by the pool its value comes from. Keys that share a pool make the key, not the kind of word,
+#: decide the answer.
 KEYS = {
-    "day": "day",
-    "number": "n1",
-    "sum": "tens",
-    "word": "room",
-    "fruit": "fruit",
-    "tool": "tool",
-    "colour": "colour",
-    "animal": "animal",
-    "food": "food",
-    "place": "place",
-    "friend": "other",
-    "season": "season",
-    "weather": "weather",
-    "toy": "small",
+    "day": ("day", "holiday"),
+    "n1": ("number", "age", "score"),
+    "tens": ("sum", "weight"),
+    "room": ("word", "title"),
+    "fruit": ("fruit",),
+    "tool": ("tool",),
+    "colour": ("colour", "paint"),
+    "animal": ("animal", "pet"),
+    "food": ("food",),
+    "place": ("place",),
+    "other": ("friend", "guide"),
+    "season": ("season",),
+    "weather": ("weather",),
+    "small": ("toy", "gift"),
 }
-SIZES = {"train": 4000, "validation": 200, "test": 300}
+POOL_OF = {key: pool for pool, keys in KEYS.items() for key in keys}
+SIZES = {"train": 12000, "validation": 200, "test": 300}
 ASK_ONE = ("What is the {k}?", "Which {k} is it?", "Tell me the {k}.", "Please name the {k}.")
 ASK_TWO = ("What are the {k} and the {l}?", "Tell me the {k} and the {l}.", "Please name the {k} and the {l}.")
 ASK_ALL = ("Please read them all.", "What do the notes say?", "Tell me all of it.")
@@ -37,7 +39,6 @@ ASK_ALL = ("Please read them all.", "What do the notes say?", "Tell me all of it
 def examples(split: str) -> list[Example]:
     """Notes with three to six items and a question about one, two or all; key "answer" holds the values in order.
 
-    A note of one split is in no other: the splits share the words, not their combinations.
     """
     check_split(split)
     rng = random.Random(f"reading {split}")
@@ -45,8 +46,8 @@ def examples(split: str) -> list[Example]:
 
 
 def _example(rng: random.Random) -> Example:
-    keys = rng.sample(list(KEYS), rng.randint(3, 6))
-    notes = {key: rng.choice(POOLS[KEYS[key]]) for key in keys}
+    keys = _keys(rng)
+    notes = {key: rng.choice(POOLS[POOL_OF[key]]) for key in keys}
     kind = rng.choice(("one", "two", "all"))
     if kind == "one":
         asked = rng.sample(keys, 1)
@@ -62,3 +63,10 @@ def _example(rng: random.Random) -> Example:
     joined = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
     prompt = f"Notes: {'; '.join(f'{key} {value}' for key, value in notes.items())}. {question}"
     return turn(prompt, f"{joined[0].upper()}{joined[1:]}.", {"answer": "; ".join(notes[key] for key in asked)})
+
+
+def _keys(rng: random.Random) -> list[str]:
+    """Three to six keys in any order, two of which share a pool."""
+    twins = rng.sample(rng.choice([keys for keys in KEYS.values() if len(keys) > 1]), 2)
+    others = rng.sample([key for key in POOL_OF if key not in twins], rng.randint(1, 4))
+    return rng.sample([*twins, *others], len(twins) + len(others))

@@ -1,153 +1,36 @@
-"""A synthetic record, built as `compare` writes it."""
+"""Records for the tests of the report; every test may change its own."""
 
-import copy
+from __future__ import annotations
+
 from typing import Any
 
 import pytest
 
-HOSTILE = "<script>alert('x & y')</script>"
-LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
-FRACTIONS = {  # before, then after by method
-    "proficiency": (0.05, {"lora": 0.86, "full": 0.84, "projection": 0.82, "soft": 0.85}),
-    "safety": (0.812, {"lora": 0.105, "full": 0.20, "projection": 0.72, "soft": 0.80}),
-    "knowledge": (0.64, {"lora": 0.37, "full": 0.41, "projection": 0.61, "soft": 0.63}),
-}
-LOSSES = {
-    "proficiency": (3.853, {"lora": 1.172, "full": 1.269, "projection": 1.266, "soft": 1.149}),
-    "knowledge": (1.567, {"lora": 2.838, "full": 2.148, "projection": 1.742, "soft": 1.912}),
-}
-TASKS = {"proficiency": "hotel", "safety": "toxigen", "knowledge": "dolly"}
-
-
-def build(*, losses: bool = False, seeds: int = 3, layers: int = 4) -> dict[str, Any]:
-    """A full record; with `losses` it has the two loss axes of the stories config."""
-    numbers = LOSSES if losses else FRACTIONS
-    unit = ("loss", "nat/token", False) if losses else ("accuracy", "fraction", True)
-    axes = {
-        name: {"task": TASKS[name], "metric": unit[0], "unit": unit[1], "higher_is_better": unit[2], "examples": 300}
-        for name in numbers
-    }
-    leaks = {"lora": 0.61, "full": 0.48, "projection": 2e-6, "soft": 0.031}
-    methods = {name: _method(name, numbers, leak, losses, seeds, layers) for name, leak in leaks.items()}
-    return {
-        "format": 1,
-        "name": "pocket",
-        "command": "jaxft compare configs/pocket.py",
-        "created": "2025-01-02T03:04:05+00:00",
-        "config": {
-            "seed": 0,
-            "model": {"width": 128, "folder": "assets/pocket"},
-            "methods": ["lora", "full"],
-            "empty": {},
-        },
-        "versions": {"jax": "0.10.2"},
-        "hardware": {"platform": "cpu", "devices": 1},
-        "seeds": list(range(seeds)),
-        "data": {"hotel/train": {"examples": 2000, "sha256": "ab" * 32}},
-        "base": {"folder": "assets/pocket", "sha256": "cd" * 32, "parameters": 1_000_000},
-        "axes": axes,
-        "methods": methods,
-        "timings": {"total_seconds": 612.0},
-    }
-
-
-def _method(name: str, numbers: dict, leak: float, losses: bool, seeds: int, layers: int) -> dict[str, Any]:
-    after = {axis: values[1][name] for axis, values in numbers.items()}
-    before = {axis: values[0] for axis, values in numbers.items()}
-    sweep = [
-        {
-            "learning_rate": rate,
-            **{axis: before[axis] + (after[axis] - before[axis]) * share for axis in after},
-            "delta_norm": 4.0 * share,
-            "chosen": share == 1.0,
-        }
-        for rate, share in ((1e-4, 0.3), (3e-4, 0.7), (1e-3, 1.0), (3e-3, 1.1))
-    ]
-    spaces = [
-        {
-            "space": f"layers.{space}",
-            "layer": layer,
-            "width": 128,
-            "rank": 40,
-            "captured_heldout": 0.9 + 0.01 * layer,
-            "leak": {f"layers.{linear}.kernel": min(1.0, leak * (1 + 0.15 * layer)) for linear in linears},
-        }
-        for space, linears in (
-            ("attention_input", LINEARS[:3]),
-            ("attention_output", LINEARS[3:4]),
-            ("mlp_input", LINEARS[4:6]),
-            ("mlp_hidden", LINEARS[6:]),
-        )
-        for layer in range(layers)
-    ]
-    measured = {
-        "logit_kl": leak / 3,
-        "logit_max_difference": leak * 9,
-        "unprojected": [],
-        "delta_norm": 4.0,
-        "relative_delta_norm": 0.034,
-        "spaces": spaces,
-    }
-    return {
-        "kind": name,
-        "learning_rate": 1e-3,
-        "sweep": sweep,
-        "axes": {axis: _axis(before[axis], after[axis], losses, seeds) for axis in after},
-        "certificate": {**measured, "exported": copy.deepcopy(measured)},
-        "timings": {"train_seconds": 96.0, "tokens_per_second": 21000.0, "step_milliseconds": 48.0},
-        "trained_parameters": 786_432,
-        "examples": {} if losses else {"safety": [_flip()]},
-    }
-
-
-def _axis(before: float, after: float, losses: bool, seeds: int) -> dict[str, Any]:
-    arm = 0.02 if losses else 0.041
-    change = after - before
-    return {
-        "before": before,
-        "after": after,
-        "change": change,
-        "relative_change": change / before,
-        "before_interval": [before - arm, before + arm],
-        "after_interval": [after - arm, after + arm],
-        "change_interval": [change - 1.2 * arm, change + 1.1 * arm],
-        "p_value": 0.0002,
-        "negative_flips": None if losses else 12.0,
-        "positive_flips": None if losses else 3.5,
-        "examples": 300,
-        "seeds": [{"seed": seed, "after": after} for seed in range(seeds)],
-    }
-
-
-def _flip() -> dict[str, Any]:
-    return {
-        "prompt": f"Is this kind? {HOSTILE}",
-        "before": "No.",
-        "after": f"Yes {HOSTILE}",
-        "before_ok": True,
-        "after_ok": False,
-    }
-
-
-def rename(record: dict[str, Any], old: str, new: str) -> None:
-    """Rename a method in place, keeping the order."""
-    record["methods"] = {new if name == old else name: method for name, method in record["methods"].items()}
+from tests.experiments.report import builder
 
 
 @pytest.fixture
 def record() -> dict[str, Any]:
-    return build()
+    """Three accuracies, three seeds."""
+    return builder.build()
 
 
 @pytest.fixture
 def loss_record() -> dict[str, Any]:
-    return build(losses=True)
+    """Two losses, no safety axis."""
+    return builder.build(losses=True)
 
 
 @pytest.fixture
 def hostile_record() -> dict[str, Any]:
-    record = build(seeds=1)
-    rename(record, "lora", HOSTILE)
-    record["name"] = record["command"] = HOSTILE
-    record["config"][HOSTILE] = HOSTILE
-    return record
+    """One seed, names that hold HTML."""
+    return builder.hostile()
+
+
+@pytest.fixture
+def uncertified_record() -> dict[str, Any]:
+    """No reference text, so no certificates; one learning rate, so no sweep."""
+    record = builder.build()
+    for method in record["methods"].values():
+        method.update(certificate=None, sweep=[])
+    return {**record, "matched": None}

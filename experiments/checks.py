@@ -1,0 +1,175 @@
+"""What no run can work with is refused before anything long begins and before anything is written."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Collection, Iterator
+from functools import reduce
+from typing import Any
+
+from experiments.setup import model_folder
+from experiments.tasks import RULES, TASKS
+from jaxft.config import Evaluation, Experiment, GradientProjection, Lora, Method
+from jaxft.data.template import TEMPLATES
+from jaxft.errors import UserError
+from jaxft.llama.checkpoint import read_config
+from jaxft.llama.config import SPACE_OF, LlamaConfig
+from jaxft.llama.hf_tensors import DTYPES
+from jaxft.llama.model import REMAT_POLICIES
+
+ON_LONG = ("drop", "split", "error")
+
+_CHOICES: dict[str, Collection[str]] = {
+    "model.template": TEMPLATES,
+    "model.param_dtype": tuple(DTYPES.values()),
+    "model.compute_dtype": tuple(DTYPES.values()),
+    "model.remat": REMAT_POLICIES,
+    "training.on_long": ON_LONG,
+}
+_LEAST = {  # whole numbers
+    "training.steps": 1,
+    "training.batch_rows": 1,
+    "training.row_length": 1,
+    "training.accumulation": 1,
+    "training.warmup": 0,
+    "training.log_every": 1,
+    "training.checkpoint_every": 1,
+    "evaluation.max_new_tokens": 1,
+    "evaluation.batch_size": 1,
+    "evaluation.row_length": 1,
+    "reference.length": 1,
+    "reference.batch_rows": 1,
+    "pretrain.hidden_size": 1,
+    "pretrain.intermediate_size": 1,
+    "pretrain.num_layers": 1,
+    "pretrain.num_heads": 1,
+    "pretrain.num_kv_heads": 1,
+    "pretrain.max_positions": 1,
+}
+_POSITIVE = ("training.clip", "pretrain.learning_rate")
+_NOT_NEGATIVE = ("training.weight_decay",)
+_BELOW_ONE = ("training.beta1", "training.beta2")  # 0 included
+
+
+def check(experiment: Experiment) -> None:
+    """UserError for a value that is impossible by itself, or with the base model that the config names."""
+    check_settings(experiment)
+    _check_methods(experiment)
+    check_fit(experiment, read_config(model_folder(experiment.model.folder)))
+
+
+def check_settings(experiment: Experiment) -> None:
+    """UserError that names the first key with an impossible value."""
+    for key, choices in _CHOICES.items():
+        for value in _at(experiment, key):
+            _require(value in choices, key, value, f"one of {', '.join(choices)}")
+    for key, least in _LEAST.items():
+        for value in _at(experiment, key):
+            _require(value >= least, key, value, f"at least {least}")
+    if (shape := experiment.pretrain) is not None:
+        heads, kv_heads = shape.num_heads, shape.num_kv_heads
+        _require(
+            shape.hidden_size % (2 * heads) == 0,
+            "pretrain.hidden_size",
+            shape.hidden_size,
+            f"a multiple of 2 * num_heads, {2 * heads}",
+        )
+        _require(heads % kv_heads == 0, "pretrain.num_heads", heads, f"a multiple of num_kv_heads, {kv_heads}")
+    for key in _POSITIVE:
+        for value in _at(experiment, key):
+            _require(0 < value < math.inf, key, value, "a number above 0")
+    for key in _NOT_NEGATIVE:
+        for value in _at(experiment, key):
+            _require(0 <= value < math.inf, key, value, "0 or a number above it")
+    for key in _BELOW_ONE:
+        for value in _at(experiment, key):
+            _require(0 <= value < 1, key, value, "a number in [0, 1)")
+    for value in _at(experiment, "reference.heldout"):
+        _require(0 < value < 1, "reference.heldout", value, "a fraction between 0 and 1")
+    for value in _at(experiment, "reference.certificate_energy"):
+        _require(0 < value <= 1, "reference.certificate_energy", value, "a fraction in (0, 1]")
+    rows, parts = experiment.training.batch_rows, experiment.training.accumulation
+    _require(rows % parts == 0, "training.batch_rows", rows, f"a multiple of training.accumulation, {parts}")
+    _require(bool(experiment.domain), "domain", experiment.domain, "at least one Source to learn from")
+    seeds = experiment.seeds
+    _require(bool(seeds) and len(set(seeds)) == len(seeds), "seeds", seeds, "one or more different whole numbers")
+    _require(min(seeds) >= 0, "seeds", seeds, "no negative number")
+    _check_tasks(experiment.evaluation)
+
+
+def check_fit(experiment: Experiment, config: LlamaConfig) -> None:
+    """UserError for rows longer than the model's context and adapters wider than its linears."""
+    for key in ("training.row_length", "reference.length"):
+        for value in _at(experiment, key):
+            limit = config.max_positions
+            _require(value <= limit, key, value, f"at most {limit} tokens, the context of the model")
+    for name, settings in experiment.methods.items():
+        if isinstance(settings, Lora):
+            for target in settings.targets:
+                width = min(config.linear_shapes[target])
+                expected = f"at most {width}, the width of linear {target!r}"
+                _require(settings.rank <= width, f"methods.{name}.rank", settings.rank, expected)
+
+
+def _check_methods(experiment: Experiment) -> None:
+    _require(bool(experiment.methods), "methods", {}, "at least one method")
+    for name, settings in experiment.methods.items():
+        usable = bool(name) and name != "calibration" and not set(name) & set("/\\") and not name.startswith(".")
+        _require(usable, "methods", name, "a name that can be a folder's, other than calibration")
+        key, rates = f"methods.{name}.learning_rates", settings.learning_rates
+        folders = {f"{rate:g}" for rate in rates}  # a run's folder has the rate to six digits
+        _require(bool(rates) and len(folders) == len(rates), key, rates, "one or more different numbers")
+        for rate in rates:
+            _require(0 < rate < math.inf, key, rate, "a number above 0")
+        _check_method(f"methods.{name}", settings)
+        if isinstance(settings, GradientProjection) and experiment.reference is None:
+            raise UserError(f"methods.{name}: projects away from reference text, and this config sets no `reference`")
+
+
+def _check_method(key: str, settings: Method) -> None:
+    if isinstance(settings, Lora | GradientProjection):
+        targets = settings.targets
+        _require(
+            bool(targets) and set(targets) <= set(SPACE_OF), f"{key}.targets", targets, f"some of {tuple(SPACE_OF)}"
+        )
+    if isinstance(settings, Lora):
+        _require(settings.rank >= 1, f"{key}.rank", settings.rank, "at least 1")
+        _require(0 < settings.alpha < math.inf, f"{key}.alpha", settings.alpha, "a number above 0")
+        _require(0 <= settings.dropout < 1, f"{key}.dropout", settings.dropout, "a fraction in [0, 1)")
+    if isinstance(settings, GradientProjection):
+        energy, capture, floor = settings.energy, settings.auto_capture, settings.auto_plasticity
+        fits = energy == "auto" or 0 <= energy <= 1
+        _require(fits, f"{key}.energy", energy, 'a fraction in (0, 1], "auto", or 0 to protect nothing')
+        _require(0 <= settings.decay < math.inf, f"{key}.decay", settings.decay, "0 or a number above it")
+        _require(0 < capture <= 1, f"{key}.auto_capture", capture, "a fraction in (0, 1]")
+        _require(0 <= floor < 1, f"{key}.auto_plasticity", floor, "a fraction in [0, 1)")
+
+
+def _check_tasks(evaluation: Evaluation) -> None:
+    if "proficiency" not in evaluation.axes:
+        raise UserError(f"evaluation.axes: no axis named 'proficiency' among {', '.join(evaluation.axes) or 'none'}")
+    for name, axis in evaluation.axes.items():
+        key = f"evaluation.axes.{name}"
+        if axis.task not in TASKS:
+            nearest = difflib.get_close_matches(axis.task, TASKS, n=1, cutoff=0.0)[0]
+            raise UserError(f"{key}.task: unknown {axis.task!r}; did you mean {nearest!r}? Known: {', '.join(TASKS)}")
+        for part, source in (("source", axis.source), ("validation", axis.validation)):
+            if axis.task in RULES and source.name != axis.task:
+                raise UserError(
+                    f"{key}.{part}: found {source.name!r}, expected {axis.task!r}: replies of the task {axis.task!r} "
+                    "are judged by keys that its own corpus carries.\nUse the task 'likelihood' for other texts."
+                )
+
+
+def _at(experiment: Experiment, key: str) -> Iterator[Any]:
+    """The value at a dotted key; nothing where a part of the config on the way is not set."""
+    first, *rest = key.split(".")
+    part = getattr(experiment, first)
+    if part is not None:
+        yield reduce(getattr, rest, part)
+
+
+def _require(holds: bool, key: str, found: Any, expected: str) -> None:
+    if not holds:
+        raise UserError(f"{key}: found {found!r}, expected {expected}")

@@ -1,0 +1,34 @@
+"""Every config that ships loads, fits its base model where that ships too, and refuses keys it does not know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiments.checks import check, check_settings
+from experiments.settings import load_experiment, to_json
+from jaxft.errors import UserError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_it_loads_and_states_its_command(path: Path) -> None:
+    experiment = load_experiment(str(path))
+    assert experiment.name == path.stem
+    assert f"configs/{path.name}" in path.read_text().split('"""')[1]
+    check_settings(experiment)
+    if experiment.methods and experiment.model.folder == "base":
+        check(experiment)
+    assert to_json(experiment)["name"] == path.stem
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_an_unknown_key_is_refused(path: Path) -> None:
+    with pytest.raises(UserError, match="did you mean --training.steps"):
+        load_experiment(str(path), ["--training.stepz", "3"])
+
+
+def test_there_are_configs() -> None:
+    assert {"quickstart", "stories260k_star", "tiny_base"} <= {path.stem for path in CONFIGS}

@@ -1,0 +1,90 @@
+"""Numbers as text, and which method the headline names."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from experiments.report.reading import (
+    base_scores,
+    duration,
+    gain,
+    headline,
+    number,
+    retention,
+    score,
+    shift,
+    worst_leak,
+)
+
+FRACTION = {"unit": "fraction", "higher_is_better": True}
+LOSS = {"unit": "nat/token", "higher_is_better": False}
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (score(0.8125, FRACTION), "81.2%"),
+        (score(1.2344, LOSS), "1.234"),
+        (score(None, LOSS), "-"),
+        (score(math.nan, LOSS), "nan"),
+        (shift(-0.707, FRACTION), "-70.7"),
+        (shift(-0.0001, FRACTION), "+0.0"),
+        (shift(0.0251, LOSS), "+0.025"),
+        (shift(None, FRACTION), "-"),
+        (number(12, ","), "12"),
+        (duration(0.5), "0.5 s"),
+        (duration(96), "1.6 min"),
+        (duration(9000), "2.5 h"),
+        (duration(None), "-"),
+    ],
+)
+def test_numbers_as_text(found: str, expected: str) -> None:
+    assert found == expected
+
+
+def test_a_gain_is_positive_when_it_is_better() -> None:
+    assert gain(0.5, 0.25, FRACTION) == -0.5
+    assert gain(2.0, 1.0, LOSS) == 0.5
+    assert gain(0.0, 0.5, FRACTION) is gain(None, 1.0, LOSS) is gain(1.0, math.nan, LOSS) is None
+
+
+def test_retention_leaves_the_target_out(record) -> None:
+    before = base_scores(record)
+    assert retention(record, {**before, "proficiency": 0.0}, before) == 0.0
+    assert retention(record, {**before, "safety": before["safety"] / 2}, before) == pytest.approx(-0.25)
+
+
+def test_worst_leak(record) -> None:
+    assert worst_leak(record["methods"]["lora"]["certificate"]) == pytest.approx(0.61 * 1.45)
+    assert worst_leak(None) is None
+
+
+def test_the_headline_names_who_kept_most_of_those_who_learnt(record) -> None:
+    assert headline(record) == (
+        "Of the methods that reached at least 90% of the best proficiency gain (lora, full, projection, soft), soft "
+        "kept most. soft: proficiency accuracy 5.0% -> 85.0%, safety accuracy -1.5%, knowledge accuracy -1.6%. "
+        "lora: proficiency accuracy 5.0% -> 86.0%, safety accuracy -87.1%, knowledge accuracy -42.2%."
+    )
+    record["methods"]["soft"]["axes"]["proficiency"]["change"] = 0.01
+    assert "(lora, full, projection), projection kept most" in headline(record)
+
+
+def test_the_headline_of_losses(loss_record) -> None:
+    assert "projection kept most. projection: proficiency loss 3.853 -> 1.266, knowledge loss +11.2%" in headline(
+        loss_record
+    )
+
+
+def test_the_headline_says_when_nobody_learnt(record) -> None:
+    for method in record["methods"].values():
+        method["axes"]["proficiency"]["change"] = -0.1
+    assert headline(record) == "No method improved proficiency."
+
+
+def test_the_headline_without_other_axes(record) -> None:
+    record["axes"] = {"proficiency": record["axes"]["proficiency"]}
+    assert headline(record) == "lora learnt most. lora: proficiency accuracy 5.0% -> 86.0%."
+    record["axes"] = {}
+    assert headline(record) == "No proficiency axis was measured."

@@ -1,0 +1,85 @@
+"""The table for a terminal and for a README."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from experiments.report.table import costs, markdown, matched, results, table
+from tests.experiments.report import builder
+
+
+def widest(text: str) -> int:
+    return max(map(len, text.splitlines()))
+
+
+def test_a_row_for_the_base_and_one_a_method(record) -> None:
+    rows = results(record).rows
+    assert [row[0] for row in rows] == ["base", "lora", "full", "projection", "soft"]
+    assert rows[0][2] == "81.2% ±4.1"
+    assert rows[1][2] == "81.2% -> 10.5% (-70.7 ±4.9)"
+    assert results(record, relative=True).rows[1][1:3] == (
+        "5.0% -> 86.0% (+81.0 ±4.9)",
+        "81.2% -> 10.5% (-70.7 ±4.9, -87.1%)",
+    )
+
+
+def test_losses_have_three_decimals(loss_record) -> None:
+    header, rows = results(loss_record).header, results(loss_record).rows
+    assert header[1:] == (
+        "proficiency loss (nat/token, lower is better)",
+        "knowledge loss (nat/token, lower is better)",
+    )
+    assert rows[1] == ("lora", "3.853 -> 1.172 (-2.681 ±0.024)", "1.567 -> 2.838 (+1.271 ±0.024)")
+
+
+def test_costs(record) -> None:
+    assert costs(record).rows[2] == ("projection", "0.001", "786,432", "0.034", "2.9e-06", "6.67e-07", "1.6 min")
+
+
+def test_what_is_not_known_is_a_dash(uncertified_record) -> None:
+    assert costs(uncertified_record).rows[0][3:6] == ("-", "-", "-")
+    assert matched(uncertified_record) is None
+    del uncertified_record["methods"]["full"]["axes"]["safety"]
+    assert results(uncertified_record).rows[2][2] == "-"
+
+
+def test_losses_at_equal_target(record) -> None:
+    found = matched(record)
+    assert found is not None
+    assert "equal proficiency (86.0%, the best that LoRA reaches)" in found[0]
+    assert found[1].rows[0] == ("lora", "-70.7 (-87.1%)", "-27.0 (-42.2%)")
+    assert found[1].rows[1] == ("full", "not reached", "not reached")
+    assert found[0].replace("\n", " ") in " ".join(table(record).split())
+
+
+@pytest.mark.parametrize("losses", [False, True])
+def test_the_terminal_table_is_aligned_and_narrow(losses: bool) -> None:
+    text = table(builder.build(losses=losses))
+    assert widest(text) <= 120
+    for block in re.findall(r"(?:^.+\n)+", text, re.MULTILINE):
+        rule = next((line for line in block.splitlines() if set(line) == {"-", " "}), "")
+        gaps = [place for place in range(1, len(rule)) if rule[place - 1 : place + 1] == "  "]
+        assert all(line[place : place + 1] in ("", " ") for line in block.splitlines() for place in gaps if rule)
+
+
+def test_the_widest_numbers_still_fit(record) -> None:
+    for method in record["methods"].values():
+        for axis in method["axes"].values():
+            axis.update(before=1.0, after=0.0, change=-1.0, before_interval=[0.877, 1], change_interval=[-1.0, -0.877])
+    record["methods"] = {"a_method_with_a_very_long_name": record["methods"]["lora"]}
+    text = table({**record, "matched": None})
+    assert "100.0% -> 0.0% (-100.0 ±12.3)" in text and "a_method_with_a_v..." in text
+    assert widest(text) <= 120
+
+
+def test_markdown_is_a_table_whatever_the_names(hostile_record) -> None:
+    hostile_record["methods"] = {"a|b": hostile_record["methods"]["full"], **hostile_record["methods"]}
+    hostile_record["matched"] = None
+    text = markdown(hostile_record)
+    assert "a\\|b" in text and "&lt;script>" in text.partition("Made by")[0]
+    for block in text.split("\n\n"):
+        if block.startswith("| method"):
+            assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
+    assert text.endswith(f"Made by\n\n```\n{builder.HOSTILE}\n```\n")

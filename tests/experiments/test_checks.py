@@ -1,0 +1,118 @@
+"""Settings that no run can work with are refused by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from experiments.checks import check
+from experiments.settings import load_experiment
+from jaxft.errors import UserError
+
+
+def test_the_world_passes(world) -> None:
+    check(load_experiment(world.config))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("model.template", "chatml", "one of tokenizer, llama2, plain"),
+        ("model.param_dtype", "float8", "one of float32, bfloat16, float16"),
+        ("model.compute_dtype", "fp32", "one of float32"),
+        ("model.remat", "some", "one of nothing, dots, full"),
+        ("training.on_long", "cut", "one of drop, split, error"),
+        ("training.steps", "0", "at least 1"),
+        ("training.batch_rows", "0", "at least 1"),
+        ("training.batch_rows", "-4", "at least 1"),
+        ("training.accumulation", "0", "at least 1"),
+        ("training.accumulation", "3", "multiple of training.accumulation, 3"),
+        ("training.row_length", "161", "at most 160 tokens, the context of the model"),
+        ("training.checkpoint_every", "0", "at least 1"),
+        ("training.log_every", "0", "at least 1"),
+        ("training.warmup", "-1", "at least 0"),
+        ("training.clip", "0", "above 0"),
+        ("training.clip", "1e999", "above 0"),
+        ("training.weight_decay", "-0.1", "0 or a number above it"),
+        ("training.beta2", "1", "[0, 1)"),
+        ("evaluation.batch_size", "0", "at least 1"),
+        ("evaluation.max_new_tokens", "0", "at least 1"),
+        ("reference.heldout", "0", "between 0 and 1"),
+        ("reference.heldout", "1", "between 0 and 1"),
+        ("reference.certificate_energy", "1.5", "(0, 1]"),
+        ("reference.length", "161", "at most 160 tokens"),
+        ("reference.batch_rows", "0", "at least 1"),
+        ("methods.lora.rank", "0", "at least 1"),
+        ("methods.lora.rank", "9", "at most 8, the width of linear 'k'"),
+        ("methods.lora.alpha", "0", "above 0"),
+        ("methods.lora.dropout", "1", "[0, 1)"),
+        ("methods.lora.targets", "()", "some of ('q', 'k'"),
+        ("methods.lora.targets", "q,z", "some of ('q', 'k'"),
+        ("methods.lora.learning_rates", "()", "one or more different numbers"),
+        ("methods.lora.learning_rates", "1e-3,1e-3", "one or more different numbers"),
+        ("methods.lora.learning_rates", "1e-3,-1e-3", "above 0"),
+        ("methods.projection.energy", "1.2", "(0, 1]"),
+        ("methods.projection.energy", "-0.1", "(0, 1]"),
+        ("methods.projection.decay", "-1", "0 or a number above it"),
+        ("methods.projection.auto_capture", "0", "(0, 1]"),
+        ("methods.projection.auto_plasticity", "1", "[0, 1)"),
+        ("seeds", "()", "one or more different whole numbers"),
+        ("seeds", "1,1", "one or more different whole numbers"),
+        ("seeds", "-1", "no negative number"),
+        ("domain", "()", "at least one Source"),
+        ("pretrain.num_heads", "3", "a multiple of 2 * num_heads, 6"),
+        ("pretrain.num_kv_heads", "4", "a multiple of num_kv_heads, 4"),
+        ("pretrain.learning_rate", "0", "above 0"),
+    ],
+)
+def test_impossible_values(world, key, value, expected) -> None:
+    experiment = load_experiment(world.config, [f"--{key}", value])
+    with pytest.raises(UserError) as caught:
+        check(experiment)
+    named = {"training.accumulation": "training.batch_rows", "pretrain.num_heads": "pretrain.hidden_size"}
+    assert str(caught.value).startswith(
+        (f"{key}: found ", f"{named.get(key)}: found ", "pretrain.num_heads: found ")
+    ), caught.value
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("energy", ["nan", "inf"])
+def test_energies_that_are_no_numbers(world, energy) -> None:
+    experiment = load_experiment(world.config)
+    method = experiment.methods["projection"]
+    object.__setattr__(method, "energy", float(energy))
+    with pytest.raises(UserError, match=r"methods\.projection\.energy"):
+        check(experiment)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--evaluation.axes.safety.task", "safty"], "unknown 'safty'; did you mean 'safety'?"),
+        (["--evaluation.axes.safety.source.name", "hotel"], "safety.source: found 'hotel', expected 'safety'"),
+        (["--evaluation.axes.knowledge.task", "knowledge"], "expected 'knowledge': replies of the task"),
+    ],
+)
+def test_tasks(world, words, message) -> None:
+    with pytest.raises(UserError) as caught:
+        check(load_experiment(world.config, words))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"proficiency": Axis', '"skill": Axis', "no axis named 'proficiency' among skill, safety"),
+        ('"lora": Lora', '"calibration": Lora', "methods: found 'calibration', expected a name that can be a folder's"),
+        ('"lora": Lora', '"a/b": Lora', "methods: found 'a/b'"),
+        ('reference=Reference(sources=(file("reference"),), length=32, batch_rows=4)', "reference=None", "projection"),
+        ("methods={", "methods={} if True else {", "methods: found {}, expected at least one method"),
+    ],
+)
+def test_configs(own_world, old, new, message) -> None:
+    path = own_world.folder / "world.py"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(UserError) as caught:
+        check(load_experiment(own_world.config))
+    assert message in str(caught.value)

@@ -1,0 +1,170 @@
+"""Every verb alone, in this process, and what is told where a command is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+
+from experiments import cli
+from experiments.cli import main
+from tests.experiments.world import one_error, snapshot
+
+
+def test_train_evaluate_export_and_certify_one_method(world, done, tmp_path, capsys) -> None:
+    """Each starts what it needs; they agree with the comparison that did all at once."""
+    record = done.record["methods"]["projection"]
+    out = tmp_path / "certify"
+    assert world.run("certify", out, "--method", "projection") == 0
+    training, export = capsys.readouterr().out.splitlines()
+    assert training.startswith("after training: largest |dW Q|/|dW| ") and export.startswith("after export: ")
+    assert f"KL {record['certificate']['logit_kl']:.3e} nat/token" in training
+
+    out = tmp_path / "evaluate"
+    assert world.run("evaluate", out, "--method", "projection") == 0
+    lines = capsys.readouterr().out.splitlines()
+    scores = record["axes"]["proficiency"]
+    assert lines[0] == f"proficiency: {scores['before']:.4f} -> {scores['seeds'][0]['after']:.4f} (8 examples)"
+    assert [line.split(":")[0] for line in lines] == ["proficiency", "safety", "knowledge"]
+
+    out = tmp_path / "train"
+    assert world.run("train", out, "--method", "projection") == 0
+    folder = out / "projection" / "lr_0.001" / "seed_0"
+    assert capsys.readouterr().out == f"trained: {folder}\n"
+    steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4]
+    assert world.run("export", out, "--method", "projection") == 0
+    assert capsys.readouterr().out == f"model: {folder / 'model'}\n"
+    there = (done.out / "projection" / "lr_0.001" / "seed_0" / "model" / "model.safetensors").read_bytes()
+    assert (folder / "model" / "model.safetensors").read_bytes() == there
+    assert (folder / "model" / "tokenizer.json").is_file()
+
+
+def test_the_first_method_is_the_default(world, tmp_path, capsys) -> None:
+    assert world.run("train", tmp_path / "out") == 0
+    assert "/full/lr_0.003/seed_0" in capsys.readouterr().out
+
+
+def test_lora_exports_its_adapter_too_and_twice_is_once(world, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    assert world.run("export", out, "--method", "lora") == 0
+    folder = out / "lora" / "lr_0.001" / "seed_0"
+    said = f"model: {folder / 'model'}\nadapter: {folder / 'adapter'}\n"
+    assert capsys.readouterr().out == said
+    assert json.loads((folder / "adapter" / "adapter_config.json").read_text())["r"] == 2
+    before = snapshot(folder / "adapter") | snapshot(folder / "model")
+    assert world.run("export", out, "--method", "lora") == 0
+    assert capsys.readouterr().out == said
+    assert snapshot(folder / "adapter") | snapshot(folder / "model") == before
+
+
+def test_calibrate(world, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    assert world.run("calibrate", out) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^projection  attention_input: protected \d\.\.\d of 16 directions \(\d+%\)$", said, re.M)
+    [folder] = (out / "calibration").iterdir()
+    assert f"moments and bases: {folder}" in said
+    assert {path.name for path in folder.iterdir()} >= {
+        "moments.json",
+        "layer_000.safetensors",
+        "layer_001.safetensors",
+    }
+
+
+def test_report_draws_from_the_record_alone(world, done, tmp_path, capsys) -> None:
+    shutil.copy(done.out / "record.json", tmp_path)
+    assert world.run("report", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "projection" in said and f"report: {tmp_path / 'report.html'}" in said
+    assert (tmp_path / "table.txt").read_text() == (done.out / "table.txt").read_text()
+    assert (tmp_path / "retention.png").is_file()
+
+
+def test_report_without_a_record(world, tmp_path, capsys) -> None:
+    assert world.run("report", tmp_path) == 1
+    assert "record.json: not a readable JSON file" in one_error(capsys)
+
+
+def test_generate(world, capsys) -> None:
+    words = ["generate", "--model", str(world.folder / "model"), "--prompt", "On Monday", "--max-new-tokens", "3"]
+    assert main(words) == 0
+    first = capsys.readouterr().out
+    assert first.startswith("On Monday")
+    assert main(words) == 0
+    assert capsys.readouterr().out == first
+    assert main([*words, "--chat"]) == 0
+    assert not capsys.readouterr().out.startswith("On Monday")
+    assert main([*words, "--temperature", "1", "--seed", "1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--max-new-tokens", "0"], "--max-new-tokens: found 0, expected at least 1"),
+        (["--temperature", "-1"], "--temperature: found -1.0, expected 0 or more"),
+        (["--max-new-tokens", "500"], "max_new_tokens 500 exceed the model's context of 160 tokens"),
+        (["--tokens", "3"], "unknown option '--tokens'; see jaxft generate --help"),
+    ],
+)
+def test_generate_with_impossible_options(world, capsys, words, message) -> None:
+    assert main(["generate", "--model", str(world.folder / "model"), "--prompt", "On", *words]) == 1
+    assert message in one_error(capsys)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--method", "lorra"], "--method: found 'lorra', expected one of full, lora, projection"),
+        (["--methods.lora.rang", "3"], "did you mean --methods.lora.rank?"),
+        (["--training.steps"], "--training.steps has no value"),
+        (["stray"], "unexpected argument 'stray'"),
+    ],
+)
+def test_wrong_words(world, tmp_path, capsys, words, message) -> None:
+    out = tmp_path / "out"
+    assert world.run("train", out, *words) == 1
+    assert message in one_error(capsys)
+    assert not out.exists()
+
+
+def test_the_folder_defaults_to_the_name_of_the_config(world, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", world.config]) == 1
+    assert "runs/world/record.json" in one_error(capsys)
+
+
+def test_help_names_every_verb(capsys) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    verbs = ("compare", "train", "calibrate", "evaluate", "export", "certify", "report", "pretrain", "generate")
+    assert all(re.search(rf"^ +{verb}\s", said, re.M) for verb in verbs)
+
+
+def test_an_unknown_verb(capsys) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["compair", "x.py"])
+    assert caught.value.code == 2
+    assert "invalid choice: 'compair'" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_no_crash(world, tmp_path, monkeypatch, capsys) -> None:
+    def interrupt(_) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_report", interrupt)
+    assert world.run("report", tmp_path) == 130
+    assert "interrupted; what is complete on disk stays" in one_error(capsys)
+
+
+def test_faults_of_the_program_are_not_hidden(world, tmp_path, monkeypatch) -> None:
+    def fail(_) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "x")
+
+    monkeypatch.setattr(cli, "_report", fail)
+    with pytest.raises(FileNotFoundError):
+        world.run("report", tmp_path)

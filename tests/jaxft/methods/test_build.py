@@ -1,0 +1,42 @@
+"""Config entries become methods, and equal entries equal methods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxft import config, methods
+from jaxft.methods.full import Full
+from jaxft.methods.gradient_projection import GradientProjection
+from jaxft.methods.lora import Lora
+from tests.jaxft.training.small_run import base
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [(config.Full, Full), (config.Lora, Lora), (config.GradientProjection, GradientProjection)],
+)
+def test_entries_that_differ_in_learning_rates_alone_are_one_method(settings: Any, kind: type) -> None:
+    one, other = methods.build(settings((1e-3,))), methods.build(settings((1e-2, 1e-1)))
+    assert isinstance(one, kind)
+    assert one == other and hash(one) == hash(other)
+
+
+def test_entries_that_differ_otherwise_are_not() -> None:
+    assert methods.build(config.Lora((), rank=4)) != methods.build(config.Lora((), rank=8))
+    assert methods.build(config.GradientProjection(())) != methods.build(config.GradientProjection((), updates=False))
+
+
+def test_full_trains_a_float32_copy_of_everything() -> None:
+    half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), base())
+    trainable = methods.build(config.Full(())).initial(half, jax.random.key(0))
+    for leaf, of_base in zip(jax.tree.leaves(trainable), jax.tree.leaves(half), strict=True):
+        assert leaf.dtype == jnp.float32
+        np.testing.assert_array_equal(leaf, of_base.astype(jnp.float32))
+    copy = methods.build(config.Full(())).initial(base(), jax.random.key(0))
+    pairs = zip(jax.tree.leaves(copy), jax.tree.leaves(base()), strict=True)
+    assert not any(a.unsafe_buffer_pointer() == b.unsafe_buffer_pointer() for a, b in pairs)  # the step donates it

@@ -1,0 +1,143 @@
+"""The promise of gradient projection, on a small Llama, in float32: protected directions and their outputs stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from jaxft import config, methods
+from jaxft.config import Training
+from jaxft.data.batches import batches
+from jaxft.llama import checkpoint
+from jaxft.llama.config import SPACE_OF
+from jaxft.llama.model import Llama, forward
+from jaxft.methods.adapters import Dense
+from jaxft.methods.base import Subspaces
+from jaxft.subspace.certificate import leak
+from jaxft.training.step import initial_state, make_step
+from tests.jaxft.training.small_run import Batch, base, batch, random_subspaces, rows, subspaces
+
+TRAINING = Training(steps=300, batch_rows=4, row_length=12, warmup=10, weight_decay=0.1)
+BOUND = 1e-5
+
+
+def train(found: Subspaces, settings: config.GradientProjection, steps: int = 300) -> Any:
+    """The change of every linear after AdamW steps on noise, {linear: Dense}."""
+    method = methods.build(settings)
+    constants = method.constants(found)
+    state = initial_state(method, TRAINING, base(), constants, jax.random.key(0))
+    step, data = make_step(method, TRAINING), batches(rows(count=40), 4, seed=0)
+    for _ in range(steps):
+        state, values = step(state, base(), constants, next(data), 1e-2)
+    assert np.isfinite(float(values["loss"]))
+    return method, state.trainable
+
+
+def logits(model: Llama, adapters: Any, b: Batch) -> np.ndarray:
+    """Of the real tokens, [tokens, vocabulary]."""
+    run = jax.jit(forward)(model, b["tokens"], b["positions"], b["segments"], adapters=adapters)
+    return np.asarray(run)[b["segments"] > 0]
+
+
+def test_nothing_leaks_into_the_protected_directions() -> None:
+    """300 steps with weight decay and the moment-weighted decay: |Q^T dW| / |dW| <= 1e-5 in every layer."""
+    found = subspaces(base(), batch(rows(count=40, seed=99)), 0.9, two_sided=True)
+    method, trained = train(found, config.GradientProjection((), decay=0.1, two_sided=True))
+    assert set(trained) == set(SPACE_OF)
+    worst = 0.0
+    for name, adapter in trained.items():
+        basis = found.bases[SPACE_OF[name]]
+        assert all(0 < rank < basis.width for rank in basis.ranks)
+        whole = np.linalg.norm(adapter.change, axis=(1, 2))
+        assert (whole > 0.05 * np.linalg.norm(getattr(base().layers, name)[...], axis=(1, 2))).all()
+        worst = max(worst, float(leak(basis, adapter.change).max()))
+    assert worst <= BOUND
+    merged = method.finish(base(), trained)
+    for name in ("attention_norm", "mlp_norm"):
+        np.testing.assert_array_equal(getattr(merged.layers, name)[...], getattr(base().layers, name)[...])
+    for name in ("embed", "norm", "head"):
+        np.testing.assert_array_equal(getattr(merged, name)[...], getattr(base(), name)[...])
+
+
+def test_outputs_on_inputs_inside_the_protected_space_stay() -> None:
+    """Fewer reference tokens than directions, all of their energy protected: their logits move by <= 1e-5 relative."""
+    reference = batch(rows(count=2, seed=95))
+    tokens = int((reference["segments"] > 0).sum())
+    assert 10 < tokens < 30
+    found = subspaces(base(), reference, 1.0)
+    assert all(8 < rank < 24 < basis.width for basis in found.bases.values() for rank in basis.ranks)
+    method, trained = train(found, config.GradientProjection((), energy=1.0))
+    for name, adapter in trained.items():
+        assert float(leak(found.bases[SPACE_OF[name]], adapter.change).max()) <= BOUND
+    other = batch(rows(count=4, seed=98))
+
+    def moved(b: Batch) -> np.ndarray:
+        """Of each token's logits, relative to their norm."""
+        before, after = logits(base(), {}, b), logits(*method.assemble(base(), trained), b)
+        return np.linalg.norm(after - before, axis=1) / np.linalg.norm(before, axis=1)
+
+    assert moved(reference).max() <= BOUND
+    assert np.median(moved(other)) > 0.2  # it did learn
+
+
+def test_an_export_leaks_the_rounding_of_its_weights(tmp_path: Path) -> None:
+    """W0 + dW is rounded to the weights' dtype: next to nothing of dW in float32, much of a small dW in bfloat16."""
+    found, method = random_subspaces(base()), methods.build(config.GradientProjection((), targets=("q", "down")))
+    random, trained = np.random.RandomState(0), {}
+    for name, zero in method.initial(base(), jax.random.key(0)).items():
+        kernel = getattr(base().layers, name)[...]
+        noise = found.bases[SPACE_OF[name]].remove(random.standard_normal(zero.change.shape).astype(np.float32))
+        trained[name] = Dense(noise * 0.01 * np.linalg.norm(kernel) / np.linalg.norm(noise))  # |dW| / |W| = 1 %
+    merged = method.finish(base(), trained)
+    worst = {}
+    for dtype in ("trained", "float32", "bfloat16"):
+        if dtype != "trained":
+            checkpoint.save(jax.tree.map(lambda a, d=dtype: a.astype(d), merged), tmp_path / dtype)
+            exported = checkpoint.load(tmp_path / dtype)
+        leaks = []
+        for name, adapter in trained.items():
+            exact = adapter.change
+            change = exact if dtype == "trained" else getattr(exported.layers, name)[...] - getattr(base().layers, name)
+            leaks.append(leak(found.bases[SPACE_OF[name]], change).max())
+        worst[dtype] = float(max(leaks))
+    assert worst["trained"] < 1e-6 < worst["float32"] < 1e-4
+    assert 0.03 < worst["bfloat16"] < 0.5
+
+
+def test_without_the_last_projection_adam_leaks() -> None:
+    found = random_subspaces(base())
+    settings = config.GradientProjection((), updates=False, targets=("q", "down"))
+    _, trained = train(found, settings, steps=20)
+    for name, adapter in trained.items():
+        assert float(leak(found.bases[SPACE_OF[name]], adapter.change).min()) > 0.05
+
+
+@pytest.mark.parametrize(
+    ("decay", "two_sided", "inputs", "outputs"),
+    [(0.0, True, False, False), (0.1, False, True, False), (0.1, True, True, True)],
+)
+def test_constants_hold_what_the_optimizer_reads_and_no_more(
+    decay: float, two_sided: bool, inputs: bool, outputs: bool
+) -> None:
+    found = random_subspaces(base())
+    settings = config.GradientProjection((), decay=decay, two_sided=two_sided, targets=("o", "up"))
+    constants: Any = methods.build(settings).constants(found)
+    assert constants["bases"] == {"o": found.bases["attention_output"], "up": found.bases["mlp_input"]}
+    assert (constants["inputs"] is not None, constants["outputs"] is not None) == (inputs, outputs)
+    if inputs:
+        np.testing.assert_array_equal(constants["inputs"]["o"], found.inputs["attention_output"])
+    if outputs:
+        np.testing.assert_array_equal(constants["outputs"]["up"], found.outputs["up"])
+
+
+def test_it_starts_as_the_base() -> None:
+    method = methods.build(config.GradientProjection((), targets=("o", "up")))
+    trainable = method.initial(base(), jax.random.key(0))
+    assert {name: adapter.change.shape for name, adapter in trainable.items()} == {"o": (2, 32, 32), "up": (2, 32, 44)}
+    assert not any(leaf.any() for leaf in jax.tree.leaves(trainable))
+    model, adapters = method.assemble(base(), trainable)
+    assert model is base() and adapters is trainable
