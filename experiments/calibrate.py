@@ -96,7 +96,6 @@ class Calibration:
     def measure(self) -> None:
         """One pass over the reference text, unless its moments are on disk already."""
         if (self.files.folder / "moments.json").is_file():
-            note(f"moments: reused from {self.files.folder}")
             return
         fit, heldout = self.batches(self.text.fit), self.heldout_batches()
         tokens = sum(int((batch["segments"] > 0).sum()) for batch in fit)

@@ -28,6 +28,7 @@ from jaxft.llama.model import Adapters, Llama, forward
 from jaxft.subspace.basis import Basis
 from jaxft.subspace.certificate import certify, drift
 from jaxft.training.loop import train
+from jaxft.training.metrics import TIMINGS
 from jaxft.training.step import loss_sum
 
 #: Batches of the domain whose gradient decides how much plasticity energy "auto" leaves.
@@ -163,9 +164,8 @@ class Run:
             folder=self.folder,
             identity=self.identity,
         )
-        timings = self.folder / "timings.json"
-        if not timings.is_file():
-            write_json(timings, trained.timings)
+        if trained.timings is not None:
+            write_json(self.folder / "timings.json", trained.timings)
         return trained.trainable
 
     @property
@@ -188,7 +188,7 @@ class Run:
         if path.is_file():
             return read_json(path)
         base = self.work.base.model
-        exported = self.export(self.folder / "model")
+        exported, timings = self.export(self.folder / "model"), self.folder / "timings.json"
         merged = self.method.finish(base, self.trained)
         certificate = None
         if self.work.experiment.reference is not None:
@@ -199,7 +199,7 @@ class Run:
         result = {
             "delta_norm": delta_norm(base, merged),
             "certificate": certificate,
-            "timings": read_json(self.folder / "timings.json"),
+            "timings": read_json(timings) if timings.is_file() else dict.fromkeys(TIMINGS),  # None: lost to a kill
             "trained_parameters": sum(leaf.size for leaf in jax.tree.leaves(self.trained)),
         }
         write_json(path, result)

@@ -25,8 +25,10 @@ def leak(basis: Basis, change: Float[Array, "L d n"]) -> Float[Array, " L"]:
 def heldout_capture(basis: Basis, moments: Float[Array, "L d d"]) -> Float[Array, " L"]:
     """Share of each layer's held-out energy inside the protected directions: tr(Q^T C Q) / tr(C)."""
     inside = jnp.einsum("ldk,lde,lek->l", basis.vectors, moments, basis.vectors, precision="highest")
-    share = inside / jnp.trace(moments, axis1=1, axis2=2)
-    return 1.0 - share if basis.complement else share
+    total = jnp.trace(moments, axis1=1, axis2=2)
+    share = inside / jnp.where(total > 0, total, 1.0)
+    captured = 1.0 - share if basis.complement else share
+    return jnp.where(total > 0, captured, 1.0)
 
 
 @jax.jit

@@ -1,6 +1,6 @@
 """Optax transforms that keep stacked weights out of protected directions.
 
-Weights are [..., L, d_in, d_out] with y = x W, so protecting input directions Q means projecting on the left:
+Weights are [L, d_in, d_out] with y = x W, so protecting input directions Q means projecting on the left:
 G <- (I - Q Q^T) G (Saha et al. 2021, gradient projection memory, eq. 6). Adam's elementwise scaling, momentum and
 weight decay all leave the subspace again; hence the projection that counts is the last transform, on the update.
 """

@@ -22,7 +22,7 @@ class Trained(NamedTuple):
     """What training leaves: the trained parameters and how fast it went."""
 
     trainable: Any
-    timings: dict[str, float]
+    timings: dict[str, float] | None  # None where an earlier call had done all steps
 
 
 def train(
@@ -71,4 +71,4 @@ def train(
     finally:
         if checkpoints is not None:
             checkpoints.close()
-    return Trained(state.trainable, metrics.timings)
+    return Trained(state.trainable, metrics.timings if start < training.steps else None)

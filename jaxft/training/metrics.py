@@ -13,6 +13,10 @@ from typing import Any
 from jaxft.errors import UserError
 
 
+#: What is measured of a run's speed, without its first, compiling step.
+TIMINGS = ("train_seconds", "tokens_per_second", "step_milliseconds")
+
+
 class NonFiniteError(UserError):
     """A metric became NaN or infinite."""
 
@@ -80,11 +84,7 @@ class Metrics:
         """Speed without the first, compiling step."""
         steps = max(self.done - (self.first or 0), 1)
         seconds = max(self.seconds, 1e-9)
-        return {
-            "train_seconds": seconds,
-            "tokens_per_second": self.tokens / seconds,
-            "step_milliseconds": 1000 * seconds / steps,
-        }
+        return dict(zip(TIMINGS, (seconds, self.tokens / seconds, 1000 * seconds / steps), strict=True))
 
     def _write(self, lines: list[str]) -> None:
         if self.path is not None and lines:

@@ -29,7 +29,7 @@ class TrainState(NamedTuple):
 
 
 def schedule(training: Training, learning_rate: Array | float) -> Callable[[Any], Any]:
-    """Linear warm-up to the learning rate, then cosine decay to zero at the last step."""
+    """Linear warm-up from zero (the first step) to the learning rate, then cosine decay to zero after the last step."""
     warmup = min(training.warmup, training.steps // 2)
     shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, warmup, training.steps)
     return lambda count: learning_rate * shape(count)

@@ -200,7 +200,7 @@ def test_a_damaged_checkpoint(world, tmp_path) -> None:
     for path in (folder / "4" / "state").rglob("d/*"):
         cut(path, path.stat().st_size // 2)
     process = world.start("train", out)
-    said = process.communicate(timeout=300)[1]
+    said = process.communicate(timeout=600)[1]
     assert process.returncode == 1
     assert f"jaxft: {folder}: the checkpoint of step 4 cannot be read" in said and "Delete the folder" in said
 
@@ -237,7 +237,7 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written(world, tmp_path) -> 
     """In a process of its own: threads of Orbax and TensorStore outlive the error."""
     out = tmp_path / "out"
     process = world.start("train", out, shell_prefix="ulimit -f 20;")  # KiB
-    said = process.communicate(timeout=300)[1]
+    said = process.communicate(timeout=600)[1]
     assert process.returncode == 1
     checkpoints = out / "full" / "lr_0.003" / "seed_0" / "checkpoints"
     assert f"jaxft: {checkpoints}: the checkpoint of step 2 cannot be written (File too large)." in said

@@ -155,17 +155,18 @@ class World:
     def signalled(self, sign: signal.Signals, when: Callable[[], bool], verb: str, out: Path, *more: str):
         """(status, stderr) of a command that gets a signal as soon as `when()` holds."""
         process = self.start(verb, out, *more)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600  # generous: the machine may be busy
         try:
             while not when():
                 assert process.poll() is None, process.communicate()[1]
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             process.send_signal(sign)
-            return process.wait(60), process.communicate()[1]
+            said = process.communicate(timeout=300)[1]
+            return process.returncode, said
         finally:
             process.kill()
-            process.wait()
+            process.communicate()  # closes the pipes
 
 
 def one_error(capsys: pytest.CaptureFixture[str]) -> str:
