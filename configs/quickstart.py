@@ -2,8 +2,8 @@
 
     jaxft compare configs/quickstart.py
 
-About five minutes on two CPU cores. Every method comes near 98 % of the right next steps; full fine-tuning and LoRA lose
-nearly all safe answers and most knowledge on the way, projection about a point.
+About five minutes on two CPU cores. Every method reaches 97 % or more of the right next steps; on the way full
+fine-tuning and LoRA lose nearly all safe answers and most of the knowledge, projection at most a point.
 """
 
 from jaxft.config import (

@@ -12,7 +12,6 @@ from typing import Any
 
 from jaxft.errors import UserError
 
-
 #: What is measured of a run's speed, without its first, compiling step.
 TIMINGS = ("train_seconds", "tokens_per_second", "step_milliseconds")
 
