@@ -16,7 +16,9 @@ from jaxft.errors import UserError
 def test_the_embedded_corpora(source, split):
     found = sources.load(source, split)
     assert len(found) >= 100
-    assert sources.load(source, split, 7) == found[:7]
+    few = sources.load(source, split, 4)
+    assert few == [found[index * len(found) // 4] for index in range(4)]  # spaced over the whole split
+    assert sources.load(source, split, len(found) + 1) == found
 
 
 def test_a_file_is_one_split(tmp_path):
