@@ -43,6 +43,6 @@ experiment = Experiment(
     methods={
         "full": Full(learning_rates=(1e-3,)),
         "lora": Lora(learning_rates=(5e-3,)),
-        "projection": GradientProjection(learning_rates=(1e-2,), energy=0.9, decay=20.0, two_sided=True),
+        "projection": GradientProjection(learning_rates=(1e-2,), energy=0.8, decay=15.0, two_sided=True),
     },
 )
