@@ -137,7 +137,9 @@ class World:
         words = [sys.executable, "-m", "experiments.cli", *self.words(verb, out, *more)]
         if shell_prefix:
             words = ["bash", "-c", f'{shell_prefix} exec "$@"', "bash", *words]
-        return subprocess.Popen(
+        # A background job of a shell ignores Ctrl-C, and its children would; a handler here gives them the default.
+        previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+        process = subprocess.Popen(
             words,
             cwd=REPOSITORY,
             env={
@@ -151,6 +153,8 @@ class World:
             stderr=subprocess.PIPE,
             text=True,
         )
+        signal.signal(signal.SIGINT, previous)
+        return process
 
     def signalled(self, sign: signal.Signals, when: Callable[[], bool], verb: str, out: Path, *more: str):
         """(status, stderr) of a command that gets a signal as soon as `when()` holds."""
