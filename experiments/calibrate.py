@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError
 
+from experiments.provenance import digest
 from experiments.setup import Base, load_examples, note
 from jaxft.config import Experiment, GradientProjection, Reference
 from jaxft.data.example import Example
@@ -85,7 +85,7 @@ class Calibration:
             "two_sided": self.two_sided,
             "seed": self.reference.seed,
         }
-        self.files = MomentFiles(folder / _hash(self.description))
+        self.files = MomentFiles(folder / digest(self.description))
 
     def batches(self, examples: list[Example]) -> list[dict[str, np.ndarray]]:
         return to_batches(self.base.pack(examples, self.reference.length, "split"), self.reference.batch_rows)
@@ -158,7 +158,7 @@ class Calibration:
 
     def _cached(self, rule: Mapping[str, Any], choose: Any) -> dict[str, Basis]:
         self.measure()
-        path = self.files.folder / f"bases_{_hash(rule)}.safetensors"
+        path = self.files.folder / f"bases_{digest(rule)}.safetensors"
         if path.is_file():
             return load_bases(path)
         protected: dict[str, list[np.ndarray]] = {space: [] for space in INPUT_SPACES}
@@ -179,7 +179,3 @@ def ranks(bases: Mapping[str, Basis]) -> Iterator[str]:
     for space, basis in bases.items():
         share = np.mean(basis.ranks) / basis.width
         yield f"{space}: protected {min(basis.ranks)}..{max(basis.ranks)} of {basis.width} directions ({share:.0%})"
-
-
-def _hash(value: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

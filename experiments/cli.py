@@ -137,16 +137,8 @@ def _calibrate(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from experiments.evaluate import measure_axes
-    from experiments.run import cached_scores
-
     run = _run(arguments)
-    work, evaluation = run.work, run.work.experiment.evaluation
-    before = cached_scores(
-        work.out / "base_test.json",
-        lambda: measure_axes(work.base, work.base.model, None, evaluation, validation=False),
-    )
-    after = run.scores(validation=False)
+    before, after = run.work.base_scores, run.scores(validation=False)
     for axis, scores in after.items():
         print(f"{axis}: {before[axis].mean:.4f} -> {scores.mean:.4f} ({len(scores.values)} examples)")
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from experiments import statistics
 from experiments.checks import check
-from experiments.evaluate import Scores, describe_axis, measure_axes
+from experiments.evaluate import Scores, describe_axis
 from experiments.matched import matched
 from experiments.provenance import hardware, read_json, versions, write_json
-from experiments.run import Run, Workspace, cached_scores
+from experiments.run import Run, Workspace
 from experiments.settings import to_json
 from experiments.setup import load_examples, note
 from jaxft.config import Experiment, Method
@@ -61,10 +61,7 @@ def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
     evaluation = experiment.evaluation
     work = open_output(experiment, out)
     axes = {name: describe_axis(axis) for name, axis in evaluation.axes.items()}
-    before = cached_scores(
-        out / "base_test.json",
-        lambda: measure_axes(work.base, work.base.model, None, evaluation, validation=False),
-    )
+    before = work.base_scores
     for name, scores in before.items():
         note(f"base  {name} {scores.mean:.3f}")
     results = {name: _method(work, name, settings, before, axes) for name, settings in experiment.methods.items()}

@@ -80,13 +80,19 @@ class Workspace:
     def heldout_moments(self) -> dict[str, np.ndarray]:
         return self.calibration.heldout_moments()
 
-    def bases(self, settings: Method) -> dict[str, Basis]:
-        """The protected bases of a method, or those that its leak is measured in."""
-        assert self.experiment.reference is not None
-        energy = settings.energy if isinstance(settings, GradientProjection) else 0.0
-        if isinstance(settings, GradientProjection) and energy == "auto":
+    @cached_property
+    def base_scores(self) -> dict[str, Scores]:
+        """Every axis of the base, on test examples."""
+        return cached_scores(
+            self.out / "base_test.json",
+            lambda: measure_axes(self.base, self.base.model, None, self.experiment.evaluation, validation=False),
+        )
+
+    def bases(self, settings: GradientProjection) -> dict[str, Basis]:
+        """The protected bases of a projection."""
+        if settings.energy == "auto":
             return self.calibration.automatic_bases(settings, self._domain_gradients(settings))
-        return self.calibration.bases(float(energy))
+        return self.calibration.bases(settings.energy)
 
     def certificate_bases(self, settings: Method) -> dict[str, Basis]:
         """The method's own protected bases, or the reference's where it protects nothing hard."""
@@ -134,20 +140,18 @@ class Run:
             "domain": self.work.domain_sha256,
             "training": digest(to_json(experiment.training)),
             "method": digest(to_json(replace(self.settings, learning_rates=()))),
-            "reference": digest(self.work.calibration.description) if self._projects else "",
+            "reference": digest(self.work.calibration.description)
+            if isinstance(self.settings, GradientProjection)
+            else "",
             "learning_rate": self.learning_rate,
             "seed": self.seed,
         }
-
-    @property
-    def _projects(self) -> bool:
-        return isinstance(self.settings, GradientProjection)
 
     @cached_property
     def trained(self) -> Any:
         """The trained parameters: from the finished checkpoint, or after training what is left."""
         work, constants = self.work, None
-        if self._projects:
+        if isinstance(self.settings, GradientProjection):
             bases = work.bases(self.settings)
             for line in ranks(bases):
                 note(f"{self.name}  {line}")
