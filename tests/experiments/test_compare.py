@@ -117,8 +117,8 @@ def test_a_second_call_redoes_nothing(done, world, tmp_path, monkeypatch, capsys
     out = tmp_path / "copy"
     shutil.copytree(done.out, out)
     before = snapshot(out)
-    for module, name in ((run, "train"), (run, "measure_axes"), (run, "certify"), (compare, "measure_axes")):
-        monkeypatch.setattr(module, name, None)
+    for name in ("train", "measure_axes", "certify"):
+        monkeypatch.setattr(run, name, None)
     assert world.run("compare", out) == 0
     drawn_anew = {"record.json", "timings.json", "report.html", "table.txt", "table.md"}
     after = snapshot(out)
