@@ -23,6 +23,15 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Sharding:
+    """How the run spreads over devices; the presets are those of jaxft/sharding.py."""
+
+    preset: str = "single"  # "single", "data", "fsdp", "tensor", "fsdp_tensor" or "multislice"
+    tensor: int = 2  # devices along the tensor axis of "fsdp_tensor"
+    slices: int = 2  # slices of "multislice"
+
+
+@dataclass(frozen=True)
 class Source:
     """Examples of one kind: an embedded corpus, a known dataset, or a .jsonl file."""
 
@@ -144,6 +153,7 @@ class Experiment:
     domain: tuple[Source, ...]
     evaluation: Evaluation
     model: Model = Model()
+    sharding: Sharding = Sharding()
     reference: Reference | None = None
     training: Training = Training()
     methods: Mapping[str, Method] = field(default_factory=dict)

@@ -13,23 +13,26 @@ from jaxtyping import Array
 
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Layers, Llama, block, embed, layer_slice, logits, packed_mask, rotary_angles
+from jaxft.sharding import Layout
 from jaxft.subspace.moments import LayerMoments, Moment, accumulate
 
 Batch = Mapping[str, Any]  # arrays [B, T]
 
 
-@partial(jax.jit, static_argnames="config")
-def run_block(config: LlamaConfig, layer: Layers, x: Array, batch: Batch) -> tuple[Array, dict[str, Array]]:
+@partial(jax.jit, static_argnames=("config", "layout"))
+def run_block(
+    config: LlamaConfig, layout: Layout, layer: Layers, x: Array, batch: Batch
+) -> tuple[Array, dict[str, Array]]:
     """One block's output and the inputs of its linears, by input space."""
     angles, mask = rotary_angles(config, batch["positions"]), packed_mask(batch["segments"])
     with jax.default_matmul_precision("highest"):
-        out, _, inputs = block(layer, config, x, angles, mask)
+        out, _, inputs = block(layer, config, layout, x, angles, mask)
     return out, inputs
 
 
-@partial(jax.jit, static_argnames="config")
+@partial(jax.jit, static_argnames=("config", "layout"))
 def run_block_backward(
-    config: LlamaConfig, layer: Layers, x: Array, batch: Batch, gradient: Array
+    config: LlamaConfig, layout: Layout, layer: Layers, x: Array, batch: Batch, gradient: Array
 ) -> tuple[Array, dict[str, Array], dict[str, Array]]:
     """(gradient of the block's input, inputs of its linears, gradients of their outputs)."""
     angles, mask = rotary_angles(config, batch["positions"]), packed_mask(batch["segments"])
@@ -37,7 +40,7 @@ def run_block_backward(
     zeros = {name: jnp.zeros((*lead, shape[1]), x.dtype) for name, shape in config.linear_shapes.items()}
 
     def run(x: Array, probes: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
-        out, _, inputs = block(layer, config, x, angles, mask, probes=probes)
+        out, _, inputs = block(layer, config, layout, x, angles, mask, probes=probes)
         return out, inputs
 
     with jax.default_matmul_precision("highest"):
@@ -69,7 +72,7 @@ def stream_moments(
     The device holds one block's moments; the host holds the hidden states of all reference tokens at one layer, or at
     every layer where two-sided (the backward pass needs them).
     """
-    config = model.config
+    config, layout = model.config, model.compute.layout
     batches = [*fit, *heldout]
     states = [np.asarray(embed(model, batch["tokens"])) for batch in batches]
 
@@ -87,7 +90,7 @@ def stream_moments(
     def forward(index: int) -> Iterator[tuple[dict, dict]]:
         layer = layer_slice(model.layers, index)
         for number, batch in enumerate(batches):
-            out, inputs = run_block(config, layer, states[number], batch)
+            out, inputs = run_block(config, layout, layer, states[number], batch)
             states[number] = np.asarray(out)
             yield inputs, {}
 
@@ -110,7 +113,9 @@ def stream_moments(
     def backward(index: int) -> Iterator[tuple[dict, dict]]:
         layer = layer_slice(model.layers, index)
         for number, batch in enumerate(batches):
-            back, inputs, outputs = run_block_backward(config, layer, history[index][number], batch, gradients[number])
+            back, inputs, outputs = run_block_backward(
+                config, layout, layer, history[index][number], batch, gradients[number]
+            )
             gradients[number] = np.asarray(back)
             yield inputs, outputs
 

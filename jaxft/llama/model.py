@@ -7,7 +7,7 @@ attention with rotary positions (Su et al. 2021, the rotate-half layout of Huggi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -15,9 +15,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxft.llama.config import LlamaConfig
+from jaxft.sharding import Layout, on_mesh, out, put
 
 REMAT_POLICIES = {
     "nothing": None,  # store every intermediate
@@ -28,20 +30,32 @@ REMAT_POLICIES = {
 
 @dataclass(frozen=True)
 class Compute:
-    """How the forward pass runs: activation dtype, remat policy (a key of REMAT_POLICIES), scanned or unrolled."""
+    """How the forward pass runs: activation dtype, remat policy (a key of REMAT_POLICIES), scanned or unrolled, layout
+    on the mesh where there is one."""
 
     dtype: str = "float32"
     remat: str = "nothing"
     scan: bool = True
+    layout: Layout = Layout()
 
 
 class Adapter(Protocol):
-    """A trainable change of one stacked linear. Called on one layer's slice, it replaces `x @ kernel`."""
+    """A trainable change of one stacked linear. Called on one layer's slice, it replaces `dot(x, kernel)`."""
 
-    def __call__(self, x: Array, kernel: Array, key: Array | None) -> Array: ...
+    def __call__(self, x: Array, kernel: Array, key: Array | None, dot: Dot) -> Array: ...
 
 
 Adapters = Mapping[str, Any]  # linear name -> Adapter, a pytree whose arrays lead with the layer axis
+
+
+class Dot(NamedTuple):
+    """x @ kernel on a mesh: the kernel is gathered to the sharding `kernel`, and the result lies in `result`."""
+
+    kernel: PartitionSpec
+    result: PartitionSpec
+
+    def __call__(self, x: Float[Array, "B T d"], kernel: Float[Array, "d n"]) -> Float[Array, "B T n"]:
+        return jnp.matmul(x, put(kernel.astype(x.dtype), self.kernel), out_sharding=out(self.result))
 
 
 class Cache(NamedTuple):
@@ -82,6 +96,13 @@ class Llama(nnx.Module):
         head = None if config.tied_head else 0.02 * jax.random.normal(rngs.params(), size[::-1])
         self.head = nnx.Param(head.astype(dtype)) if head is not None else None
 
+    def parameters(self) -> Iterator[tuple[str, str, nnx.Param]]:
+        """(owner, name, parameter) of every parameter; the owner is "layers" for those stacked over layers, else ""."""
+        for owner, module in (("", self), ("layers", self.layers)):
+            for name, value in vars(module).items():
+                if isinstance(value, nnx.Param):
+                    yield owner, name, value
+
 
 def rms_norm(x: Float[Array, "B T D"], weight: Float[Array, " D"], eps: float) -> Float[Array, "B T D"]:
     """x / sqrt(mean(x^2) + eps) * weight, computed in float32 (Zhang and Sennrich 2019)."""
@@ -108,6 +129,7 @@ def rotate(x: Float[Array, "B T N H"], angles: Float[Array, "B T 1 H/2"]) -> Flo
 def block(
     layer: Layers,
     config: LlamaConfig,
+    layout: Layout,
     x: Float[Array, "B T D"],
     angles: Float[Array, "B T 1 H/2"],
     mask: Bool[Array, "B 1 T S"],
@@ -129,14 +151,19 @@ def block(
 
     def linear(name: str, value: Array) -> Array:
         kernel, adapter = getattr(layer, name)[...], (adapters or {}).get(name)
+        spec = layout.linear(name)
+        dot = Dot(spec, PartitionSpec(*layout.rows, None, spec[1]))
         if adapter is None:
-            out = value @ kernel.astype(dtype)
+            output = dot(value, kernel)
         else:
-            out = adapter(value, kernel, None if key is None else jax.random.fold_in(key, LINEAR_INDEX[name]))
-        return out if probes is None else out + probes[name]
+            output = adapter(value, kernel, None if key is None else jax.random.fold_in(key, LINEAR_INDEX[name]), dot)
+        return output if probes is None else output + probes[name]
+
+    def norm(value: Array, weight: nnx.Param) -> Array:
+        return rms_norm(value, put(weight[...], PartitionSpec()), config.rms_norm_eps)
 
     # Attention.
-    attention_input = rms_norm(x, layer.attention_norm[...], config.rms_norm_eps)
+    attention_input = norm(x, layer.attention_norm)
     q = linear("q", attention_input).reshape(batch, length, config.num_heads, config.head_dim)
     k = linear("k", attention_input).reshape(batch, length, config.num_kv_heads, config.head_dim)
     v = linear("v", attention_input).reshape(batch, length, config.num_kv_heads, config.head_dim)
@@ -152,7 +179,7 @@ def block(
     x = x + linear("o", attention_output)
 
     # MLP.
-    mlp_input = rms_norm(x, layer.mlp_norm[...], config.rms_norm_eps)
+    mlp_input = norm(x, layer.mlp_norm)
     mlp_output = jax.nn.silu(linear("gate", mlp_input)) * linear("up", mlp_input)
     x = x + linear("down", mlp_output)
 
@@ -178,19 +205,27 @@ def packed_mask(segments: Int[Array, "B T"]) -> Bool[Array, "B 1 T T"]:
 
 def embed(model: Llama, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
     """Token embeddings in the compute dtype."""
-    return model.embed[...][tokens].astype(model.compute.dtype)
+    layout, dtype = model.compute.layout, model.compute.dtype
+    if not on_mesh():
+        return model.embed[...][tokens].astype(dtype)
+    table = put(model.embed[...].astype(dtype), layout.spec(None, "heads"))
+    rows = table.at[tokens].get(out_sharding=layout.spec("batch", None, "heads"))
+    return put(rows, layout.spec("batch", None, None))
 
 
 def logits(model: Llama, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
     """Final norm and output head, in float32."""
-    x = rms_norm(x, model.norm[...], model.config.rms_norm_eps)
+    layout = model.compute.layout
+    x = rms_norm(x, put(model.norm[...], PartitionSpec()), model.config.rms_norm_eps)
     head = model.embed[...].T if model.head is None else model.head[...]
-    return jnp.matmul(x, head.astype(x.dtype), preferred_element_type=jnp.float32)
+    head = put(head.astype(x.dtype), layout.spec(None, "vocab"))
+    result = layout.spec("batch", None, "vocab")
+    return jnp.matmul(x, head, preferred_element_type=jnp.float32, out_sharding=out(result))
 
 
 def layer_slice(tree: Any, index: int) -> Any:
     """One layer of a pytree whose arrays lead with the layer axis."""
-    return jax.tree.map(lambda a: a[index], tree)
+    return jax.tree.map(lambda a: lax.index_in_dim(a, index, keepdims=False), tree)
 
 
 def transform(
@@ -211,7 +246,8 @@ def transform(
     def body(x: Array, per_layer: tuple) -> tuple[Array, tuple[Array, Array] | None]:
         layer, layer_adapters, layer_key, layer_cache = per_layer
         slots = None if layer_cache is None or cache is None else (*layer_cache, cache.slot)
-        x, written, _ = block(layer, config, x, angles, mask, adapters=layer_adapters, key=layer_key, cache=slots)
+        changes = {"adapters": layer_adapters, "key": layer_key, "cache": slots}
+        x, written, _ = block(layer, config, compute.layout, x, angles, mask, **changes)
         return x, written
 
     if compute.remat != "nothing":

@@ -8,9 +8,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.sharding import PartitionSpec
 from jaxtyping import Float
 
-from jaxft.llama.model import Adapters, Llama
+from jaxft.llama.model import Adapters, Dot, Llama
+from jaxft.sharding import like, put
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["change"], meta_fields=[])
@@ -20,9 +22,9 @@ class Dense:
 
     change: Float[Array, "L d n"]
 
-    def __call__(self, x: Array, kernel: Array, key: Array | None) -> Array:
+    def __call__(self, x: Array, kernel: Array, key: Array | None, dot: Dot) -> Array:
         del key
-        return x @ (kernel.astype(jnp.float32) + self.change).astype(x.dtype)
+        return dot(x, (like(kernel.astype(jnp.float32), self.change) + self.change).astype(x.dtype))
 
     def delta(self) -> Float[Array, "L d n"]:
         return self.change
@@ -38,15 +40,20 @@ class LowRank:
     scale: float
     dropout: float = 0.0
 
-    def __call__(self, x: Array, kernel: Array, key: Array | None) -> Array:
-        out = x @ kernel.astype(x.dtype)
+    def __call__(self, x: Array, kernel: Array, key: Array | None, dot: Dot) -> Array:
+        out = dot(x, kernel)
+        d, n = dot.kernel
+        down, up = (
+            Dot(PartitionSpec(d, None), PartitionSpec(*dot.result[:2], None)),
+            Dot(PartitionSpec(None, n), dot.result),
+        )
         if self.dropout and key is not None:
             keep = jax.random.bernoulli(key, 1 - self.dropout, x.shape)
             x = jnp.where(keep, x / (1 - self.dropout), 0)
-        return out + (x @ self.a.astype(x.dtype)) @ self.b.astype(x.dtype) * self.scale
+        return out + up(down(x, self.a), self.b) * self.scale
 
     def delta(self) -> Float[Array, "L d n"]:
-        return self.scale * jnp.matmul(self.a, self.b, precision="highest")
+        return self.scale * jnp.matmul(self.a, put(self.b, PartitionSpec()), precision="highest")
 
 
 def merge(model: Llama, adapters: Adapters | None) -> Llama:
@@ -54,5 +61,5 @@ def merge(model: Llama, adapters: Adapters | None) -> Llama:
     merged = jax.tree.map(lambda a: a, model)  # a new container: the base stays as it is
     for name, adapter in (adapters or {}).items():
         kernel = getattr(merged.layers, name)
-        kernel[...] = kernel[...].astype(jnp.float32) + adapter.delta()
+        kernel.set_value(kernel[...].astype(jnp.float32) + like(adapter.delta(), kernel[...]))
     return merged

@@ -15,6 +15,7 @@ from jax import Array
 from jaxft.config import Training
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.adapters import merge
+from jaxft.sharding import Layout, put
 from jaxft.subspace.basis import Basis
 
 Schedule = Callable[[Any], Any]  # step -> learning rate
@@ -39,14 +40,18 @@ class Method:
     A subclass overrides what it needs. `trainable` is any pytree; the base model is frozen beside it.
     """
 
-    def constants(self, subspaces: Subspaces | None) -> Any:
+    def constants(self, subspaces: Subspaces | None, layout: Layout = Layout()) -> Any:
         """Arrays that the optimizer reads in every step (bases, moments); a pytree, passed to the jitted step."""
-        del subspaces
+        del subspaces, layout
 
     def initial(self, base: Llama, key: Array) -> Any:
-        """The trained parameters before the first step, in float32."""
+        """The trained parameters before the first step, in float32, sharded as what is trained is."""
         del key
-        return jax.tree.map(lambda a: jnp.array(a, jnp.float32), base)  # a copy: the step donates its state
+        layout = base.compute.layout
+        trained = jax.tree.map(lambda a: jnp.array(a, jnp.float32), base)  # a copy: the step donates its state
+        for owner, name, parameter in trained.parameters():
+            parameter.set_value(put(parameter[...], layout.parameter(owner, name, "trained")))
+        return trained
 
     def assemble(self, base: Llama, trainable: Any) -> tuple[Llama, Adapters | None]:
         """The model that the forward pass runs: parameters and adapters."""

@@ -15,6 +15,7 @@ from jaxft.errors import UserError
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.adapters import LowRank
 from jaxft.methods.base import Method
+from jaxft.sharding import put
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Lora(Method):
     settings: config.Lora
 
     def initial(self, base: Llama, key: Array) -> dict[str, LowRank]:
-        settings, layers = self.settings, base.config.num_layers
+        settings, layers, layout = self.settings, base.config.num_layers, base.compute.layout
         adapters = {}
         for number, name in enumerate(settings.targets):
             d, n = base.config.linear_shapes[name]
@@ -37,6 +38,7 @@ class Lora(Method):
                 jax.random.fold_in(key, number), (layers, d, settings.rank), minval=-bound, maxval=bound
             )
             b = jnp.zeros((layers, settings.rank, n))
+            a, b = put(a, layout.low_rank("a")), put(b, layout.low_rank("b"))
             adapters[name] = LowRank(a, b, settings.alpha / settings.rank, settings.dropout)
         return adapters
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from jaxft.errors import UserError
+from jaxft.sharding import out
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["vectors"], meta_fields=["ranks", "complement"])
@@ -38,7 +40,10 @@ class Basis:
     def split(self, x: Float[Array, "L d n"]) -> tuple[Array, Array]:
         """(protected part Q Q^T x, free part (I - Q Q^T) x); their sum is x."""
         vectors = self.vectors.astype(jnp.float32)
-        coefficients = jnp.einsum("ldk,ldn->lkn", vectors, x.astype(jnp.float32), precision="highest")
+        whole = out(PartitionSpec(None, None, jax.typeof(x).sharding.spec[-1]))  # a split width is summed over: k x n
+        coefficients = jnp.einsum(
+            "ldk,ldn->lkn", vectors, x.astype(jnp.float32), precision="highest", out_sharding=whole
+        )
         inside = jnp.einsum("ldk,lkn->ldn", vectors, coefficients, precision="highest")
         outside = x.astype(jnp.float32) - inside
         return (outside, inside) if self.complement else (inside, outside)

@@ -8,8 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
+from jaxft.sharding import out, put
 from jaxft.subspace.basis import Basis
 
 
@@ -24,7 +26,15 @@ def leak(basis: Basis, change: Float[Array, "L d n"]) -> Float[Array, " L"]:
 @jax.jit
 def heldout_capture(basis: Basis, moments: Float[Array, "L d d"]) -> Float[Array, " L"]:
     """Share of each layer's held-out energy inside the protected directions: tr(Q^T C Q) / tr(C)."""
-    inside = jnp.einsum("ldk,lde,lek->l", basis.vectors, moments, basis.vectors, precision="highest")
+    d = jax.typeof(basis.vectors).sharding.spec[1]
+    read = jnp.einsum(
+        "lde,lek->ldk",
+        put(moments, PartitionSpec(None, None, d)),
+        basis.vectors,
+        precision="highest",
+        out_sharding=out(PartitionSpec(None, d, None)),
+    )
+    inside = (basis.vectors * read).sum(axis=(1, 2))
     total = jnp.trace(moments, axis1=1, axis2=2)
     share = inside / jnp.where(total > 0, total, 1.0)
     captured = 1.0 - share if basis.complement else share

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxft.sharding import out
 from jaxft.subspace.basis import Basis
 
 Tree = Any
@@ -50,9 +51,10 @@ def moment_decay(
     """
 
     def add(c: jax.Array, s: jax.Array | None, gradient: jax.Array, change: jax.Array) -> jax.Array:
-        pull = jnp.einsum("lde,len->ldn", c, change.astype(jnp.float32), precision="highest")
+        same = out(jax.typeof(change).sharding.spec)
+        pull = jnp.einsum("lde,len->ldn", c, change.astype(jnp.float32), precision="highest", out_sharding=same)
         if s is not None:
-            pull = jnp.einsum("ldn,lnm->ldm", pull, s, precision="highest")
+            pull = jnp.einsum("ldn,lnm->ldm", pull, s, precision="highest", out_sharding=same)
         return gradient + (strength * pull).astype(gradient.dtype)
 
     def update(updates: Tree, params: Tree) -> Tree:

@@ -13,6 +13,7 @@ from jaxft.data.packing import Rows
 from jaxft.errors import UserError
 from jaxft.llama.model import Llama
 from jaxft.methods.base import Method
+from jaxft.sharding import put_rows
 from jaxft.training.checkpoint import Checkpoints
 from jaxft.training.metrics import Metrics
 from jaxft.training.step import initial_state, make_step
@@ -48,6 +49,7 @@ def train(
             f"training.batch_rows {training.batch_rows} is not a multiple of training.accumulation "
             f"{training.accumulation}; each microbatch needs the same number of rows"
         )
+    layout = base.compute.layout
     data = batches(rows, training.batch_rows, seed)
     state = initial_state(method, training, base, constants, jax.random.key(seed))
     checkpoints = None
@@ -60,7 +62,7 @@ def train(
     step = make_step(method, training)
     try:
         for number in range(start + 1, training.steps + 1):
-            state, values = step(state, base, constants, next(data), learning_rate)
+            state, values = step(state, base, constants, put_rows(next(data), layout), learning_rate)
             metrics.add(number, values)
             last = number == training.steps
             saving = checkpoints is not None and (last or number % training.checkpoint_every == 0)

@@ -39,15 +39,22 @@ def token_losses(
     logits: Float[Array, "B T V"], targets: Int[Array, "B T"], weights: Float[Array, "B T"]
 ) -> Float[Array, "B T"]:
     """Weighted -log p(target) in nat."""
-    return optax.softmax_cross_entropy_with_integer_labels(logits, targets) * weights
+    # A sum over a mask and not a lookup, which would gather a vocabulary that is split over devices.
+    chosen = jnp.where(jnp.arange(logits.shape[-1]) == targets[..., None], logits, 0.0).sum(-1)
+    return (jax.nn.logsumexp(logits, axis=-1) - chosen) * weights
 
 
 def initial_state(method: Method, training: Training, base: Llama, constants: Any, key: Array) -> TrainState:
     """The state before the first step; the same key gives the same state."""
-    first, later = jax.random.split(key)
-    trainable = method.initial(base, first)
-    optimizer = method.optimizer(training, schedule(training, 0.0), constants).init(trainable)
-    return TrainState(trainable, optimizer, jnp.zeros((), jnp.int32), later)
+
+    @jax.jit  # on a mesh, large arrays are made in their shards
+    def make(base: Llama, constants: Any, key: Array) -> TrainState:
+        first, later = jax.random.split(key)
+        trainable = method.initial(base, first)
+        optimizer = method.optimizer(training, schedule(training, 0.0), constants).init(trainable)
+        return TrainState(trainable, optimizer, jnp.zeros((), jnp.int32), later)
+
+    return make(base, constants, key)
 
 
 def loss_sum(method: Method, trainable: Any, base: Llama, batch: Batch, key: Array | None) -> Array:
@@ -75,7 +82,8 @@ def make_step(method: Method, training: Training) -> Step:
     def gradients(trainable: Any, base: Llama, batch: Batch, key: Array) -> tuple[Array, Any]:
         if training.accumulation == 1:
             return differentiate(trainable, base, batch, key)
-        split = jax.tree.map(lambda a: a.reshape(training.accumulation, -1, *a.shape[1:]), dict(batch))
+        # Every n-th row, so that each device's rows are split evenly.
+        split = jax.tree.map(lambda a: a.reshape(-1, training.accumulation, *a.shape[1:]).swapaxes(0, 1), dict(batch))
 
         def add(sums: Any, part: tuple[Batch, Array]) -> tuple[Any, None]:
             result = differentiate(trainable, base, *part)

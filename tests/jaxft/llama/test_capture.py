@@ -13,6 +13,7 @@ import pytest
 from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES, SPACE_OF
 from jaxft.llama.model import Llama, block, embed, layer_slice, logits, packed_mask, rotary_angles
+from jaxft.sharding import Layout
 from jaxft.subspace.moments import LayerMoments
 from tests.jaxft.llama.small import random_model
 
@@ -111,7 +112,7 @@ def test_output_moments_are_those_of_the_whole_models_gradients(model: Llama, mo
         def log_p(probes: list[dict[str, jax.Array]], rows: Batch = rows, angles=angles, mask=mask) -> jax.Array:
             x = embed(model, jnp.asarray(rows["tokens"]))
             for layer, here in enumerate(probes):
-                x, _, _ = block(layer_slice(model.layers, layer), config, x, angles, mask, probes=here)
+                x, _, _ = block(layer_slice(model.layers, layer), config, Layout(), x, angles, mask, probes=here)
             return jax.nn.log_softmax(logits(model, x))
 
         zeros = {name: jnp.zeros((*real.shape, shape[1])) for name, shape in config.linear_shapes.items()}

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec
 
-from jaxft.llama.model import forward
+from jaxft.llama.model import Dot, forward
 from jaxft.methods.adapters import Dense, LowRank, merge
 from tests.jaxft.training.small_run import base, batch, rows
 
@@ -15,6 +16,8 @@ from tests.jaxft.training.small_run import base, batch, rows
 def draw(seed: int, *shape: int) -> jax.Array:
     return jnp.asarray(np.random.RandomState(seed).standard_normal(shape), jnp.float32)
 
+
+DOT = Dot(PartitionSpec(None, None), PartitionSpec(None, None))  # no mesh
 
 ADAPTERS = {
     "dense": Dense(0.1 * draw(0, 2, 32, 44)),
@@ -28,25 +31,25 @@ def test_a_call_is_the_kernel_plus_delta(kind: str) -> None:
     for layer in range(2):
         one = jax.tree.map(lambda a, layer=layer: a[layer], adapter)
         want = np.asarray(x, np.float64) @ (np.asarray(kernel, np.float64) + np.asarray(adapter.delta()))[layer]
-        np.testing.assert_allclose(one(x, kernel[layer], None), want, atol=1e-4)
+        np.testing.assert_allclose(one(x, kernel[layer], None, DOT), want, atol=1e-4)
 
 
 def test_a_dense_change_smaller_than_the_rounding_of_the_weights_is_kept() -> None:
     """A bfloat16 kernel of ones would swallow a change of 0.001; kept apart in float32 it moves the sum."""
     adapter, kernel = Dense(jnp.full((64, 1), 1e-3)), jnp.ones((64, 1), jnp.bfloat16)
-    assert float(adapter(jnp.ones((1, 64)), kernel, None)[0, 0]) == pytest.approx(64.064, abs=1e-4)
+    assert float(adapter(jnp.ones((1, 64)), kernel, None, DOT)[0, 0]) == pytest.approx(64.064, abs=1e-4)
 
 
 def test_dropout_needs_a_key_and_keeps_the_mean() -> None:
     adapter = LowRank(draw(1, 32, 3), draw(2, 3, 44), scale=0.2, dropout=0.25)
     x, kernel = draw(3, 1, 32), draw(4, 32, 44)
-    calm = adapter(x, kernel, None)
-    many = jax.vmap(lambda key: adapter(x, kernel, key))(jax.random.split(jax.random.key(0), 4000))
+    calm = adapter(x, kernel, None, DOT)
+    many = jax.vmap(lambda key: adapter(x, kernel, key, DOT))(jax.random.split(jax.random.key(0), 4000))
     assert np.abs(many[0] - many[1]).max() > 0.1
     error = np.abs(many.mean(axis=0) - calm)
     assert (error < 5 * many.std(axis=0) / 4000**0.5).all()
     without = LowRank(adapter.a, adapter.b, 0.2)
-    np.testing.assert_array_equal(without(x, kernel, jax.random.key(0)), calm)
+    np.testing.assert_array_equal(without(x, kernel, jax.random.key(0), DOT), calm)
 
 
 def test_merged_weights_answer_as_adapters_do_and_the_base_stays() -> None:

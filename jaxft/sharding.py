@@ -1,0 +1,204 @@
+"""Where arrays live on a mesh: mesh presets, and which mesh axes split which logical axis of an array.
+
+All meshes are explicit: every array carries its sharding in its type, so that a conflict is an error and not a silent
+gather. Without a mesh (preset "single") nothing here does anything.
+
+| preset        | mesh axes    | rows        | frozen weights | trained weights and optimizer |
+|---------------|--------------|-------------|----------------|-------------------------------|
+| `single`      | none         | one device  | one device     | one device                    |
+| `data`        | data         | data        | copied         | data                          |
+| `fsdp`        | fsdp         | fsdp        | fsdp           | fsdp                          |
+| `tensor`      | tensor       | copied      | tensor         | tensor                        |
+| `fsdp_tensor` | fsdp, tensor | fsdp        | fsdp, tensor   | fsdp, tensor                  |
+| `multislice`  | slice, fsdp  | slice, fsdp | fsdp           | slice, fsdp                   |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import mesh_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxft import config
+from jaxft.errors import UserError
+from jaxft.llama.config import LlamaConfig
+
+Axes = tuple[str, ...]
+
+#: Logical axes of the linears' kernels [in, out].
+_LINEARS = {
+    "q": ("hidden", "heads"),
+    "k": ("hidden", "heads"),
+    "v": ("hidden", "heads"),
+    "o": ("heads", "hidden"),
+    "gate": ("hidden", "mlp"),
+    "up": ("hidden", "mlp"),
+    "down": ("mlp", "hidden"),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The mesh axes that split each logical axis; empty where it is whole on every device.
+
+    batch: rows. heads, mlp, vocab: attention heads, MLP features and vocabulary, in weights and activations.
+    hidden: the hidden width of stored weights; a layer's weights are gathered over it when the layer runs.
+    trained: the same of what is trained, with its gradients, optimizer state, bases and moments.
+    """
+
+    batch: Axes = ()
+    heads: Axes = ()
+    mlp: Axes = ()
+    vocab: Axes = ()
+    hidden: Axes = ()
+    trained: Axes = ()
+
+    def __post_init__(self) -> None:
+        together = [("batch", other) for other in ("heads", "mlp", "vocab")]
+        together += [(stored, other) for stored in ("hidden", "trained") for other in ("heads", "mlp", "vocab")]
+        for one, other in together:
+            if shared := set(getattr(self, one)) & set(getattr(self, other)):
+                raise ValueError(f"layout: {one} and {other} meet in one array and both use mesh axis {shared.pop()!r}")
+
+    @property
+    def rows(self) -> PartitionSpec:
+        """Of a batch's arrays, [rows, ...]."""
+        return PartitionSpec(_entry(self.batch))
+
+    def spec(self, *logical: str | None) -> PartitionSpec:
+        """Of an array with these logical axes; None is an axis that is never split."""
+        return PartitionSpec(*(None if name is None else _entry(getattr(self, name)) for name in logical))
+
+    def linear(self, name: str, stored: str | None = None) -> PartitionSpec:
+        """Of one layer's kernel [in, out]: as the forward pass uses it, or as "hidden" or "trained" store it."""
+        return self.spec(*(stored if axis == "hidden" else axis for axis in _LINEARS[name]))
+
+    def vector(self, stored: str) -> PartitionSpec:
+        """Of an array [hidden] that belongs to no tensor-parallel axis: embeddings' features, norms."""
+        return PartitionSpec(_entry((*getattr(self, stored), *self.heads)))
+
+    def low_rank(self, side: str) -> PartitionSpec:
+        """Of stacked low-rank factors, "a" [layers, in, rank] or "b" [layers, rank, out]: spread over all devices."""
+        (everywhere,) = self.vector("trained")
+        return PartitionSpec(None, everywhere, None) if side == "a" else PartitionSpec(None, None, everywhere)
+
+    def parameter(self, owner: str, name: str, stored: str) -> PartitionSpec:
+        """Of a stored parameter of a Llama: `owner` is "layers" for those stacked over layers, else ""."""
+        if name in _LINEARS:
+            return PartitionSpec(None, *self.linear(name, stored))
+        if name == "head":
+            return self.spec(stored, "vocab")
+        vector = self.vector(stored)
+        return PartitionSpec(None, *vector) if owner == "layers" or name == "embed" else vector
+
+
+def _entry(axes: Axes) -> Any:
+    return None if not axes else axes[0] if len(axes) == 1 else axes
+
+
+LAYOUTS = {
+    "single": Layout(),
+    "data": Layout(batch=("data",), trained=("data",)),
+    "fsdp": Layout(batch=("fsdp",), hidden=("fsdp",), trained=("fsdp",)),
+    "tensor": Layout(heads=("tensor",), mlp=("tensor",), vocab=("tensor",)),
+    "fsdp_tensor": Layout(
+        batch=("fsdp",),
+        heads=("tensor",),
+        mlp=("tensor",),
+        vocab=("tensor",),
+        hidden=("fsdp",),
+        trained=("fsdp",),
+    ),
+    "multislice": Layout(batch=("slice", "fsdp"), hidden=("fsdp",), trained=("slice", "fsdp")),
+}
+
+
+def make_mesh(settings: config.Sharding, devices: Sequence[Any] | None = None) -> Mesh | None:
+    """The mesh of a preset over all devices (of all processes); None for "single".
+
+    UserError where the preset is unknown or its sizes do not divide the number of devices.
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    count, preset = len(devices), settings.preset
+    if preset not in LAYOUTS:
+        raise UserError(f"sharding.preset {preset!r}: expected one of {', '.join(LAYOUTS)}")
+    if preset == "single":
+        return None
+    if preset == "fsdp_tensor":
+        sizes = {"fsdp": _divide(count, settings.tensor, "sharding.tensor"), "tensor": settings.tensor}
+    elif preset == "multislice":
+        sizes = {"slice": settings.slices, "fsdp": _divide(count, settings.slices, "sharding.slices")}
+    else:
+        sizes = {preset: count}
+    shape = tuple(sizes.values())
+    slices = {getattr(device, "slice_index", 0) for device in devices}
+    if preset == "multislice" and len(slices) > 1:
+        if len(slices) != settings.slices:
+            raise UserError(f"sharding.slices {settings.slices}: the devices belong to {len(slices)} slices")
+        grid = mesh_utils.create_hybrid_device_mesh((1, shape[1]), (shape[0], 1), devices)
+    else:
+        grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    return Mesh(grid, tuple(sizes), axis_types=(AxisType.Explicit,) * len(sizes))
+
+
+def _divide(count: int, parts: int, key: str) -> int:
+    if parts < 1 or count % parts:
+        raise UserError(f"{key} {parts} does not divide the {count} devices; choose a divisor of {count}")
+    return count // parts
+
+
+def check_divides(mesh: Mesh, layout: Layout, model: LlamaConfig, batches: Mapping[str, int]) -> None:
+    """UserError where a split axis of the model, or a named number of rows, is no multiple of its mesh axes."""
+    sizes: dict[str, tuple[int, Axes]] = {
+        "num_heads": (model.num_heads, layout.heads),
+        "num_kv_heads": (model.num_kv_heads, layout.heads),
+        "intermediate_size": (model.intermediate_size, layout.mlp),
+        "vocab_size": (model.vocab_size, layout.vocab),
+        "hidden_size": (model.hidden_size, (*layout.trained, *layout.heads)),
+        **{key: (rows, layout.batch) for key, rows in batches.items()},
+    }
+    for key, (size, axes) in sizes.items():
+        parts = int(np.prod([mesh.shape[axis] for axis in axes]))
+        if size % parts:
+            raise UserError(
+                f"{key} {size} is not a multiple of {parts}, the devices along {' x '.join(axes)}; "
+                "change it, or sharding.preset and its sizes"
+            )
+
+
+def use(mesh: Mesh | None) -> AbstractContextManager[Any]:
+    """Within it, arrays are made and functions run on the mesh."""
+    return nullcontext() if mesh is None else jax.set_mesh(mesh)
+
+
+def on_mesh() -> bool:
+    return not jax.sharding.get_abstract_mesh().empty
+
+
+def out(spec: PartitionSpec) -> PartitionSpec | None:
+    """`out_sharding` of an operation whose contracted axis is split: the spec on a mesh, None without one."""
+    return spec if on_mesh() else None
+
+
+def put(x: Any, spec: PartitionSpec) -> Any:
+    """The same array in another sharding; as it is without a mesh."""
+    return jax.sharding.reshard(x, spec) if on_mesh() else x
+
+
+def like(x: Any, other: Any) -> Any:
+    """The same array, sharded as `other` is."""
+    return put(x, jax.typeof(other).sharding.spec)
+
+
+def put_rows(batch: Mapping[str, np.ndarray], layout: Layout) -> dict[str, Any]:
+    """A batch from the host onto the mesh. Every process holds all rows and transfers those of its own devices."""
+    if not on_mesh():
+        return dict(batch)
+    sharding = NamedSharding(jax.sharding.get_mesh(), layout.rows)
+    return {name: jax.make_array_from_callback(a.shape, sharding, a.__getitem__) for name, a in batch.items()}

@@ -1,0 +1,140 @@
+"""Every mesh preset computes what one device computes, with nothing replicated that is trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxft import config, methods
+from jaxft.config import Sharding, Training
+from jaxft.errors import UserError
+from jaxft.llama.config import LlamaConfig
+from jaxft.llama.model import Compute, Llama
+from jaxft.sharding import LAYOUTS, Layout, check_divides, make_mesh, put_rows, use
+from jaxft.subspace.certificate import heldout_capture, leak
+from jaxft.training.step import initial_state, make_step
+from tests.jaxft.training.small_run import batch, random_subspaces, rows
+
+SMALL = LlamaConfig(
+    vocab_size=64,
+    hidden_size=32,
+    intermediate_size=48,
+    num_layers=2,
+    num_heads=8,
+    num_kv_heads=8,
+    head_dim=4,
+    max_positions=64,
+    tied_head=False,
+)
+METHODS: dict[str, config.Method] = {
+    "full": config.Full(()),
+    "lora": config.Lora((), rank=4),
+    "projection": config.GradientProjection((), decay=0.1, two_sided=True),
+}
+PRESETS = [name for name in LAYOUTS if name != "single"]
+TRAINING = Training(steps=10, batch_rows=16, row_length=12, accumulation=2, warmup=1, weight_decay=0.1)
+
+
+def model(layout: Layout, remat: str = "dots", scan: bool = True) -> Llama:
+    """The same weights in any layout."""
+    made = Llama(SMALL, rngs=nnx.Rngs(0), compute=Compute(remat=remat, scan=scan, layout=layout))
+    if layout != Layout():
+        for owner, name, parameter in made.parameters():
+            parameter.set_value(jax.sharding.reshard(parameter[...], layout.parameter(owner, name, "hidden")))
+    return made
+
+
+def steps(kind: str, preset: str, **compute: Any) -> dict[str, Any]:
+    """Two steps on a preset: the losses, what was trained, the leak, and how the state is stored."""
+    layout, method = LAYOUTS[preset], methods.build(METHODS[kind])
+    subspaces = random_subspaces(model(Layout()))
+    with use(make_mesh(Sharding(preset))):
+        base = model(layout, **compute)
+        constants = method.constants(subspaces, layout)
+        state = initial_state(method, TRAINING, base, constants, jax.random.key(0))
+        step: Any = make_step(method, TRAINING)
+        metrics: list[dict[str, float]] = []
+        before = step._cache_size()
+        for seed in range(2):
+            state, values = step(state, base, constants, put_rows(batch(rows(16, seed=seed)), layout), 1e-2)
+            metrics.append({name: float(value) for name, value in values.items()})
+        compiled = step._cache_size() - before
+        arrays = [a for a in jax.tree.leaves((state.trainable, state.optimizer)) if a.ndim]
+        found: dict[str, Any] = {"metrics": metrics, "compiled": compiled}
+        found["copies"] = [8 * math.prod(a.sharding.shard_shape(a.shape)) / a.size for a in arrays]
+        if kind == "projection":
+            basis, change = constants["bases"]["attention_input"], state.trainable["q"].change
+            moments = subspaces.inputs["attention_input"]
+            found["leak"] = np.asarray(leak(basis, change))
+            found["capture"] = np.asarray(heldout_capture(basis, jax.numpy.asarray(moments)))
+        found["trained"] = jax.tree.map(np.asarray, state.trainable)
+        found["finished"] = jax.tree.map(np.asarray, method.finish(base, state.trainable))
+    return found
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, dict[str, Any]]:
+    return {kind: steps(kind, "single") for kind in METHODS}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("kind", METHODS)
+def test_a_preset_equals_one_device(alone, kind: str, preset: str) -> None:
+    found, wanted = steps(kind, preset), alone[kind]
+    for mine, theirs in zip(found["metrics"], wanted["metrics"], strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-5)
+    for part in ("trained", "finished"):
+        for mine, theirs in zip(jax.tree.leaves(found[part]), jax.tree.leaves(wanted[part]), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5 * np.abs(theirs).max())
+    if kind == "projection":
+        assert found["leak"].max() < 1e-5
+        np.testing.assert_allclose(found["capture"], wanted["capture"], rtol=1e-5)
+    assert found["compiled"] == 1
+    assert set(found["copies"]) == {1.0}, "what is trained and its optimizer state are spread over all devices"
+
+
+@pytest.mark.parametrize("remat", ["nothing", "full"])
+@pytest.mark.parametrize("scan", [True, False])
+def test_remat_and_unrolled_layers_on_a_mesh(alone, remat: str, scan: bool) -> None:
+    found = steps("full", "fsdp_tensor", remat=remat, scan=scan)
+    for mine, theirs in zip(found["metrics"], alone["full"]["metrics"], strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-5)
+
+
+def test_two_logical_axes_of_one_array_cannot_share_a_mesh_axis() -> None:
+    with pytest.raises(ValueError, match="hidden and mlp meet in one array and both use mesh axis 'x'"):
+        Layout(hidden=("x",), mlp=("x",))
+
+
+def test_a_preset_that_does_not_exist_is_named() -> None:
+    with pytest.raises(UserError, match="sharding.preset 'zero': expected one of single, data, fsdp"):
+        make_mesh(Sharding("zero"))
+
+
+def test_sizes_that_do_not_divide_the_devices() -> None:
+    with pytest.raises(UserError, match="sharding.tensor 3 does not divide the 8 devices"):
+        make_mesh(Sharding("fsdp_tensor", tensor=3))
+    with pytest.raises(UserError, match="sharding.slices 5 does not divide the 8 devices"):
+        make_mesh(Sharding("multislice", slices=5))
+
+
+@pytest.mark.parametrize(
+    ("change", "rows_", "message"),
+    [
+        ({"num_kv_heads": 4}, 16, "num_kv_heads 4 is not a multiple of 8, the devices along tensor"),
+        ({"vocab_size": 65}, 16, "vocab_size 65 is not a multiple of 8"),
+        ({}, 12, "training.batch_rows 12 is not a multiple of 8, the devices along data"),
+    ],
+)
+def test_shapes_that_the_mesh_does_not_divide(change: dict, rows_: int, message: str) -> None:
+    preset = "tensor" if change else "data"
+    mesh = make_mesh(Sharding(preset))
+    assert mesh is not None
+    with pytest.raises(UserError, match=message):
+        check_divides(mesh, LAYOUTS[preset], replace(SMALL, **change), {"training.batch_rows": rows_})
