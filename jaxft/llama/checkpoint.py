@@ -4,57 +4,63 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.experimental import multihost_utils
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxft.errors import UserError
 from jaxft.llama.hf_config import config_json, read_config
-from jaxft.llama.hf_tensors import DTYPES, INDEX, WEIGHTS, Tensors, parameters
+from jaxft.llama.hf_tensors import DTYPES, Parameter, Tensors, parameters
+from jaxft.llama.hf_writer import entries, write_weights
 from jaxft.llama.model import Compute, Llama
 
 __all__ = ["content_hash", "load", "read_config", "save"]
 
 # What else belongs to a model: the tokenizer, its chat template, the generation defaults.
 CARRIED = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "generation_config.json")
-TAGS = {name: tag for tag, name in DTYPES.items()}  # numpy name -> safetensors name
 
 
-def load(folder: str | Path, *, dtype: str | None = "float32", compute: Compute = Compute()) -> Llama:
+def load(
+    folder: str | Path,
+    *,
+    dtype: str | None = "float32",
+    compute: Compute = Compute(),
+    sharding: Callable[[str, str], NamedSharding] | None = None,
+) -> Llama:
     """The model in `folder`: config.json and model.safetensors, or its shards.
 
-    dtype: of the parameters; None keeps the file's. Peak memory is the model plus one parameter, stacked over the
-    layers, on the host. The arrays go to JAX's default device: within `jax.default_device` of a CPU, to the host.
+    dtype: of the parameters; None keeps the file's.
+    sharding: of a parameter, given its owner ("layers" or "") and its name there; a stacked one keeps its layer axis
+    whole (else ValueError). Each process then reads the parts that its own devices hold and no others. Without it the
+    arrays go to JAX's default device: within `jax.default_device` of a CPU, to the host.
+
+    Tensors go to the devices one by one: beside the model the host holds a few copies of one tensor of one layer.
     UserError names the file, key or tensor that is missing, unknown, of another shape or not readable.
     """
     if dtype is not None and dtype not in DTYPES.values():
         raise UserError(f"dtype {dtype!r}: expected one of {', '.join(DTYPES.values())}.")
     config = read_config(folder)
     model = nnx.eval_shape(lambda: Llama(config, rngs=nnx.Rngs(0), compute=compute))
-    with Tensors(folder, config) as tensors:
-        for parameter in parameters(config):
-            stored = {tensors.dtype(name) for name in parameter.tensors}
-            if dtype is None and len(stored) > 1:
-                raise UserError(
-                    f"{folder}: {parameter.tensors[0]} and the same tensor of other layers have several dtypes "
-                    f"({', '.join(sorted(stored))}). Load with one dtype for all."
-                )
-            shape = parameter.shape[::-1] if parameter.transposed else parameter.shape
-            stack = np.empty((len(parameter.tensors), *shape), dtype or stored.pop())
-            for slot, name in zip(stack, parameter.tensors, strict=True):
-                value = tensors.read(name)
-                slot[...] = value.T if parameter.transposed else value
-            array = jnp.array(stack if parameter.owner else stack[0])
-            setattr(_owner(model, parameter.owner), parameter.name, nnx.Param(array))
+    tensors = Tensors(folder, config)
+    for parameter in parameters(config):
+        stored = {tensors.dtype(name) for name in parameter.tensors}
+        if dtype is None and len(stored) > 1:
+            raise UserError(
+                f"{folder}: {parameter.tensors[0]} and the same tensor of other layers have several dtypes "
+                f"({', '.join(sorted(stored))}). Load with one dtype for all."
+            )
+        placed = sharding(parameter.owner, parameter.name) if sharding else None
+        array = _array(tensors, parameter, dtype or stored.pop(), placed)
+        setattr(parameter.holder(model), parameter.name, nnx.Param(array))
     return model
 
 
@@ -66,17 +72,30 @@ def save(
     like: a folder whose tokenizer, chat template and generation config are carried over. All is written to a hidden
     folder beside `folder` and renamed at the end, so `folder` is complete if it exists. UserError if `folder` exists
     and is not empty, or cannot be written (disk full, no permission); then nothing is left behind.
+
+    Sharded arrays are brought to the host one layer at a time. Where several processes share the arrays, all of them
+    call this and the first one writes; the others return when it is done.
     """
     folder, source = Path(folder), None if like is None else Path(like)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists and is not an empty folder. Nothing is overwritten; choose another.")
     if source is not None and not source.is_dir():
         raise UserError(f"{source}: no such folder to take the tokenizer from.")
+    _meet("checked")
+    if jax.process_index() == 0:
+        _write(model, folder, source, max_shard_bytes)
+    else:
+        for entry in entries(model):
+            entry.values()  # this process's part in gathering each tensor
+    _meet("saved")
+
+
+def _write(model: Llama, folder: Path, source: Path | None, max_shard_bytes: int) -> None:
     target = folder.absolute()
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     try:
         partial.mkdir(parents=True)
-        _write_weights(model, partial, max_shard_bytes)
+        write_weights(model, partial, max_shard_bytes)
         for path in sorted({path for pattern in CARRIED for path in source.glob(pattern)} if source else ()):
             if path.is_file():
                 shutil.copyfile(path, partial / path.name)
@@ -84,7 +103,7 @@ def save(
         (partial / "config.json").write_text(config_json(model.config, dtype), encoding="utf-8")
         partial.replace(target)
     except OSError as error:
-        size = sum(entry.nbytes for entry in _entries(model))
+        size = sum(entry.nbytes for entry in entries(model))
         raise UserError(f"{folder}: cannot be written ({error}).\nThe weights take {size:,} bytes.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # gone already after the rename
@@ -98,82 +117,63 @@ def content_hash(folder: str | Path) -> str:
     """
     config = read_config(folder)
     digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
-    with Tensors(folder, config) as tensors:
-        for name in sorted(name for parameter in parameters(config) for name in parameter.tensors):
-            value = tensors.read(name)
-            digest.update(json.dumps([name, tensors.dtype(name), value.shape]).encode())
-            digest.update(np.ascontiguousarray(value).view(np.uint8).data)
+    tensors = Tensors(folder, config)
+    for name in sorted(name for parameter in parameters(config) for name in parameter.tensors):
+        value = tensors.read(name)
+        digest.update(json.dumps([name, tensors.dtype(name), value.shape]).encode())
+        digest.update(np.ascontiguousarray(value).view(np.uint8).data)
     return digest.hexdigest()
 
 
-def _owner(model: Llama, name: str) -> Any:
-    return getattr(model, name) if name else model
+def _meet(event: str) -> None:
+    """Wait until all processes are here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(f"jaxft checkpoint {event}")
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One tensor to write: its name, numpy dtype, shape, and a function that fetches the values."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    values: Callable[[], np.ndarray]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of tensor data."""
-        return np.dtype(self.dtype).itemsize * math.prod(self.shape)
-
-
-def _entries(model: Llama) -> Iterator[_Entry]:
-    """Every tensor of the model as the folder stores it; values are fetched from the device on demand."""
-    for parameter in parameters(model.config):
-        array = getattr(_owner(model, parameter.owner), parameter.name)[...]
-        dtype = np.dtype(array.dtype).name
-        if dtype not in DTYPES.values():
-            raise UserError(f"parameter {parameter.name} has dtype {dtype}; expected {', '.join(DTYPES.values())}.")
-        for layer, name in enumerate(parameter.tensors):
-
-            def values(array: jax.Array = array, layer: int = layer, parameter: Any = parameter) -> np.ndarray:
-                value = np.asarray(array[layer] if parameter.owner else array)
-                return value.T if parameter.transposed else value
-
-            yield _Entry(name, dtype, parameter.shape, values)
+def _array(tensors: Tensors, parameter: Parameter, dtype: str, sharding: NamedSharding | None) -> jax.Array:
+    """A parameter on its devices; a stacked one is filled there, in place, one layer after the other."""
+    if not parameter.owner:
+        return _layer(tensors, parameter, parameter.tensors[0], dtype, sharding)
+    each = None
+    if sharding is not None:
+        layers, *rest = (*sharding.spec, None)
+        if layers is not None:
+            raise ValueError(f"{parameter.name}: the layer axis is sharded over {layers!r}; each layer must be whole.")
+        each = NamedSharding(sharding.mesh, PartitionSpec(*rest[: len(parameter.shape)]))
+    shape = (len(parameter.tensors), *_turned(parameter, parameter.shape))
+    stack = jax.jit(jnp.zeros, static_argnums=(0, 1), out_shardings=sharding)(shape, dtype)
+    write = jax.jit(_write_layer, donate_argnums=0, out_shardings=sharding)
+    for index, name in enumerate(parameter.tensors):
+        stack = write(stack, _layer(tensors, parameter, name, dtype, each), index)
+        stack.block_until_ready()  # or the host runs ahead and holds many layers
+    return stack
 
 
-def _write_weights(model: Llama, folder: Path, max_shard_bytes: int) -> None:
-    shards: list[list[_Entry]] = [[]]
-    for entry in _entries(model):
-        if shards[-1] and sum(other.nbytes for other in shards[-1]) + entry.nbytes > max_shard_bytes:
-            shards.append([])
-        shards[-1].append(entry)
-    if len(shards) == 1:
-        _write_tensors(folder / WEIGHTS, shards[0])
-        return
-    weight_map = {}
-    for number, shard in enumerate(shards, start=1):
-        name = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        _write_tensors(folder / name, shard)
-        weight_map |= {entry.name: name for entry in shard}
-    index = {"metadata": {"total_size": sum(e.nbytes for shard in shards for e in shard)}, "weight_map": weight_map}
-    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+def _write_layer(stack: jax.Array, layer: jax.Array, index: jax.Array) -> jax.Array:
+    return jax.lax.dynamic_update_index_in_dim(stack, layer, index, axis=0)
 
 
-def _write_tensors(path: Path, entries: Sequence[_Entry]) -> None:
-    """Write a safetensors file; it is on the disk when this returns.
+def _layer(tensors: Tensors, parameter: Parameter, name: str, dtype: str, sharding: NamedSharding | None) -> jax.Array:
+    """One tensor as the Llama keeps it, on its devices."""
+    if sharding is None:
+        return jnp.array(_values(tensors, parameter, name, dtype, ()))
+    parts: dict[str, np.ndarray] = {}  # devices that hold the same part share one reading of it
 
-    One tensor is in memory at a time, which safetensors' own writer does not offer.
-    """
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}  # transformers insists on it
-    end = 0
-    for entry in entries:
-        start, end = end, end + entry.nbytes
-        header[entry.name] = {"dtype": TAGS[entry.dtype], "shape": list(entry.shape), "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # the data starts aligned
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for entry in entries:
-            file.write(np.ascontiguousarray(entry.values()).view(np.uint8).data)
-        file.flush()
-        os.fsync(file.fileno())
+    def part(index: tuple[slice, ...] | None) -> np.ndarray:
+        assert index is not None
+        if (key := str(index)) not in parts:
+            parts[key] = _values(tensors, parameter, name, dtype, index)
+        return parts[key]
+
+    return jax.make_array_from_callback(_turned(parameter, parameter.shape), sharding, part)
+
+
+def _values(tensors: Tensors, parameter: Parameter, name: str, dtype: str, part: tuple[slice, ...]) -> np.ndarray:
+    value = tensors.read(name, _turned(parameter, part))
+    return np.ascontiguousarray(value.T if parameter.transposed else value, dtype)
+
+
+def _turned(parameter: Parameter, axes: tuple) -> tuple:
+    """What is said of the axes of a tensor in the file, said of those in the Llama, or the other way round."""
+    return axes[::-1] if parameter.transposed else axes

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -49,6 +48,10 @@ class Parameter:
     shape: tuple[int, ...]
     transposed: bool
 
+    def holder(self, model: Any) -> Any:
+        """The part of a Llama that has this parameter as an attribute."""
+        return getattr(model, self.owner) if self.owner else model
+
 
 def parameters(config: LlamaConfig) -> list[Parameter]:
     """The one-to-one map between the parameters of a Llama and the tensors of its folder."""
@@ -65,60 +68,63 @@ def parameters(config: LlamaConfig) -> list[Parameter]:
     return found
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """Where a tensor is, and what the header of that file says of it."""
+
+    file: Path
+    shape: tuple[int, ...]
+    tag: str
+
+
 class Tensors:
-    """The checked tensors of a folder, read one at a time. A context manager: it holds the files open.
+    """The checked tensors of a folder, read one at a time.
 
     Every tensor that the config asks for is there exactly once with its shape and a float dtype, and nothing else is,
     save stored rotary frequencies (ignored) and, for a tied model, an `lm_head.weight` equal to the embeddings.
     """
 
     def __init__(self, folder: str | Path, config: LlamaConfig) -> None:
-        self._folder, self._stack, self._handles = Path(folder), ExitStack(), {}
-        try:
-            self._collect()
-            self._check(config)
-        except BaseException:
-            self._stack.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        self._folder = Path(folder)
+        self._stored: dict[str, _Stored] = {}
+        self._collect()
+        self._check(config)
 
     def dtype(self, name: str) -> str:
         """The dtype of a tensor in its file, as numpy spells it."""
-        return DTYPES[self._handles[name].get_slice(name).get_dtype()]
+        return DTYPES[self._stored[name].tag]
 
-    def read(self, name: str) -> np.ndarray:
-        """A tensor's values, as stored."""
-        return self._handles[name].get_tensor(name)
+    def read(self, name: str, part: tuple[slice, ...] = ()) -> np.ndarray:
+        """A tensor's values as stored: all, or those of one slice (of step 1) an axis, which alone are read."""
+        # The file is a memory map, whose pages count as this process's memory once touched and until it is closed.
+        with safe_open(self._stored[name].file, "np") as file:
+            return file.get_slice(name)[part] if part else file.get_tensor(name)
 
     def _collect(self) -> None:
-        """Open all weight files and note which holds which tensor."""
+        """Note which weight file holds which tensor."""
         single, index = self._folder / WEIGHTS, self._folder / INDEX
         if single.exists():
-            self._open(single)
+            self._add(single)
         elif index.exists():
-            self._open_shards(index)
+            self._add_shards(index)
         else:
             raise UserError(_no_weights(self._folder))
 
-    def _open(self, path: Path) -> None:
+    def _add(self, path: Path) -> None:
         try:
-            handle = self._stack.enter_context(safe_open(path, "np"))
+            with safe_open(path, "np") as file:
+                for name in file.keys():
+                    if name in self._stored:
+                        raise UserError(f"{path}: tensor {name} is also in another shard of this folder.")
+                    entry = file.get_slice(name)
+                    self._stored[name] = _Stored(path, tuple(entry.get_shape()), entry.get_dtype())
         except (SafetensorError, OSError) as error:
             raise UserError(
                 f"{path}: not a complete safetensors file ({error}).\n"
                 "It may be cut short or a Git LFS pointer; download it again."
             ) from None
-        for name in handle.keys():
-            if name in self._handles:
-                raise UserError(f"{path}: tensor {name} is also in another shard of this folder.")
-            self._handles[name] = handle
 
-    def _open_shards(self, index: Path) -> None:
+    def _add_shards(self, index: Path) -> None:
         shard_of = read_json(index).get("weight_map")
         if not isinstance(shard_of, dict) or not all(isinstance(shard, str) for shard in shard_of.values()):
             raise UserError(f"{index}: weight_map is no object of tensor name -> file name.")
@@ -126,9 +132,9 @@ class Tensors:
             path = index.parent / shard
             if Path(shard).name != shard or not path.is_file():
                 raise UserError(f"{index}: names the file {shard}, which is not in the folder. Download it again.")
-            before = set(self._handles)
-            self._open(path)
-            held = set(self._handles) - before
+            before = set(self._stored)
+            self._add(path)
+            held = set(self._stored) - before
             listed = {name for name, file in shard_of.items() if file == shard}
             for name in sorted(held ^ listed):
                 if not _DERIVED.fullmatch(name):
@@ -137,28 +143,27 @@ class Tensors:
 
     def _check(self, config: LlamaConfig) -> None:
         expected = {name: parameter.shape for parameter in parameters(config) for name in parameter.tensors}
-        missing = [name for name in expected if name not in self._handles]
+        missing = [name for name in expected if name not in self._stored]
         if missing:
             count = f"{len(missing)} of {len(expected)} are"
             raise UserError(f"{self._folder}: tensor {missing[0]} is missing ({count}).\n{_HINT}")
         head, embed = "lm_head.weight", "model.embed_tokens.weight"
-        for name, handle in self._handles.items():
+        for name, stored in self._stored.items():
             if _DERIVED.fullmatch(name):
                 continue
             tied_copy = config.tied_head and name == head
             if name not in expected and not tied_copy:
                 raise UserError(f"{self._folder}: tensor {name} is unknown to a Llama of this config.json.\n{_HINT}")
-            entry = handle.get_slice(name)
-            shape, wanted = tuple(entry.get_shape()), expected[embed if tied_copy else name]
-            if shape != wanted:
-                message = f"{self._folder}: tensor {name} has shape {shape}, config.json asks for {wanted}."
+            wanted = expected[embed if tied_copy else name]
+            if stored.shape != wanted:
+                message = f"{self._folder}: tensor {name} has shape {stored.shape}, config.json asks for {wanted}."
                 raise UserError(f"{message}\n{_HINT}")
-            if entry.get_dtype() not in DTYPES:
+            if stored.tag not in DTYPES:
                 raise UserError(
-                    f"{self._folder}: tensor {name} has dtype {entry.get_dtype()}, expected {', '.join(DTYPES)}.\n"
+                    f"{self._folder}: tensor {name} has dtype {stored.tag}, expected {', '.join(DTYPES)}.\n"
                     "Quantised or float64 weights are not read; export them in one of these."
                 )
-        if config.tied_head and head in self._handles and not np.array_equal(self.read(head), self.read(embed)):
+        if config.tied_head and head in self._stored and not np.array_equal(self.read(head), self.read(embed)):
             raise UserError(
                 f"{self._folder}: {head} differs from {embed}, but tie_word_embeddings is true.\n"
                 "Set it to false in config.json if the head is separate."
