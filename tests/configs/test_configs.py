@@ -10,7 +10,7 @@ from experiments.checks import check, check_settings
 from experiments.settings import load_experiment, to_json
 from jaxft.errors import UserError
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.py"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))  # benchmarks: tests/experiments/benchmarks
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

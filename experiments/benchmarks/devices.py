@@ -1,0 +1,33 @@
+"""Peak speeds of devices, as their makers state them, for model FLOPs utilisation."""
+
+from __future__ import annotations
+
+#: Name inside `device_kind` -> dense FLOP/s for (bfloat16, float32); None where nothing is published. The longest name
+#: that fits counts. A float32 product runs on NVIDIA in TF32, which both frameworks are set to here, so that is its
+#: peak. TPU v2 and v3 show two devices a chip and are left out.
+PEAKS: dict[str, tuple[float, float | None]] = {
+    "TPU v4": (275e12, None),
+    "TPU v5 lite": (197e12, None),
+    "TPU v5e": (197e12, None),
+    "TPU v5": (459e12, None),  # v5p
+    "TPU v5p": (459e12, None),
+    "TPU v6 lite": (918e12, None),
+    "TPU v6e": (918e12, None),
+    "A10G": (70e12, 35e12),
+    "A100": (312e12, 156e12),
+    "L4": (121e12, 60e12),
+    "L40S": (362e12, 183e12),
+    "H100 PCIe": (756e12, 378e12),
+    "H100": (989e12, 495e12),
+    "H200": (989e12, 495e12),
+    "B200": (2250e12, 1100e12),
+}
+
+
+def peak(device_kind: str, dtype: str) -> float | None:
+    """FLOP/s of one device in a dtype; None where unknown, as for every CPU."""
+    words = f" {device_kind.replace('-', ' ')} "
+    fitting = [name for name in PEAKS if f" {name} " in words]
+    if not fitting:
+        return None
+    return PEAKS[max(fitting, key=len)][("bfloat16", "float32").index(dtype)]

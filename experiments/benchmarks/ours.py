@@ -1,0 +1,167 @@
+"""jaxft's contestants: the product's own step, calibration and generation, nothing rebuilt for the occasion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from experiments.benchmarks.contest import Contestant, Opened
+from experiments.benchmarks.settings import Benchmark
+from jaxft import flops, methods
+from jaxft.config import GradientProjection, Training
+from jaxft.llama.capture import stream_moments
+from jaxft.llama.config import INPUT_SPACES
+from jaxft.llama.generate import generate
+from jaxft.llama.model import Compute, Llama, embed, packed_mask, transform
+from jaxft.methods.base import Subspaces
+from jaxft.sharding import put_rows
+from jaxft.subspace.basis import Basis
+from jaxft.training.step import initial_state, make_step
+
+LEARNING_RATE = 1e-5
+
+
+def contestants(settings: Benchmark, part: str) -> list[Contestant]:
+    """Those of one part but "import"."""
+    config, rows, length = settings.config, settings.batch_rows, settings.real_length
+    add = partial(Contestant, part, side="jaxft", unit="tokens", times=settings.steps)
+    if part == "train":
+        return [
+            add(
+                name,
+                amount=settings.tokens,
+                flops=flops.train_step(config, settings.method(name), rows, length, settings.ranks).total,
+                open=partial(_training, settings, name),
+            )
+            for name in settings.methods
+        ]
+    if part == "calibration":
+        blocks, moments = flops.blocks(config, rows, length), flops.moments(config, settings.tokens)
+        return [
+            add("forward", amount=settings.tokens, flops=blocks, open=partial(_forward, settings)),
+            add("moments", amount=settings.tokens, flops=blocks + moments, open=partial(_moments, settings)),
+        ]
+    shape = (config, settings.prompts, settings.prompt_length)
+    work = flops.prefill(*shape) + flops.decode(*shape, settings.new_tokens)
+    amount = settings.prompts * settings.new_tokens
+    return [add("greedy", amount=amount, flops=work, open=partial(_generation, settings), times=1)]
+
+
+def batch(settings: Benchmark) -> dict[str, np.ndarray]:
+    """Random tokens, one text a row with padding behind; every token but a text's last predicts the next."""
+    shape, real = (settings.batch_rows, settings.row_length), settings.real_length
+    inside = np.broadcast_to(np.arange(settings.row_length) < real, shape)
+    drawn = np.random.default_rng(0).integers(3, settings.config.vocab_size, shape)
+    tokens = np.where(inside, drawn, 0).astype(np.int32)
+    weights = np.zeros(shape, np.float32)
+    weights[:, : real - 1] = 1
+    return {
+        "tokens": tokens,
+        "positions": np.where(inside, np.arange(settings.row_length), 0).astype(np.int32),
+        "segments": inside.astype(np.int32),
+        "targets": np.where(weights > 0, np.roll(tokens, -1, axis=1), 0).astype(np.int32),
+        "weights": weights,
+    }
+
+
+def prompts(settings: Benchmark) -> np.ndarray:
+    """Random prompts of one length, [prompts, prompt_length]."""
+    shape = (settings.prompts, settings.prompt_length)
+    return np.random.default_rng(1).integers(3, settings.config.vocab_size, shape)
+
+
+def model(settings: Benchmark) -> Llama:
+    compute = Compute(dtype=settings.dtype, remat=settings.remat)
+    return Llama(settings.config, rngs=nnx.Rngs(0), dtype=settings.dtype, compute=compute)
+
+
+def random_subspaces(settings: Benchmark) -> Subspaces:
+    """Random orthonormal bases: speed does not depend on which directions are protected."""
+    config, bases = settings.config, {}
+    for number, (space, linears) in enumerate(INPUT_SPACES.items()):
+        shape = (config.num_layers, config.linear_shapes[linears[0]][0], settings.rank)
+        vectors = jnp.linalg.qr(jax.random.normal(jax.random.key(number), shape))[0]
+        bases[space] = Basis(vectors, (settings.rank,) * config.num_layers)
+    return Subspaces(bases, {}, {})
+
+
+@contextmanager
+def _training(settings: Benchmark, name: str) -> Iterator[Opened]:
+    earlier_peak = _peak_bytes()
+    base, wanted = model(settings), settings.method(name)
+    method = methods.build(wanted)
+    training = Training(batch_rows=settings.batch_rows, row_length=settings.row_length, steps=1000)
+    constants = method.constants(random_subspaces(settings) if isinstance(wanted, GradientProjection) else None)
+    state = initial_state(method, training, base, constants, jax.random.key(0))
+    step, rows = make_step(method, training), put_rows(batch(settings), base.compute.layout)
+    trained = sum(leaf.size for leaf in jax.tree.leaves(state.trainable))
+
+    def run(times: int) -> None:
+        nonlocal state
+        for _ in range(times):
+            state, _ = step(state, base, constants, rows, LEARNING_RATE)
+        jax.block_until_ready(state)
+
+    def facts() -> dict[str, Any]:
+        lowered = cast(Any, step).lower(state, base, constants, rows, LEARNING_RATE)
+        memory = _planned(lowered.compile().memory_analysis())
+        if (peak := _peak_bytes()) > earlier_peak:  # a device's high-water mark never falls
+            memory = {"bytes": peak, "kind": "measured"}
+        return {"memory": memory, "trained_parameters": trained}
+
+    yield Opened(run, facts)
+
+
+@contextmanager
+def _forward(settings: Benchmark) -> Iterator[Opened]:
+    base, rows = model(settings), batch(settings)
+
+    @jax.jit
+    def hidden(base: Llama, rows: dict[str, Any]) -> jax.Array:
+        return transform(base, embed(base, rows["tokens"]), rows["positions"], packed_mask(rows["segments"]))[0]
+
+    def run(times: int) -> None:
+        jax.block_until_ready([hidden(base, rows) for _ in range(times)])
+
+    yield Opened(run, dict)
+
+
+@contextmanager
+def _moments(settings: Benchmark) -> Iterator[Opened]:
+    base, rows = model(settings), batch(settings)
+
+    def run(times: int) -> None:
+        for _ in stream_moments(base, [rows] * times, [], two_sided=False, seed=0):
+            pass
+
+    yield Opened(run, dict)
+
+
+@contextmanager
+def _generation(settings: Benchmark) -> Iterator[Opened]:
+    base, texts = model(settings), prompts(settings).tolist()
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            replies = generate(base, texts, max_new_tokens=settings.new_tokens, batch_size=settings.prompts)
+            assert {len(reply) for reply in replies} == {settings.new_tokens}
+
+    yield Opened(run, dict)
+
+
+def _peak_bytes() -> int:
+    """Most bytes in use so far on the device; 0 where it does not say."""
+    return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
+
+
+def _planned(memory: Any) -> dict[str, Any]:
+    """What the compiler planned for one step: what goes in and comes out, counted once where donated, and scratch."""
+    size = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+    return {"bytes": size + memory.temp_size_in_bytes, "kind": "planned"}

@@ -1,0 +1,69 @@
+"""`jaxft benchmark`: measure every part, compare, and write one record."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+from typing import Any
+
+from experiments.benchmarks import imports, ours, rival
+from experiments.benchmarks.bars import ceiling, judge, overhead
+from experiments.benchmarks.contest import Measurement, measure
+from experiments.benchmarks.devices import peak
+from experiments.benchmarks.settings import Benchmark, check
+from experiments.provenance import hardware, versions, write_json
+from experiments.settings import to_json
+
+Record = dict[str, Any]
+
+
+def benchmark(settings: Benchmark, out: Path, command: str) -> Record:
+    """Measure and write `out`/record.json; UserError for settings that cannot be measured.
+
+    Everything runs on one device, JAX's first; the rival on the first CUDA device or, without one, on the CPU.
+    """
+    check(settings)
+    load = os.getloadavg()[0]
+    torch, device = rival.describe(settings), hardware()
+    measurements: list[Measurement] = []
+    for part in settings.parts:
+        if part == "import":
+            entered = imports.contestants()
+        else:
+            entered = ours.contestants(settings, part) + (
+                rival.contestants(settings, part) if torch["available"] else []
+            )
+        measurements += measure(entered, settings.rounds)
+    peaks = {
+        "jaxft": peak(device["device"], settings.dtype),
+        "torch": peak(torch["device"], settings.dtype) if torch["available"] else None,
+    }
+    for measurement in measurements:
+        measurement["utilisation"] = _utilisation(measurement, peaks[measurement["side"]])
+    same = torch["available"] and torch["platform"] == {"gpu": "cuda"}.get(device["platform"], device["platform"])
+    record = {
+        "format": 1,
+        "kind": "benchmark",
+        "name": settings.name,
+        "command": command,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "config": to_json(settings),
+        "shape": to_json(settings.config),
+        "parameters": settings.config.parameter_count,
+        "versions": versions(),
+        "hardware": {**device, "peak_flops": peaks["jaxft"], "load_before": load},
+        "rival": torch,
+        "measurements": measurements,
+        "comparisons": judge(settings, measurements, same_device=bool(same)),
+        "formulas": {"projection_overhead": overhead(settings), "calibration_ceiling": ceiling(settings)},
+    }
+    write_json(out / "record.json", record)
+    return record
+
+
+def _utilisation(measurement: Measurement, peak_flops: float | None) -> float | None:
+    """Model FLOPs utilisation of the median round; None where the peak is unknown or there is nothing to count."""
+    if peak_flops is None or measurement["flops"] is None or measurement["rate"] is None:
+        return None
+    return measurement["flops"] / measurement["amount"] * measurement["rate"]["median"] / peak_flops

@@ -1,0 +1,133 @@
+"""Floating-point operations of a Llama by formula: forward, training step of each method, calibration, generation.
+
+Convention. A multiplication and an addition are two operations; matrix products alone are counted, so norms, softmax,
+rotary angles, the embedding lookup and the optimizer's elementwise work are left out (under 1 % at 7 B). Attention is
+counted causal: the token at place i, from 1, meets i keys, whatever the kernel computes and masks away. A backward pass
+takes as much again for the inputs and, where the weight is trained, for the weight. Recomputation under a remat policy
+is not counted: these are the operations the model needs, which is what model FLOPs utilisation is measured with
+(Chowdhery et al. 2022, PaLM, appendix B). rows are sequences of `length` real tokens each.
+
+XLA's own `cost_analysis` will not do: it counts the body of a scan once and custom kernels as nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from jaxft.config import Full, GradientProjection, Lora, Method
+from jaxft.llama.config import INPUT_SPACES, SPACE_OF, LlamaConfig
+
+
+class StepFlops(NamedTuple):
+    """Operations of one training step. method: adapters, projections, decay; what plain training does not have."""
+
+    forward: int
+    backward: int
+    method: int
+
+    @property
+    def total(self) -> int:
+        return self.forward + self.backward + self.method
+
+
+def linears(config: LlamaConfig, names: Iterable[str] | None = None) -> int:
+    """Forward of the named linears (all where None) of every layer, for one token."""
+    shapes = config.linear_shapes
+    chosen = shapes if names is None else names
+    return 2 * config.num_layers * sum(shapes[name][0] * shapes[name][1] for name in chosen)
+
+
+def head(config: LlamaConfig) -> int:
+    """Logits of one token."""
+    return 2 * config.hidden_size * config.vocab_size
+
+
+def attention(config: LlamaConfig, rows: int, length: int, cached: int = 0) -> int:
+    """Scores and weighted values of `length` tokens a row that follow `cached` earlier ones, in every layer."""
+    pairs = length * cached + length * (length + 1) // 2
+    return 4 * config.num_layers * config.num_heads * config.head_dim * rows * pairs
+
+
+def forward(config: LlamaConfig, rows: int, length: int) -> int:
+    """The forward pass with the logits of every token."""
+    tokens = rows * length
+    return tokens * (linears(config) + head(config)) + attention(config, rows, length)
+
+
+def forward_per_token(config: LlamaConfig, length: int) -> float:
+    """The same for one token, the mean over a sequence of `length`."""
+    return forward(config, 1, length) / length
+
+
+def train_step(
+    config: LlamaConfig, method: Method, rows: int, length: int, ranks: Mapping[str, int] | None = None
+) -> StepFlops:
+    """One optimizer step on rows of `length` tokens.
+
+    ranks: protected directions of each input space, which gradient projection needs. Every layer is counted alike;
+    that the first needs no gradient of its frozen input is not taken off.
+    """
+    tokens, once = rows * length, forward(config, rows, length)
+    both = 2 * once  # gradients of inputs and of weights; attention has two inputs, the head and the linears a weight
+    match method:
+        case Full():
+            return StepFlops(once, both, 0)
+        case Lora(rank=rank, targets=targets):
+            frozen = tokens * (linears(config) + head(config))
+            shapes = config.linear_shapes
+            adapters = 2 * config.num_layers * sum(rank * sum(shapes[name]) for name in targets)
+            return StepFlops(once, both - frozen, 3 * tokens * adapters)
+        case GradientProjection(targets=targets):
+            frozen = tokens * (linears(config) - linears(config, targets) + head(config))
+            return StepFlops(once, both - frozen, projections(config, method, ranks or {}) + decay(config, method))
+
+
+def projections(config: LlamaConfig, method: GradientProjection, ranks: Mapping[str, int]) -> int:
+    """Projections of one step: 4 k d n for each weight [d, n], for gradients and again for updates.
+
+    k: stored directions of the weight's input space, those protected or those free, whichever are fewer.
+    """
+    sides = method.gradients + method.updates
+    products = 0
+    for name in method.targets if sides else ():
+        width, out = config.linear_shapes[name]
+        rank = ranks[SPACE_OF[name]]
+        products += 4 * min(rank, width - rank) * width * out
+    return sides * config.num_layers * products
+
+
+def decay(config: LlamaConfig, method: GradientProjection) -> int:
+    """The moment-weighted decay of one step: C dW, and (C dW) S where two-sided."""
+    if method.decay <= 0:
+        return 0
+    shapes = [config.linear_shapes[name] for name in method.targets]
+    products = sum(width * out * (width + (out if method.two_sided else 0)) for width, out in shapes)
+    return 2 * config.num_layers * products
+
+
+def moments(config: LlamaConfig, tokens: int) -> int:
+    """Second moments of every input space, which one-sided calibration adds to the blocks' forward pass."""
+    widths = [config.linear_shapes[names[0]][0] for names in INPUT_SPACES.values()]
+    return 2 * tokens * config.num_layers * sum(width * width for width in widths)
+
+
+def blocks(config: LlamaConfig, rows: int, length: int) -> int:
+    """The forward pass without the head."""
+    return rows * length * linears(config) + attention(config, rows, length)
+
+
+def prefill(config: LlamaConfig, rows: int, length: int) -> int:
+    """Reading prompts of `length` tokens and the logits of their last, which choose the first new token."""
+    return blocks(config, rows, length) + rows * head(config)
+
+
+def decode(config: LlamaConfig, rows: int, length: int, new_tokens: int) -> int:
+    """Choosing the other `new_tokens` - 1 tokens of each row, one by one, with a key-value cache."""
+    steps = new_tokens - 1
+    return rows * steps * (linears(config) + head(config)) + attention(config, rows, steps, cached=length)
+
+
+def decode_per_token(config: LlamaConfig, cached: int) -> int:
+    """One new token that follows `cached` earlier ones."""
+    return linears(config) + head(config) + attention(config, 1, 1, cached=cached)

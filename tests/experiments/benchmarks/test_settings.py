@@ -1,0 +1,79 @@
+"""Settings that cannot be measured are refused; every config that ships can be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.benchmarks import load_benchmark
+from experiments.benchmarks.bars import overhead
+from experiments.benchmarks.settings import check
+from jaxft.errors import UserError
+from jaxft.llama.config import LlamaConfig
+from tests.experiments.benchmarks.toy import toy
+
+CONFIGS = sorted((Path(__file__).parents[3] / "configs/benchmarks").glob("*.py"))
+LLAMA_2_7B = LlamaConfig(32_000, 4096, 11_008, 32, 32, 32, 128, 4096)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_loads_and_states_its_command(path: Path) -> None:
+    settings = load_benchmark(path)
+    assert settings.name == path.stem
+    assert f"jaxft benchmark configs/benchmarks/{path.name}" in path.read_text().split('"""')[1]
+
+
+def test_there_are_configs() -> None:
+    assert [path.stem for path in CONFIGS] == ["cpu_overhead", "cpu_small", "gpu_7b"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"parts": ("trian",)}, "found 'trian', expected train"),
+        ({"methods": ("full", "galore")}, "found 'galore'"),
+        ({"dtype": "float16"}, "found 'float16'"),
+        ({"remat": "all"}, "found 'all'"),
+        ({"rounds": 0}, "rounds is 0"),
+        ({"rank": 9}, "half the narrowest input"),
+        ({"lora_rank": 9}, "lora_rank 9"),
+        ({"prompt_length": 33}, "no multiple of 32"),
+        ({"row_length": 65}, "65 tokens exceed"),
+        ({"new_tokens": 33}, "65 tokens exceed"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_measured_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check(toy(**changes))
+
+
+def test_the_shipped_shape() -> None:
+    settings = toy(model="base", rank=8)
+    check(settings)
+    assert settings.config.hidden_size == 128
+    assert settings.config.eos_token == settings.config.vocab_size  # no model can choose it
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("benchmark = 3", "defines no"),
+        ("import experiments.benchmarks as b\nbenchmark = b.Benchmark(nam='x')", "unexpected keyword argument 'nam'"),
+    ],
+)
+def test_a_config_that_is_none(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "bad.py").write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_benchmark(tmp_path / "bad.py")
+    with pytest.raises(UserError, match="no such config"):
+        load_benchmark(tmp_path / "absent.py")
+
+
+def test_cpu_overhead_has_the_ratio_of_llama_2_7b() -> None:
+    small = load_benchmark(CONFIGS[0])
+    large = toy(model=LLAMA_2_7B, batch_rows=4, row_length=4096, rank=512)
+    assert overhead(small) == pytest.approx(overhead(large), rel=0.01)
+    assert overhead(large) == pytest.approx(0.0378, abs=5e-5)
