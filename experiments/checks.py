@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator
 from functools import reduce
 from typing import Any
 
+from jax.sharding import Mesh
+
 from experiments.setup import model_folder
 from experiments.tasks import RULES, TASKS
 from jaxft.config import Evaluation, Experiment, GradientProjection, Lora, Method
@@ -17,6 +19,7 @@ from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import SPACE_OF, LlamaConfig
 from jaxft.llama.hf_tensors import DTYPES
 from jaxft.llama.model import REMAT_POLICIES
+from jaxft.sharding import LAYOUTS, check_divides, make_mesh
 
 ON_LONG = ("drop", "split", "error")
 
@@ -25,6 +28,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "model.param_dtype": tuple(DTYPES.values()),
     "model.compute_dtype": tuple(DTYPES.values()),
     "model.remat": REMAT_POLICIES,
+    "model.sharding.preset": LAYOUTS,
     "training.on_long": ON_LONG,
 }
 _LEAST = {  # whole numbers
@@ -56,7 +60,9 @@ def check(experiment: Experiment) -> None:
     """UserError for a value that is impossible by itself, or with the base model that the config names."""
     check_settings(experiment)
     _check_methods(experiment)
-    check_fit(experiment, read_config(model_folder(experiment.model.folder)))
+    config = read_config(model_folder(experiment.model.folder))
+    check_fit(experiment, config)
+    check_mesh(experiment, config, make_mesh(experiment.model.sharding))
 
 
 def check_settings(experiment: Experiment) -> None:
@@ -110,6 +116,18 @@ def check_fit(experiment: Experiment, config: LlamaConfig) -> None:
                 width = min(config.linear_shapes[target])
                 expected = f"at most {width}, the width of linear {target!r}"
                 _require(settings.rank <= width, f"methods.{name}.rank", settings.rank, expected)
+
+
+def check_mesh(experiment: Experiment, config: LlamaConfig, mesh: Mesh | None) -> None:
+    """UserError for a model or a number of rows that the mesh cannot split evenly."""
+    if mesh is None:
+        return
+    training, rows = experiment.training, {"evaluation.batch_size": experiment.evaluation.batch_size}
+    per_part = "training.batch_rows" if training.accumulation == 1 else "training.batch_rows / training.accumulation"
+    rows[per_part] = training.batch_rows // training.accumulation
+    if experiment.reference is not None:
+        rows["reference.batch_rows"] = experiment.reference.batch_rows
+    check_divides(mesh, LAYOUTS[experiment.model.sharding.preset], config, rows)
 
 
 def _check_methods(experiment: Experiment) -> None:

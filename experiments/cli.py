@@ -7,6 +7,7 @@ import errno
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from absl import logging
@@ -27,7 +28,9 @@ def main(words: Sequence[str] | None = None) -> int:
     logging.set_verbosity(logging.FATAL)
     arguments.overrides, arguments.command_line = overrides, shlex.join(["jaxft", *words])
     try:
-        arguments.verb(arguments)
+        with ExitStack() as stack:
+            arguments.stack = stack
+            arguments.verb(arguments)
     except UserError as error:
         print(f"jaxft: {error}", file=sys.stderr)
         return 1
@@ -87,8 +90,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, Path), imported below
     from experiments.settings import load_experiment
+    from jaxft.sharding import make_mesh, use
 
     experiment = load_experiment(arguments.config, arguments.overrides)
+    arguments.stack.enter_context(use(make_mesh(experiment.model.sharding)))
     return experiment, arguments.out or Path("runs") / experiment.name
 
 

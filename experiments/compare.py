@@ -31,7 +31,7 @@ def open_output(experiment: Experiment, out: Path) -> Workspace:
     """
     check(experiment)
     work = Workspace(experiment, out)
-    path, identity = out / "config.json", {"config": to_json(experiment), "inputs": work.inputs}
+    path, identity = out / "config.json", {"config": _settings(experiment), "inputs": work.inputs}
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; choose a folder with --out")
     # Where nothing but a config was written yet, another config may take its place.
@@ -168,6 +168,13 @@ def _flips(work: Workspace, axis: str, before: Scores, after: Scores) -> list[di
         }
         for i in flipped[:SHOWN_FLIPS]
     ]
+
+
+def _settings(experiment: Experiment) -> Any:
+    """The config as its folder is bound to it; a run may go on over other devices."""
+    settings = to_json(experiment)
+    del settings["model"]["sharding"]
+    return settings
 
 
 def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:

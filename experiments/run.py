@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.calibrate import Calibration, ranks
@@ -25,6 +26,7 @@ from jaxft.data.sources import fingerprint
 from jaxft.llama import checkpoint
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import Adapters, Llama, forward
+from jaxft.sharding import put_rows
 from jaxft.subspace.basis import Basis
 from jaxft.subspace.certificate import certify, drift
 from jaxft.training.loop import train
@@ -34,11 +36,11 @@ from jaxft.training.step import loss_sum
 #: Batches of the domain whose gradient decides how much plasticity energy "auto" leaves.
 GRADIENT_BATCHES = 8
 
-_forward = jax.jit(
-    lambda model, batch, adapters: forward(
-        model, batch["tokens"], batch["positions"], batch["segments"], adapters=adapters
-    )
-)
+_logits = jax.jit(lambda model, batch: forward(model, batch["tokens"], batch["positions"], batch["segments"]))
+
+
+def _forward(model: Llama, batch: Mapping[str, Any]) -> jax.Array:
+    return _logits(model, put_rows(batch, model.compute.layout))
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,9 @@ class Workspace:
         """Gradient of the summed domain loss with respect to every linear, before training, [L, d, n]."""
         method = methods.build(settings)
         start = method.initial(self.base.model, jax.random.key(0))
-        gradient = jax.jit(jax.grad(partial(loss_sum, method)))
+        gradient, layout = jax.jit(jax.grad(partial(loss_sum, method))), self.base.model.compute.layout
         data = batches(self.rows, self.experiment.training.batch_rows, 0)
-        sums = [gradient(start, self.base.model, next(data), None) for _ in range(GRADIENT_BATCHES)]
+        sums = [gradient(start, self.base.model, put_rows(next(data), layout), None) for _ in range(GRADIENT_BATCHES)]
         return {name: np.asarray(sum(part[name].change for part in sums)) for name in start}
 
 
@@ -155,7 +157,7 @@ class Run:
             bases = work.bases(self.settings)
             for line in ranks(bases):
                 note(f"{self.name}  {line}")
-            constants = self.method.constants(work.calibration.subspaces(bases))
+            constants = self.method.constants(work.calibration.subspaces(bases), work.base.model.compute.layout)
         trained = train(
             self.method,
             work.experiment.training,
@@ -250,14 +252,15 @@ def kernel_changes(base: Llama, model: Llama) -> dict[str, jax.Array]:
     changes = {}
     for name in SPACE_OF:
         change = getattr(model.layers, name)[...].astype("float32") - getattr(base.layers, name)[...].astype("float32")
-        if np.any(np.asarray(change)):
+        if bool((change != 0).any()):
             changes[name] = change
     return changes
 
 
 def delta_norm(base: Llama, model: Llama) -> float:
     """Frobenius norm of the change of all linears."""
-    return float(np.sqrt(sum(np.square(np.asarray(c, np.float64)).sum() for c in kernel_changes(base, model).values())))
+    changes = kernel_changes(base, model).values()
+    return float(np.sqrt(sum(float(jnp.square(change).sum()) for change in changes)))
 
 
 def certify_model(
@@ -276,7 +279,7 @@ def certify_model(
     moved = [
         name
         for name, (old, new) in others.items()
-        if old is not None and new is not None and np.any(np.asarray(old[...] != new[...]))
+        if old is not None and new is not None and bool((old[...] != new[...]).any())
     ]
     weights = certify(
         kernel_changes(base, model) if changes is None else changes,
@@ -287,8 +290,8 @@ def certify_model(
         moved,
     )
     movement = drift(
-        lambda batch: _forward(base, batch, None),
-        lambda batch: _forward(model, batch, None),
+        lambda batch: _forward(base, batch),
+        lambda batch: _forward(model, batch),
         work.calibration.heldout_batches(),
     )
     return {**weights, **movement}

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import jax
+from jax.sharding import NamedSharding
+
 import jaxft
 from jaxft.config import Experiment, Model, Source
 from jaxft.data import sources
@@ -20,6 +23,7 @@ from jaxft.data.template import encode
 from jaxft.data.tokenizer import PreTrainedTokenizerFast, load_tokenizer
 from jaxft.llama import checkpoint
 from jaxft.llama.model import Compute, Llama
+from jaxft.sharding import LAYOUTS, on_mesh
 
 #: The small model that ships with the package.
 SHIPPED_BASE = Path(jaxft.__file__).parent / "assets" / "base"
@@ -31,7 +35,8 @@ def model_folder(name: str) -> Path:
 
 
 def compute_settings(model: Model) -> Compute:
-    return Compute(dtype=model.compute_dtype, remat=model.remat, scan=model.scan)
+    layout = LAYOUTS[model.sharding.preset]
+    return Compute(dtype=model.compute_dtype, remat=model.remat, scan=model.scan, layout=layout)
 
 
 def load_examples(wanted: Sequence[Source]) -> list[Example]:
@@ -56,7 +61,7 @@ class Base:
 
     @cached_property
     def model(self) -> Llama:
-        return checkpoint.load(self.folder, dtype=self.settings.param_dtype, compute=compute_settings(self.settings))
+        return self.reload(self.folder)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -75,7 +80,14 @@ class Base:
 
     def reload(self, folder: Path) -> Llama:
         """Another checkpoint of the same architecture, under the same settings."""
-        return checkpoint.load(folder, dtype=self.settings.param_dtype, compute=compute_settings(self.settings))
+        compute = compute_settings(self.settings)
+
+        def sharding(owner: str, name: str) -> NamedSharding:
+            return NamedSharding(jax.sharding.get_mesh(), compute.layout.parameter(owner, name, "hidden"))
+
+        return checkpoint.load(
+            folder, dtype=self.settings.param_dtype, compute=compute, sharding=sharding if on_mesh() else None
+        )
 
     def pack(self, examples: Sequence[Example], length: int, on_long: str) -> Rows:
         """Encode under the experiment's template and pack; says how many examples were too long."""

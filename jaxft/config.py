@@ -11,24 +11,25 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Model:
-    """The base model and how its forward pass runs."""
-
-    folder: str = "base"  # Hugging Face folder; "base" is the small model that ships with jaxft
-    template: str = "tokenizer"  # chat template: "tokenizer" (the one it carries), "llama2" or "plain"
-    param_dtype: str = "float32"  # of the stored base weights; trained weights are always float32
-    compute_dtype: str = "float32"  # of activations
-    remat: str = "nothing"  # "nothing", "dots" or "full"
-    scan: bool = True  # scan over stacked layers, or unroll them
-
-
-@dataclass(frozen=True)
 class Sharding:
     """How the run spreads over devices; the presets are those of jaxft/sharding.py."""
 
     preset: str = "single"  # "single", "data", "fsdp", "tensor", "fsdp_tensor" or "multislice"
     tensor: int = 2  # devices along the tensor axis of "fsdp_tensor"
     slices: int = 2  # slices of "multislice"
+
+
+@dataclass(frozen=True)
+class Model:
+    """The base model and how its forward pass runs."""
+
+    folder: str = "base"  # Hugging Face folder; "base" is the small model that ships with jaxft
+    template: str = "tokenizer"  # chat template: "tokenizer" (the one it carries), "llama2" or "plain"
+    param_dtype: str = "float32"  # of the stored base weights; of trained ones: training.weights_dtype
+    compute_dtype: str = "float32"  # of activations
+    remat: str = "nothing"  # "nothing", "dots" or "full"
+    scan: bool = True  # scan over stacked layers, or unroll them
+    sharding: Sharding = Sharding()
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ class Training:
     batch_rows: int = 16  # packed rows per optimizer step, over all accumulated microbatches
     row_length: int = 128
     accumulation: int = 1  # microbatches per step; must divide batch_rows
+    loss_chunk: int = 0  # tokens of a row whose logits are in memory at once; 0: all
+    optimizer_dtype: str = "float32"  # of Adam's moments: "float32", or "bfloat16" rounded stochastically
+    weights_dtype: str = "float32"  # of trained weights: "float32", or "bfloat16" rounded stochastically
     warmup: int = 20  # steps of linear warm-up, then cosine decay to zero
     clip: float = 1.0  # global gradient norm
     weight_decay: float = 0.0  # decoupled; toward zero for full weights, toward the base for changes of weights
@@ -153,7 +157,6 @@ class Experiment:
     domain: tuple[Source, ...]
     evaluation: Evaluation
     model: Model = Model()
-    sharding: Sharding = Sharding()
     reference: Reference | None = None
     training: Training = Training()
     methods: Mapping[str, Method] = field(default_factory=dict)

@@ -83,6 +83,14 @@ class Layout:
         """Of an array [hidden] that belongs to no tensor-parallel axis: embeddings' features, norms."""
         return PartitionSpec(_entry((*getattr(self, stored), *self.heads)))
 
+    def activation(self, name: str) -> PartitionSpec:
+        """Of a linear's output [rows, length, out]."""
+        return PartitionSpec(*self.rows, None, self.linear(name)[1])
+
+    def moment(self) -> PartitionSpec:
+        """Of one space's second moment [d, d] while it is summed: spread over all devices."""
+        return PartitionSpec(*self.vector("trained"), None)
+
     def low_rank(self, side: str) -> PartitionSpec:
         """Of stacked low-rank factors, "a" [layers, in, rank] or "b" [layers, rank, out]: spread over all devices."""
         (everywhere,) = self.vector("trained")
@@ -127,20 +135,20 @@ def make_mesh(settings: config.Sharding, devices: Sequence[Any] | None = None) -
     devices = jax.devices() if devices is None else list(devices)
     count, preset = len(devices), settings.preset
     if preset not in LAYOUTS:
-        raise UserError(f"sharding.preset {preset!r}: expected one of {', '.join(LAYOUTS)}")
+        raise UserError(f"model.sharding.preset {preset!r}: expected one of {', '.join(LAYOUTS)}")
     if preset == "single":
         return None
     if preset == "fsdp_tensor":
-        sizes = {"fsdp": _divide(count, settings.tensor, "sharding.tensor"), "tensor": settings.tensor}
+        sizes = {"fsdp": _divide(count, settings.tensor, "model.sharding.tensor"), "tensor": settings.tensor}
     elif preset == "multislice":
-        sizes = {"slice": settings.slices, "fsdp": _divide(count, settings.slices, "sharding.slices")}
+        sizes = {"slice": settings.slices, "fsdp": _divide(count, settings.slices, "model.sharding.slices")}
     else:
         sizes = {preset: count}
     shape = tuple(sizes.values())
     slices = {getattr(device, "slice_index", 0) for device in devices}
     if preset == "multislice" and len(slices) > 1:
         if len(slices) != settings.slices:
-            raise UserError(f"sharding.slices {settings.slices}: the devices belong to {len(slices)} slices")
+            raise UserError(f"model.sharding.slices {settings.slices}: the devices belong to {len(slices)} slices")
         grid = mesh_utils.create_hybrid_device_mesh((1, shape[1]), (shape[0], 1), devices)
     else:
         grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
@@ -158,9 +166,9 @@ def check_divides(mesh: Mesh, layout: Layout, model: LlamaConfig, batches: Mappi
     sizes: dict[str, tuple[int, Axes]] = {
         "num_heads": (model.num_heads, layout.heads),
         "num_kv_heads": (model.num_kv_heads, layout.heads),
-        "intermediate_size": (model.intermediate_size, layout.mlp),
         "vocab_size": (model.vocab_size, layout.vocab),
         "hidden_size": (model.hidden_size, (*layout.trained, *layout.heads)),
+        "intermediate_size": (model.intermediate_size, (*layout.trained, *layout.mlp)),
         **{key: (rows, layout.batch) for key, rows in batches.items()},
     }
     for key, (size, axes) in sizes.items():
@@ -168,7 +176,7 @@ def check_divides(mesh: Mesh, layout: Layout, model: LlamaConfig, batches: Mappi
         if size % parts:
             raise UserError(
                 f"{key} {size} is not a multiple of {parts}, the devices along {' x '.join(axes)}; "
-                "change it, or sharding.preset and its sizes"
+                "change it, or model.sharding.preset and its sizes"
             )
 
 

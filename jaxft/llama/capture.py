@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Layers, Llama, block, embed, layer_slice, logits, packed_mask, rotary_angles
-from jaxft.sharding import Layout
+from jaxft.sharding import Layout, on_mesh, put, put_rows
 from jaxft.subspace.moments import LayerMoments, Moment, accumulate
 
 Batch = Mapping[str, Any]  # arrays [B, T]
@@ -37,7 +37,10 @@ def run_block_backward(
     """(gradient of the block's input, inputs of its linears, gradients of their outputs)."""
     angles, mask = rotary_angles(config, batch["positions"]), packed_mask(batch["segments"])
     lead = x.shape[:2]
-    zeros = {name: jnp.zeros((*lead, shape[1]), x.dtype) for name, shape in config.linear_shapes.items()}
+    zeros = {
+        name: put(jnp.zeros((*lead, shape[1]), x.dtype), layout.activation(name))
+        for name, shape in config.linear_shapes.items()
+    }
 
     def run(x: Array, probes: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
         out, _, inputs = block(layer, config, layout, x, angles, mask, probes=probes)
@@ -56,7 +59,7 @@ def sampled_loss_gradient(model: Llama, x: Array, batch: Batch, key: Array) -> A
     def loss(x: Array) -> Array:
         log_p = jax.nn.log_softmax(logits(model, x))
         labels = jax.random.categorical(key, jax.lax.stop_gradient(log_p))
-        chosen = jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
+        chosen = jnp.where(jnp.arange(log_p.shape[-1]) == labels[..., None], log_p, 0.0).sum(-1)
         return -jnp.where(batch["segments"] > 0, chosen, 0.0).sum()
 
     with jax.default_matmul_precision("highest"):
@@ -69,21 +72,22 @@ def stream_moments(
     """Yield (layer, its moments), one layer at a time; last layer first where two-sided.
 
     fit, heldout: packed rows with "tokens", "positions", "segments" (0 = padding, which counts for nothing).
-    The device holds one block's moments; the host holds the hidden states of all reference tokens at one layer, or at
-    every layer where two-sided (the backward pass needs them).
+    The device holds one block's moments; the host (on a mesh: the devices, split by rows) holds the hidden states of
+    all reference tokens at one layer, or at every layer where two-sided (the backward pass needs them).
     """
     config, layout = model.config, model.compute.layout
-    batches = [*fit, *heldout]
-    states = [np.asarray(embed(model, batch["tokens"])) for batch in batches]
+    batches: list[Batch] = [put_rows(batch, layout) for batch in (*fit, *heldout)]
+    park = (lambda x: x) if on_mesh() else np.asarray
+    states = [park(embed(model, batch["tokens"])) for batch in batches]
 
     def gather(index: int, results: Iterator[tuple[dict, dict]]) -> LayerMoments:
         sums: dict[str, dict[str, Moment]] = {"inputs": {}, "heldout": {}, "outputs": {}}
         for number, (inputs, outputs) in enumerate(results):
-            weights = np.asarray(batches[number]["segments"] > 0, np.float32)
+            weights = (batches[number]["segments"] > 0).astype(jnp.float32)
             group = "inputs" if number < len(fit) else "heldout"
             for into, named in ((group, inputs), ("outputs", outputs if group == "inputs" else {})):
                 for name, x in named.items():
-                    previous = sums[into].get(name, None) or Moment.zeros(x.shape[-1])
+                    previous = sums[into].get(name, None) or Moment.zeros(x.shape[-1], layout.moment())
                     sums[into][name] = accumulate(previous, x, weights)
         return LayerMoments(**{g: {n: m.mean() for n, m in named.items()} for g, named in sums.items()})
 
@@ -91,7 +95,7 @@ def stream_moments(
         layer = layer_slice(model.layers, index)
         for number, batch in enumerate(batches):
             out, inputs = run_block(config, layout, layer, states[number], batch)
-            states[number] = np.asarray(out)
+            states[number] = park(out)
             yield inputs, {}
 
     if not two_sided:
@@ -106,7 +110,7 @@ def stream_moments(
             pass
     key = jax.random.key(seed)
     gradients = [
-        np.asarray(sampled_loss_gradient(model, states[n], batch, jax.random.fold_in(key, n)))
+        park(sampled_loss_gradient(model, states[n], batch, jax.random.fold_in(key, n)))
         for n, batch in enumerate(batches)
     ]
 
@@ -116,7 +120,7 @@ def stream_moments(
             back, inputs, outputs = run_block_backward(
                 config, layout, layer, history[index][number], batch, gradients[number]
             )
-            gradients[number] = np.asarray(back)
+            gradients[number] = park(back)
             yield inputs, outputs
 
     for index in reversed(range(config.num_layers)):

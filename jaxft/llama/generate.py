@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Int
 
 from jaxft.errors import UserError
 from jaxft.llama.model import Adapters, Cache, Llama, embed, logits, transform
+from jaxft.sharding import put
 
 #: Prompts are padded to a multiple of this many tokens, so that few shapes are compiled.
 BUCKET = 32
@@ -46,7 +48,7 @@ def decode(
     lengths: real tokens of each prompt; a row of length 0 only fills the batch and counts as ended.
     temperature: 0 takes the most likely token, otherwise samples from softmax(logits / temperature).
     """
-    config = model.config
+    config, layout = model.config, model.compute.layout
     batch, width = prompts.shape
     slots = jnp.arange(width + max_new_tokens)
     start = width - lengths  # the first real slot of each row
@@ -61,12 +63,14 @@ def decode(
         here = cache.slot + jnp.arange(tokens.shape[1])
         visible = (slots[None, None] >= start[:, None, None]) & (slots[None, None] <= here[None, :, None])  # B T S
         positions = jnp.maximum(here[None] - start[:, None], 0)
-        x, new = transform(model, embed(model, tokens), positions, visible[:, None], adapters=adapters, cache=cache)
+        x = embed(model, put(tokens, layout.rows))
+        x, new = transform(model, x, positions, visible[:, None], adapters=adapters, cache=cache)
         assert new is not None
-        return logits(model, x[:, -1:])[:, 0], new
+        return put(logits(model, x[:, -1:])[:, 0], PartitionSpec()), new
 
     shape = (config.num_layers, batch, width + max_new_tokens, config.num_kv_heads, config.head_dim)
-    empty = Cache(*(jnp.zeros(shape, model.compute.dtype) for _ in range(2)), slot=jnp.zeros((), jnp.int32))
+    split = layout.spec(None, "batch", None, "heads", None)
+    empty = Cache(*(put(jnp.zeros(shape, model.compute.dtype), split) for _ in range(2)), slot=jnp.zeros((), jnp.int32))
     values, cache = run(prompts, empty)
     key, use = jax.random.split(key)
     first = choose(values, use)

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from jaxft.errors import UserError
-from jaxft.sharding import out
+from jaxft.sharding import out, put
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["vectors"], meta_fields=["ranks", "complement"])
@@ -39,8 +39,9 @@ class Basis:
 
     def split(self, x: Float[Array, "L d n"]) -> tuple[Array, Array]:
         """(protected part Q Q^T x, free part (I - Q Q^T) x); their sum is x."""
-        vectors = self.vectors.astype(jnp.float32)
-        whole = out(PartitionSpec(None, None, jax.typeof(x).sharding.spec[-1]))  # a split width is summed over: k x n
+        _, d, n = jax.typeof(x).sharding.spec
+        vectors = put(self.vectors.astype(jnp.float32), PartitionSpec(None, d, None))
+        whole = out(PartitionSpec(None, None, n))  # where the width is split, k x n is summed over its devices
         coefficients = jnp.einsum(
             "ldk,ldn->lkn", vectors, x.astype(jnp.float32), precision="highest", out_sharding=whole
         )

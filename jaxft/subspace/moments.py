@@ -12,11 +12,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from jaxft.errors import UserError
+from jaxft.sharding import out, put
 
 
 class Moment(NamedTuple):
@@ -26,8 +28,9 @@ class Moment(NamedTuple):
     weight: Float[Array, ""]
 
     @classmethod
-    def zeros(cls, width: int) -> Moment:
-        return cls(jnp.zeros((width, width), jnp.float32), jnp.zeros((), jnp.float32))
+    def zeros(cls, width: int, spec: PartitionSpec) -> Moment:
+        """The empty sum; spec: how `total` is split on a mesh."""
+        return cls(put(jnp.zeros((width, width), jnp.float32), spec), jnp.zeros((), jnp.float32))
 
     def mean(self) -> np.ndarray:
         """E[x x^T], [d, d] float32; zeros where no token was seen."""
@@ -37,9 +40,15 @@ class Moment(NamedTuple):
 @partial(jax.jit, donate_argnums=0)
 def accumulate(moment: Moment, x: Float[Array, "... d"], weights: Float[Array, ...]) -> Moment:
     """Add tokens x with weights (0 masks padding). Uncentred; float32 at the highest matmul precision."""
-    flat = x.reshape(-1, x.shape[-1]).astype(jnp.float32)
-    w = weights.reshape(-1).astype(jnp.float32)
-    total = jnp.einsum("td,te->de", flat * w[:, None], flat, precision="highest")
+    rows = PartitionSpec(jax.typeof(weights).sharding.spec[0])  # on a mesh, every device has all features of its rows
+    whole, w = put(x.astype(jnp.float32), rows), weights.astype(jnp.float32)
+    total = jnp.einsum(
+        "...d,...e->de",
+        whole * w[..., None],
+        whole,
+        precision="highest",
+        out_sharding=out(jax.typeof(moment.total).sharding.spec),
+    )
     return Moment(moment.total + total, moment.weight + w.sum())
 
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
+from jax.sharding import PartitionSpec
 
 from jaxft import flops, methods
 from jaxft.config import Full, GradientProjection, Lora, Method, Training
@@ -120,7 +121,7 @@ def test_moments_are_what_is_traced() -> None:
     for names in INPUT_SPACES.values():
         width = SMALL.linear_shapes[names[0]][0]
         x, weights = (jax.ShapeDtypeStruct((ROWS, LENGTH, *rest), jnp.float32) for rest in ((width,), ()))
-        found += count(accumulate, Moment.zeros(width), x, weights)
+        found += count(accumulate, Moment.zeros(width, PartitionSpec()), x, weights)
     assert SMALL.num_layers * found == flops.moments(SMALL, ROWS * LENGTH)
 
 

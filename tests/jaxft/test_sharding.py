@@ -14,7 +14,9 @@ from flax import nnx
 from jaxft import config, methods
 from jaxft.config import Sharding, Training
 from jaxft.errors import UserError
+from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import LlamaConfig
+from jaxft.llama.generate import generate
 from jaxft.llama.model import Compute, Llama
 from jaxft.sharding import LAYOUTS, Layout, check_divides, make_mesh, put_rows, use
 from jaxft.subspace.certificate import heldout_capture, leak
@@ -107,20 +109,40 @@ def test_remat_and_unrolled_layers_on_a_mesh(alone, remat: str, scan: bool) -> N
         assert mine == pytest.approx(theirs, rel=1e-5)
 
 
+def test_calibration_on_a_mesh_measures_the_same_moments() -> None:
+    text = {name: batch(rows(16))[name] for name in ("tokens", "positions", "segments")}
+    wanted = dict(stream_moments(model(Layout()), [text], [text], two_sided=True, seed=0))
+    with use(make_mesh(Sharding("fsdp_tensor"))):
+        found = dict(stream_moments(model(LAYOUTS["fsdp_tensor"]), [text], [text], two_sided=True, seed=0))
+    for layer, mine in found.items():
+        for group in ("inputs", "heldout", "outputs"):
+            theirs = getattr(wanted[layer], group)
+            assert theirs.keys() == getattr(mine, group).keys()
+            for name, moment in getattr(mine, group).items():
+                np.testing.assert_allclose(moment, theirs[name], rtol=1e-4, atol=1e-5 * np.abs(theirs[name]).max())
+
+
+def test_generation_on_a_mesh_gives_the_same_tokens() -> None:
+    prompts = [[1, 5, 9], [1, 7], [1, 30, 31, 32, 33]]
+    wanted = generate(model(Layout()), prompts, max_new_tokens=6, batch_size=4)
+    with use(make_mesh(Sharding("fsdp_tensor"))):
+        assert generate(model(LAYOUTS["fsdp_tensor"]), prompts, max_new_tokens=6, batch_size=4) == wanted
+
+
 def test_two_logical_axes_of_one_array_cannot_share_a_mesh_axis() -> None:
     with pytest.raises(ValueError, match="hidden and mlp meet in one array and both use mesh axis 'x'"):
         Layout(hidden=("x",), mlp=("x",))
 
 
 def test_a_preset_that_does_not_exist_is_named() -> None:
-    with pytest.raises(UserError, match="sharding.preset 'zero': expected one of single, data, fsdp"):
+    with pytest.raises(UserError, match="model.sharding.preset 'zero': expected one of single, data, fsdp"):
         make_mesh(Sharding("zero"))
 
 
 def test_sizes_that_do_not_divide_the_devices() -> None:
-    with pytest.raises(UserError, match="sharding.tensor 3 does not divide the 8 devices"):
+    with pytest.raises(UserError, match="model.sharding.tensor 3 does not divide the 8 devices"):
         make_mesh(Sharding("fsdp_tensor", tensor=3))
-    with pytest.raises(UserError, match="sharding.slices 5 does not divide the 8 devices"):
+    with pytest.raises(UserError, match="model.sharding.slices 5 does not divide the 8 devices"):
         make_mesh(Sharding("multislice", slices=5))
 
 

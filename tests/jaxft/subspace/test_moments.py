@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.sharding import PartitionSpec
 
 from jaxft.errors import UserError
 from jaxft.subspace.moments import LayerMoments, Moment, MomentFiles, accumulate
+
+NO_MESH = PartitionSpec()
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.sampled_from([1, 5]), st.integers(0, 100))
 def test_the_mean_is_uncentred_weighted_and_independent_of_the_split(rows: list[int], d: int, seed: int) -> None:
     random = np.random.RandomState(seed)
-    moment, xs, ws = Moment.zeros(d), [], []
+    moment, xs, ws = Moment.zeros(d, NO_MESH), [], []
     for count in rows:
         x, w = 1 + random.standard_normal((count, 3, d)), random.randint(0, 2, (count, 3))
         moment = accumulate(moment, jnp.asarray(x, jnp.float32), jnp.asarray(w))
@@ -31,17 +34,17 @@ def test_the_mean_is_uncentred_weighted_and_independent_of_the_split(rows: list[
 def test_what_has_no_weight_does_not_count() -> None:
     x = jnp.asarray(np.random.RandomState(0).standard_normal((2, 3, 4)), jnp.float32)
     w = jnp.asarray([[1, 1, 0], [0, 0, 0]])
-    got = accumulate(Moment.zeros(4), x.at[1].set(1e30).at[0, 2].set(7), w)
+    got = accumulate(Moment.zeros(4, NO_MESH), x.at[1].set(1e30).at[0, 2].set(7), w)
     np.testing.assert_allclose(got.total, np.einsum("td,te->de", x[0, :2], x[0, :2]), rtol=1e-6)
 
 
 def test_bfloat16_is_summed_in_float32() -> None:
     x = jnp.ones((1000, 1), jnp.bfloat16)  # a bfloat16 sum would stop at 256
-    assert accumulate(Moment.zeros(1), x, jnp.ones(1000)).total.item() == 1000
+    assert accumulate(Moment.zeros(1, NO_MESH), x, jnp.ones(1000)).total.item() == 1000
 
 
 def test_no_token_gives_zeros() -> None:
-    np.testing.assert_array_equal(Moment.zeros(3).mean(), np.zeros((3, 3)))
+    np.testing.assert_array_equal(Moment.zeros(3, NO_MESH).mean(), np.zeros((3, 3)))
 
 
 def layer(seed: int) -> LayerMoments:

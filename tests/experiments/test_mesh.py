@@ -1,0 +1,71 @@
+"""The whole way of one method on a mesh of 8 devices: the numbers of one device."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.experiments.world import World, one_error
+
+EIGHTS = (
+    *("--training.batch_rows", "8"),
+    *("--reference.batch_rows", "8"),
+    *("--evaluation.batch_size", "8"),
+)
+
+
+def run(world: World, out: Path, *words: str) -> tuple[dict, dict]:
+    """(test scores, certificate) of the projection."""
+    assert world.run("evaluate", out, "--method", "projection", *EIGHTS, *words) == 0
+    assert world.run("certify", out, "--method", "projection", *EIGHTS, *words) == 0
+    folder = out / "projection" / "lr_0.001" / "seed_0"
+    scores = json.loads((folder / "test.json").read_text())
+    return scores, json.loads((folder / "result.json").read_text())["certificate"]
+
+
+@pytest.fixture(scope="module")
+def alone(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict]:
+    return run(world, tmp_path_factory.mktemp("alone") / "out")
+
+
+@pytest.mark.parametrize("preset", ["fsdp", "multislice"])
+def test_train_evaluate_and_certify_on_a_mesh(world: World, alone, tmp_path: Path, preset: str) -> None:
+    scores, certificate = run(world, tmp_path / "out", "--model.sharding.preset", preset)
+    wanted, on_one = alone
+    for axis, found in scores.items():
+        np.testing.assert_allclose(found["values"], wanted[axis]["values"], rtol=1e-4)
+        assert found["replies"] == wanted[axis]["replies"]
+    assert certificate["delta_norm"] == pytest.approx(on_one["delta_norm"], rel=1e-4)
+    # Logits of order 1 in float32 that differ by 1e-3 to 1e-2: what is left of their digits.
+    for key in ("logit_kl", "logit_max_difference"):
+        assert certificate[key] == pytest.approx(on_one[key], rel=1e-2), key
+    for mine, theirs in zip(certificate["spaces"], on_one["spaces"], strict=True):
+        assert mine["rank"] == theirs["rank"]
+        assert mine["captured_heldout"] == pytest.approx(theirs["captured_heldout"], rel=1e-5)
+        assert max(mine["leak"].values()) < 1e-5
+
+
+def test_a_run_goes_on_over_other_devices(world: World, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """What is done on a mesh is read back on one device: nothing is trained anew."""
+    words = ("--method", "lora", *EIGHTS)
+    assert world.run("train", tmp_path / "out", *words, "--model.sharding.preset", "fsdp") == 0
+    capsys.readouterr()
+    assert world.run("train", tmp_path / "out", *words) == 0
+    assert "step" not in capsys.readouterr().err
+
+
+def test_rows_that_the_mesh_does_not_divide(world: World, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "out"
+    assert world.run("train", out, *EIGHTS, "--model.sharding.preset", "fsdp", "--training.batch_rows", "12") == 1
+    error = one_error(capsys)
+    assert re.search("training.batch_rows 12 is not a multiple of 8, the devices along fsdp", error)
+    assert not out.exists()
+
+
+def test_an_unknown_preset(world: World, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert world.run("train", tmp_path / "out", "--model.sharding.preset", "fsdpp") == 1
+    assert "model.sharding.preset 'fsdpp': expected one of single, data, fsdp" in one_error(capsys)
