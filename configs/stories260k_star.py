@@ -4,7 +4,8 @@
 
 Proficiency is the loss on held-out STAR dialogues, forgetting the rise of loss on 400 TinyStories; the reference text
 is 600 other stories. Every method runs over its own learning rates; the record compares them at the hotel loss that
-LoRA's best run reaches.
+LoRA's best run reaches. Fourteen runs, 72 minutes on 2 busy CPU cores. There (hotel loss 0.969; the base has 3.780 and
+1.456) the loss on stories rises by 1.18 with full fine-tuning, by 1.87 with LoRA and by 0.50 with projection.
 """
 
 from jaxft.config import (
