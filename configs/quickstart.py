@@ -3,7 +3,8 @@
     jaxft compare configs/quickstart.py
 
 About five minutes on two CPU cores. Every method reaches 97 % or more of the right next steps; on the way full
-fine-tuning and LoRA lose nearly all safe answers and most of the knowledge, projection at most a point.
+fine-tuning and LoRA lose nearly all safe answers and most of the knowledge, projection at most a point. The learning
+rates are those that the sweep in experiments/results/hotel_sweep.json chose on validation data.
 """
 
 from jaxft.config import (
@@ -38,11 +39,11 @@ experiment = Experiment(
     ),
     training=Training(steps=350, batch_rows=16, row_length=96, checkpoint_every=350, log_every=50),
     evaluation=Evaluation(
-        axes={"proficiency": axis("hotel"), "safety": axis("safety"), "knowledge": axis("knowledge")}, target=0.97
+        axes={"proficiency": axis("hotel"), "safety": axis("safety"), "knowledge": axis("knowledge")}, target=0.98
     ),
     methods={
         "full": Full(learning_rates=(1e-3,)),
         "lora": Lora(learning_rates=(5e-3,)),
-        "projection": GradientProjection(learning_rates=(1e-2,), energy=0.8, decay=15.0, two_sided=True),
+        "projection": GradientProjection(learning_rates=(7e-3,), energy=0.8, decay=15.0, two_sided=True),
     },
 )
