@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from experiments.provenance import digest
 from experiments.setup import Base, load_examples, note
+from jaxft import distributed
 from jaxft.config import Experiment, GradientProjection, Reference
 from jaxft.data.example import Example
 from jaxft.data.packing import Rows
@@ -95,7 +96,7 @@ class Calibration:
 
     def measure(self) -> None:
         """One pass over the reference text, unless its moments are on disk already."""
-        if (self.files.folder / "moments.json").is_file():
+        if distributed.agreed((self.files.folder / "moments.json").is_file()):
             return
         fit, heldout = self.batches(self.text.fit), self.heldout_batches()
         tokens = sum(int((batch["segments"] > 0).sum()) for batch in fit)
@@ -108,12 +109,15 @@ class Calibration:
             target = MomentFiles(scratch)
             stream = stream_moments(self.base.model, fit, heldout, two_sided=self.two_sided, seed=self.reference.seed)
             for done, (index, layer) in enumerate(stream, 1):
-                target.write(index, layer)
+                if distributed.is_leader():
+                    target.write(index, layer)
                 seconds = time.perf_counter() - began
                 note(f"moments: layer {done}/{layers}  {seconds * (layers - done) / done:.0f} s left")
-            target.finish({**self.description, "tokens": tokens})
-            shutil.rmtree(self.files.folder, ignore_errors=True)
-            os.replace(scratch, self.files.folder)
+            if distributed.is_leader():
+                target.finish({**self.description, "tokens": tokens})
+                shutil.rmtree(self.files.folder, ignore_errors=True)
+                os.replace(scratch, self.files.folder)
+            distributed.meet("moments written")
         except (OSError, SafetensorError) as error:
             raise UserError(f"{self.files.folder}: cannot be written ({error}); free some space, then again") from error
         finally:
@@ -159,7 +163,7 @@ class Calibration:
     def _cached(self, rule: Mapping[str, Any], choose: Any) -> dict[str, Basis]:
         self.measure()
         path = self.files.folder / f"bases_{digest(rule)}.safetensors"
-        if path.is_file():
+        if distributed.agreed(path.is_file()):
             return load_bases(path)
         protected: dict[str, list[np.ndarray]] = {space: [] for space in INPUT_SPACES}
         free: dict[str, list[np.ndarray]] = {space: [] for space in INPUT_SPACES}
@@ -170,7 +174,8 @@ class Calibration:
                 protected[space].append(vectors[:, :rank])
                 free[space].append(vectors[:, rank:])
         bases = {space: stack(protected[space], free[space]) for space in INPUT_SPACES}
-        save_bases(bases, path)
+        if distributed.is_leader():
+            save_bases(bases, path)
         return bases
 
 

@@ -15,8 +15,9 @@ from experiments.tasks import RULES, TASKS
 from jaxft.config import Evaluation, Experiment, GradientProjection, Lora, Method
 from jaxft.data.template import TEMPLATES
 from jaxft.errors import UserError
+from jaxft.llama.attention import CHOICES
 from jaxft.llama.checkpoint import read_config
-from jaxft.llama.config import SPACE_OF, LlamaConfig
+from jaxft.llama.config import SHAPES, SPACE_OF, LlamaConfig
 from jaxft.llama.hf_tensors import DTYPES
 from jaxft.llama.model import REMAT_POLICIES
 from jaxft.sharding import LAYOUTS, check_divides, make_mesh
@@ -24,12 +25,16 @@ from jaxft.sharding import LAYOUTS, check_divides, make_mesh
 ON_LONG = ("drop", "split", "error")
 
 _CHOICES: dict[str, Collection[str]] = {
+    "model.shape": ("", *SHAPES),
     "model.template": TEMPLATES,
     "model.param_dtype": tuple(DTYPES.values()),
     "model.compute_dtype": tuple(DTYPES.values()),
     "model.remat": REMAT_POLICIES,
     "model.sharding.preset": LAYOUTS,
+    "model.attention": CHOICES,
     "training.on_long": ON_LONG,
+    "training.optimizer_dtype": ("float32", "bfloat16"),
+    "training.weights_dtype": ("float32", "bfloat16"),
 }
 _LEAST = {  # whole numbers
     "training.steps": 1,
@@ -37,6 +42,7 @@ _LEAST = {  # whole numbers
     "training.row_length": 1,
     "training.accumulation": 1,
     "training.warmup": 0,
+    "training.loss_chunk": 0,
     "training.log_every": 1,
     "training.checkpoint_every": 1,
     "evaluation.max_new_tokens": 1,

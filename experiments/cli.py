@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 
 from absl import logging
 
+from jaxft import preemption
 from jaxft.errors import UserError
 
 INTERRUPTED = 130
@@ -20,7 +22,11 @@ REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, 
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when done, 1 after a user's mistake, 130 after Ctrl-C."""
+    """Run one command; 0 when done, 1 after a user's mistake, 75 after SIGTERM, 130 after Ctrl-C.
+
+    Where one of several processes dies, JAX ends the others with 134 (SIGABRT), after a minute without a sign of life,
+    and says which one was lost; where one ends with an error, after five minutes.
+    """
     words = list(sys.argv[1:] if words is None else words)
     parser = _parser()
     arguments, overrides = parser.parse_known_args(words)
@@ -30,6 +36,9 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         with ExitStack() as stack:
             arguments.stack = stack
+            stack.enter_context(preemption.as_exception())
+            if "config" in arguments:
+                _join(stack)
             arguments.verb(arguments)
     except UserError as error:
         print(f"jaxft: {error}", file=sys.stderr)
@@ -45,6 +54,9 @@ def main(words: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
+    except preemption.Preempted as stop:
+        print(f"jaxft: {stop}", file=sys.stderr)
+        return preemption.EXIT_CODE
     return 0
 
 
@@ -61,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "config", help="a Python file that defines `experiment`; any of its keys can follow as --key.sub value"
             )
-            sub.add_argument("--out", type=Path, help="output folder (default: runs/<config name>)")
+            sub.add_argument("--out", type=_folder, help="output folder (default: runs/<config name>)")
         return sub
 
     def one_run(sub: argparse.ArgumentParser) -> None:
@@ -74,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
     one_run(verb("export", _export, "write one trained method as a Hugging Face folder"))
     one_run(verb("certify", _certify, "state what one trained method leaked and how far it drifted"))
     verb("report", _report, "draw table, charts and page anew from a record")
+    sub = verb("plan", _plan, "compile the training step for TPU topologies and say what fits")
+    sub.add_argument("--topology", action="append", help="such as v5e:4x4; may be repeated; default: attached devices")
+    sub.add_argument("--method", help="name of a method in the config (default: all)")
+    sub.add_argument("--rank", type=int, default=512, help="protected directions to assume (default: 512)")
+    sub.add_argument("--json", type=Path, help="file to write the record to")
     verb("pretrain", _pretrain, "train a small base model from nothing")
     sub = verb("generate", _generate, "continue a text with a Hugging Face folder", config=False)
     sub.add_argument("--model", default="base", help='Hugging Face folder; "base" is the one that ships')
@@ -85,16 +102,35 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _folder(text: str) -> Path:
+    """A local path; pathlib would quietly make a folder named "gs:" of a bucket's address."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a local folder; buckets cannot be written to yet")
+    return Path(text)
+
+
 # Verbs. Their imports are inside, so that --help and mistakes in the command line answer at once.
 
 
+def _join(stack: ExitStack) -> None:
+    """Be one of several processes where the environment says so; then the first one alone tells results."""
+    from jaxft import distributed
+
+    if distributed.start() and not distributed.is_leader():
+        stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+
+
 def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, Path), imported below
-    from experiments.settings import load_experiment
+    from experiments.provenance import versions
+    from experiments.settings import load_experiment, to_json
+    from jaxft.distributed import check_same
     from jaxft.sharding import make_mesh, use
 
     experiment = load_experiment(arguments.config, arguments.overrides)
+    out = arguments.out or Path("runs") / experiment.name
+    check_same({"config": to_json(experiment), "--out": str(out), "versions": versions()})
     arguments.stack.enter_context(use(make_mesh(experiment.model.sharding)))
-    return experiment, arguments.out or Path("runs") / experiment.name
+    return experiment, out
 
 
 def _run(arguments: argparse.Namespace):  # noqa: ANN202 - Run, imported below
@@ -186,6 +222,15 @@ def _report(arguments: argparse.Namespace) -> None:
     record = read_json(out / "record.json")
     print(table(record))
     print(f"\nreport: {write_report(record, out)[0]}")
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from experiments.plan import plan
+    from experiments.settings import load_experiment
+
+    experiment = load_experiment(arguments.config, arguments.overrides)
+    names = [arguments.method] if arguments.method else list(experiment.methods)
+    print(plan(experiment, names, arguments.topology, arguments.rank, arguments.json, arguments.command_line))
 
 
 def _pretrain(arguments: argparse.Namespace) -> None:

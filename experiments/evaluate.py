@@ -15,6 +15,7 @@ from jaxft.data.batches import FIELDS
 from jaxft.data.example import Example
 from jaxft.data.packing import pack
 from jaxft.data.template import encode, encode_prompt
+from jaxft.distributed import whole
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Adapters, Llama, forward
 from jaxft.sharding import put_rows
@@ -108,7 +109,7 @@ def _likelihood(
             owners, parts = zip(*windows[begin : begin + evaluation.batch_size], strict=True)
             fill = ((0, evaluation.batch_size - len(parts)), (0, 0))
             batch = {f: np.pad(np.stack([part[f] for part in parts]), fill) for f in FIELDS}
-            losses = np.asarray(_losses(model, put_rows(batch, model.compute.layout), adapters)).sum(axis=1)
+            losses = whole(_losses(model, put_rows(batch, model.compute.layout), adapters)).sum(axis=1)
             np.add.at(sums, list(owners), losses[: len(parts)])
             np.add.at(counts, list(owners), batch["weights"].sum(axis=1)[: len(parts)])
     return Scores(sums / counts, counts)

@@ -52,7 +52,7 @@ def pretrain(experiment: Experiment, command: str) -> dict[str, float]:
     )
     check_fit(experiment, config)
     seed = experiment.seeds[0]
-    model = Llama(config, rngs=nnx.Rngs(seed), compute=compute_settings(experiment.model))
+    model = Llama(config, rngs=nnx.Rngs(seed), compute=compute_settings(experiment.model, config))
     note(f"{config.parameter_count:,} parameters, {len(tokenizer)} tokens in the vocabulary, {len(examples)} examples")
     with tempfile.TemporaryDirectory() as scratch:
         tokenizer.save_pretrained(scratch)

@@ -23,6 +23,7 @@ from jaxft.config import Experiment, GradientProjection, Method
 from jaxft.data.batches import batches
 from jaxft.data.packing import Rows
 from jaxft.data.sources import fingerprint
+from jaxft.distributed import agreed, whole
 from jaxft.llama import checkpoint
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import Adapters, Llama, forward
@@ -110,7 +111,7 @@ class Workspace:
         gradient, layout = jax.jit(jax.grad(partial(loss_sum, method))), self.base.model.compute.layout
         data = batches(self.rows, self.experiment.training.batch_rows, 0)
         sums = [gradient(start, self.base.model, put_rows(next(data), layout), None) for _ in range(GRADIENT_BATCHES)]
-        return {name: np.asarray(sum(part[name].change for part in sums)) for name in start}
+        return {name: whole(sum(part[name].change for part in sums)) for name in start}
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ class Run:
     def result(self) -> dict[str, Any]:
         """Certificate after training and after export, timings and sizes; exports the merged model on the way."""
         path = self.folder / "result.json"
-        if path.is_file():
+        if agreed(path.is_file()):
             return read_json(path)
         base = self.work.base.model
         exported, timings = self.export(self.folder / "model"), self.folder / "timings.json"
@@ -213,7 +214,7 @@ class Run:
 
     def export(self, folder: Path) -> Path:
         """Write the fine-tuned model as a Hugging Face folder, unless it is there."""
-        if not folder.is_dir():
+        if not agreed(folder.is_dir()):
             checkpoint.save(self.method.finish(self.work.base.model, self.trained), folder, like=self.work.base.folder)
         return folder
 
@@ -231,7 +232,7 @@ class Run:
 
 def cached_scores(path: Path, compute: Any) -> dict[str, Scores]:
     """Scores from `path`, or computed and written there."""
-    if path.is_file():
+    if agreed(path.is_file()):
         return {
             name: Scores(np.array(axis["values"]), np.array(axis["weights"]), tuple(axis["replies"]))
             for name, axis in read_json(path).items()

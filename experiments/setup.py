@@ -21,7 +21,10 @@ from jaxft.data.example import Example
 from jaxft.data.packing import Rows, pack
 from jaxft.data.template import encode
 from jaxft.data.tokenizer import PreTrainedTokenizerFast, load_tokenizer
+from jaxft.distributed import is_leader
 from jaxft.llama import checkpoint
+from jaxft.llama.attention import choose_attention
+from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Compute, Llama
 from jaxft.sharding import LAYOUTS, on_mesh
 
@@ -34,9 +37,15 @@ def model_folder(name: str) -> Path:
     return SHIPPED_BASE if name == "base" else Path(os.path.expandvars(name))
 
 
-def compute_settings(model: Model) -> Compute:
-    layout = LAYOUTS[model.sharding.preset]
-    return Compute(dtype=model.compute_dtype, remat=model.remat, scan=model.scan, layout=layout)
+def compute_settings(model: Model, shape: LlamaConfig, platform: str | None = None) -> Compute:
+    """How a model of this shape runs on a platform ("cpu", "gpu" or "tpu"); None: the one that is here."""
+    return Compute(
+        dtype=model.compute_dtype,
+        remat=model.remat,
+        scan=model.scan,
+        layout=LAYOUTS[model.sharding.preset],
+        attention=choose_attention(model.attention, platform or jax.default_backend(), shape),
+    )
 
 
 def load_examples(wanted: Sequence[Source]) -> list[Example]:
@@ -46,7 +55,8 @@ def load_examples(wanted: Sequence[Source]) -> list[Example]:
 
 def note(text: str) -> None:
     """Tell the user what is going on, beside the results on standard output."""
-    print(text, file=sys.stderr, flush=True)
+    if is_leader():
+        print(text, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,9 @@ class Base:
 
     @cached_property
     def model(self) -> Llama:
-        return self.reload(self.folder)
+        model = self.reload(self.folder)
+        note(f"attention: {model.compute.attention}")
+        return model
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -80,7 +92,7 @@ class Base:
 
     def reload(self, folder: Path) -> Llama:
         """Another checkpoint of the same architecture, under the same settings."""
-        compute = compute_settings(self.settings)
+        compute = compute_settings(self.settings, checkpoint.read_config(folder))
 
         def sharding(owner: str, name: str) -> NamedSharding:
             return NamedSharding(jax.sharding.get_mesh(), compute.layout.parameter(owner, name, "hidden"))

@@ -24,9 +24,11 @@ class Model:
     """The base model and how its forward pass runs."""
 
     folder: str = "base"  # Hugging Face folder; "base" is the small model that ships with jaxft
+    shape: str = ""  # of a folder that is not here yet, for `jaxft plan`: "llama2_7b", "llama2_13b" or "llama2_70b"
     template: str = "tokenizer"  # chat template: "tokenizer" (the one it carries), "llama2" or "plain"
     param_dtype: str = "float32"  # of the stored base weights; of trained ones: training.weights_dtype
     compute_dtype: str = "float32"  # of activations
+    attention: str = "auto"  # "auto" (what suits the device), "reference" or, on TPU, "splash"
     remat: str = "nothing"  # "nothing", "dots" or "full"
     scan: bool = True  # scan over stacked layers, or unroll them
     sharding: Sharding = Sharding()

@@ -56,6 +56,17 @@ class LlamaConfig:
         return self.num_layers * layer + ends + self.hidden_size
 
 
+def _llama2(hidden: int, mlp: int, layers: int, heads: int, kv_heads: int) -> LlamaConfig:
+    return LlamaConfig(32_000, hidden, mlp, layers, heads, kv_heads, 128, 4096)
+
+
+#: Shapes of published models (Touvron et al. 2023, Llama 2), to plan with before their files are here.
+SHAPES: dict[str, LlamaConfig] = {
+    "llama2_7b": _llama2(4096, 11_008, 32, 32, 32),
+    "llama2_13b": _llama2(5120, 13_824, 40, 40, 40),
+    "llama2_70b": _llama2(8192, 28_672, 80, 64, 8),
+}
+
 #: Linears that read the same input; their updates share one protected basis.
 INPUT_SPACES: dict[str, tuple[str, ...]] = {
     "attention_input": ("q", "k", "v"),

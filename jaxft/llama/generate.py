@@ -13,6 +13,7 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Int
 
+from jaxft.distributed import whole
 from jaxft.errors import UserError
 from jaxft.llama.model import Adapters, Cache, Llama, embed, logits, transform
 from jaxft.sharding import put
@@ -122,7 +123,7 @@ def generate(
             tokens[row, width - len(prompts[index]) :] = prompts[index]
             lengths[row] = len(prompts[index])
         key = jax.random.fold_in(jax.random.key(seed), number)
-        out = np.asarray(
+        out = whole(
             decode(model, tokens, lengths, key, adapters, max_new_tokens=max_new_tokens, temperature=temperature)
         )
         for row, index in enumerate(rows):

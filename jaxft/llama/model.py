@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -16,8 +17,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
+from jaxft.llama.attention import Segments, Visible, attend, packed_mask, splash_fits
 from jaxft.llama.config import LlamaConfig
 from jaxft.sharding import Layout, on_mesh, out, put
 
@@ -30,13 +32,18 @@ REMAT_POLICIES = {
 
 @dataclass(frozen=True)
 class Compute:
-    """How the forward pass runs: activation dtype, remat policy (a key of REMAT_POLICIES), scanned or unrolled, layout
-    on the mesh where there is one."""
+    """How the forward pass runs.
+
+    dtype: of activations. remat: a key of REMAT_POLICIES. scan: over stacked layers, or unrolled. layout: on the mesh
+    where there is one. attention: "reference", or "splash" for packed rows of a length that suits the kernel; all
+    else, such as decoding with a cache, takes the reference.
+    """
 
     dtype: str = "float32"
     remat: str = "nothing"
     scan: bool = True
     layout: Layout = Layout()
+    attention: str = "reference"
 
 
 class Adapter(Protocol):
@@ -55,7 +62,32 @@ class Dot(NamedTuple):
     result: PartitionSpec
 
     def __call__(self, x: Float[Array, "B T d"], kernel: Float[Array, "d n"]) -> Float[Array, "B T n"]:
-        return jnp.matmul(x, put(kernel.astype(x.dtype), self.kernel), out_sharding=out(self.result))
+        kernel = kernel.astype(x.dtype)
+        return _gathered_dot(self, x, kernel) if on_mesh() else jnp.matmul(x, kernel)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _gathered_dot(dot: Dot, x: Array, kernel: Array) -> Array:
+    """The kernel is gathered for this product alone, and again in the backward pass; its gradient is summed straight
+    into the kernel's own shards (a reduce-scatter, half the bytes of the all-reduce that follows from a gather)."""
+    return jnp.matmul(x, put(kernel, dot.kernel), out_sharding=dot.result)
+
+
+def _gathered_dot_forward(dot: Dot, x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _gathered_dot(dot, x, kernel), (x, kernel)
+
+
+def _gathered_dot_backward(dot: Dot, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    like_x, like_kernel = (jax.typeof(a).sharding.spec for a in saved)
+    whole = put(kernel, dot.kernel)
+    return (
+        jnp.einsum("btn,dn->btd", gradient, whole, out_sharding=like_x),
+        jnp.einsum("btd,btn->dn", x, gradient, out_sharding=like_kernel),
+    )
+
+
+_gathered_dot.defvjp(_gathered_dot_forward, _gathered_dot_backward)
 
 
 class Cache(NamedTuple):
@@ -132,7 +164,7 @@ def block(
     layout: Layout,
     x: Float[Array, "B T D"],
     angles: Float[Array, "B T 1 H/2"],
-    mask: Bool[Array, "B 1 T S"],
+    visible: Visible,
     *,
     adapters: Adapters | None = None,
     key: Array | None = None,
@@ -152,7 +184,7 @@ def block(
     def linear(name: str, value: Array) -> Array:
         kernel, adapter = getattr(layer, name)[...], (adapters or {}).get(name)
         spec = layout.linear(name)
-        dot = Dot(spec, PartitionSpec(*layout.rows, None, spec[1]))
+        dot = Dot(spec, layout.activation(name))
         if adapter is None:
             output = dot(value, kernel)
         else:
@@ -174,7 +206,7 @@ def block(
         k = lax.dynamic_update_slice_in_dim(keys, k.astype(keys.dtype), slot, axis=1)
         v = lax.dynamic_update_slice_in_dim(values, v.astype(values.dtype), slot, axis=1)
         written = (k, v)
-    attended = jax.nn.dot_product_attention(q, k.astype(dtype), v.astype(dtype), mask=mask)
+    attended = attend(q, k.astype(dtype), v.astype(dtype), visible, layout)
     attention_output = attended.reshape(batch, length, config.num_heads * config.head_dim)
     x = x + linear("o", attention_output)
 
@@ -193,14 +225,6 @@ def block(
 
 
 LINEAR_INDEX = {name: index for index, name in enumerate(("q", "k", "v", "o", "gate", "up", "down"))}
-
-
-def packed_mask(segments: Int[Array, "B T"]) -> Bool[Array, "B 1 T T"]:
-    """Causal attention within each segment of a packed row; segment 0 is padding and attends to itself alone."""
-    length = segments.shape[1]
-    causal = jnp.tril(jnp.ones((length, length), bool))
-    same = segments[:, :, None] == segments[:, None, :]
-    return (same & causal)[:, None]
 
 
 def embed(model: Llama, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
@@ -232,7 +256,7 @@ def transform(
     model: Llama,
     x: Float[Array, "B T D"],
     positions: Int[Array, "B T"],
-    mask: Bool[Array, "B 1 T S"],
+    visible: Visible,
     *,
     adapters: Adapters | None = None,
     key: Array | None = None,
@@ -247,7 +271,7 @@ def transform(
         layer, layer_adapters, layer_key, layer_cache = per_layer
         slots = None if layer_cache is None or cache is None else (*layer_cache, cache.slot)
         changes = {"adapters": layer_adapters, "key": layer_key, "cache": slots}
-        x, written, _ = block(layer, config, compute.layout, x, angles, mask, **changes)
+        x, written, _ = block(layer, config, compute.layout, x, angles, visible, **changes)
         return x, written
 
     if compute.remat != "nothing":
@@ -266,6 +290,22 @@ def transform(
     return x, Cache(*written, slot=cache.slot + x.shape[1])
 
 
+def hidden(
+    model: Llama,
+    tokens: Int[Array, "B T"],
+    positions: Int[Array, "B T"],
+    segments: Int[Array, "B T"],
+    *,
+    adapters: Adapters | None = None,
+    key: Array | None = None,
+) -> Float[Array, "B T D"]:
+    """Hidden states of packed rows behind the last block. No token sees another segment than its own."""
+    by_segments = model.compute.attention == "splash" and splash_fits(model.config, tokens.shape[1])
+    visible = Segments(segments) if by_segments else packed_mask(segments)
+    x, _ = transform(model, embed(model, tokens), positions, visible, adapters=adapters, key=key)
+    return x
+
+
 def forward(
     model: Llama,
     tokens: Int[Array, "B T"],
@@ -275,6 +315,5 @@ def forward(
     adapters: Adapters | None = None,
     key: Array | None = None,
 ) -> Float[Array, "B T V"]:
-    """Next-token logits of packed rows. No token sees another segment than its own."""
-    x, _ = transform(model, embed(model, tokens), positions, packed_mask(segments), adapters=adapters, key=key)
-    return logits(model, x)
+    """Next-token logits of packed rows."""
+    return logits(model, hidden(model, tokens, positions, segments, adapters=adapters, key=key))

@@ -17,6 +17,7 @@ from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.adapters import merge
 from jaxft.sharding import Layout, put
 from jaxft.subspace.basis import Basis
+from jaxft.training.precision import scale_by_adam
 
 Schedule = Callable[[Any], Any]  # step -> learning rate
 
@@ -45,7 +46,10 @@ class Method:
         del subspaces, layout
 
     def initial(self, base: Llama, key: Array) -> Any:
-        """The trained parameters before the first step, in float32, sharded as what is trained is."""
+        """The trained parameters before the first step, in float32, sharded as what is trained is.
+
+        They are stored in `training.weights_dtype`, and every update is computed in float32.
+        """
         del key
         layout = base.compute.layout
         trained = jax.tree.map(lambda a: jnp.array(a, jnp.float32), base)  # a copy: the step donates its state
@@ -64,7 +68,7 @@ class Method:
         return adamw(training, schedule)
 
     def finish(self, base: Llama, trainable: Any) -> Llama:
-        """The fine-tuned model with every adapter merged into its kernels, in float32."""
+        """The fine-tuned model: every adapter merged into its kernels in float32, other weights as they are stored."""
         return merge(*self.assemble(base, trainable))
 
 
@@ -72,5 +76,7 @@ def adamw(training: Training, schedule: Schedule) -> optax.GradientTransformatio
     """Clipped AdamW (Loshchilov and Hutter 2019)."""
     return optax.chain(
         optax.clip_by_global_norm(training.clip),
-        optax.adamw(schedule, b1=training.beta1, b2=training.beta2, weight_decay=training.weight_decay),
+        scale_by_adam(training.beta1, training.beta2, dtype=training.optimizer_dtype),
+        optax.add_decayed_weights(training.weight_decay),
+        optax.scale_by_learning_rate(schedule),
     )

@@ -73,4 +73,5 @@ class GradientProjection(Method):
             b1=training.beta1,
             b2=training.beta2,
             weight_decay=training.weight_decay,
+            moments_dtype=training.optimizer_dtype,
         )

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from jaxft.distributed import whole
 from jaxft.errors import UserError
 from jaxft.sharding import out, put
 
@@ -34,7 +35,7 @@ class Moment(NamedTuple):
 
     def mean(self) -> np.ndarray:
         """E[x x^T], [d, d] float32; zeros where no token was seen."""
-        return np.asarray(self.total) / max(float(self.weight), 1e-30)
+        return whole(self.total) / max(float(self.weight), 1e-30)
 
 
 @partial(jax.jit, donate_argnums=0)

@@ -16,6 +16,7 @@ import optax
 
 from jaxft.sharding import out
 from jaxft.subspace.basis import Basis
+from jaxft.training.precision import scale_by_adam
 
 Tree = Any
 
@@ -94,17 +95,19 @@ def gradient_projection_adamw(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
     base: Tree | None = None,
+    moments_dtype: str = "float32",
 ) -> optax.GradientTransformation:
     """AdamW between two projections: of the gradients, which keeps Adam's moments clean, and last of the updates.
 
     decay: a `moment_decay`, applied to the gradient first. weight_decay: decoupled, toward `base` (None: the params
     are changes of weights, and decay to zero). gradients, updates: switch either projection off, for ablations.
+    moments_dtype: of Adam's stored moments; see `scale_by_adam`.
     """
     chain = [
         decay,
         project(bases) if gradients else None,
         optax.clip_by_global_norm(clip) if clip is not None else None,
-        optax.scale_by_adam(b1=b1, b2=b2, eps=eps),
+        scale_by_adam(b1, b2, eps, moments_dtype),
         decay_toward(weight_decay, base) if weight_decay else None,
         optax.scale_by_learning_rate(learning_rate),
         project(bases) if updates else None,

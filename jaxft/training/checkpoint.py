@@ -13,6 +13,7 @@ import grain
 import jax
 from orbax.checkpoint import v1 as ocp
 
+from jaxft import distributed
 from jaxft.errors import UserError
 from jaxft.training.step import TrainState
 
@@ -21,6 +22,11 @@ def _named(state: TrainState) -> dict[str, jax.Array]:
     """The state's arrays by path: plain arrays, whatever containers the method uses."""
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:
+    """Its shape, dtype and place, without its values."""
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
 
 
 def _reason(error: Exception) -> str:
@@ -32,6 +38,9 @@ def _reason(error: Exception) -> str:
 class Checkpoints:
     """The latest checkpoint of one run. A save is complete or absent: Orbax renames it into place at the end.
 
+    Where several processes share the arrays, all of them call every method together, and see the same folder; the
+    number of processes may differ from that of the run that saved.
+
     identity: what the run computes (config, model, data) as plain JSON; another identity in the folder is a UserError.
     """
 
@@ -39,7 +48,7 @@ class Checkpoints:
         self.folder, self.identity, self._failed = folder, identity, False
         self._checkpointer = self._open()
         found: Any = self._checkpointer.root_metadata().custom_metadata or {}
-        if found == identity:
+        if distributed.agreed(found == identity):
             return
         self._checkpointer.close()
         if self._checkpointer.latest is not None:
@@ -48,7 +57,9 @@ class Checkpoints:
                 f"{folder}: holds checkpoints of another run (different: {', '.join(changed)}); "
                 "choose another --out, or delete the folder to start anew"
             )
-        shutil.rmtree(folder)  # another run was stopped before its first checkpoint; Orbax would keep its identity
+        if distributed.is_leader():
+            shutil.rmtree(folder)  # another run was stopped before its first checkpoint; Orbax would keep its identity
+        distributed.meet("checkpoints of another run deleted")
         self._checkpointer = self._open()
 
     def _open(self) -> ocp.training.Checkpointer:
@@ -63,13 +74,13 @@ class Checkpoints:
         """Write the state and the data position under the state's step; waits until it is on disk."""
         step, arrays = int(state.step), _named(state)
         needed, free = sum(array.nbytes for array in arrays.values()), shutil.disk_usage(self.folder).free
-        if free < needed:  # asked first: Orbax notices in threads that outlive the error
+        if distributed.agreed(free < needed):  # asked first: Orbax notices in threads that outlive the error
             raise UserError(
                 f"{self.folder}: the checkpoint of step {step} takes {needed:,} bytes, and {free:,} are free.\n"
                 "Free some space, then give the same command again."
             )
         try:
-            self._checkpointer.save_checkpointables(step, {"state": arrays, "data": data})
+            self._checkpointer.save_checkpointables(step, {"state": arrays, "data": data.get_state()})
         except (OSError, ValueError) as error:  # ValueError is how TensorStore reports a full disk
             self._failed = True
             raise UserError(
@@ -78,17 +89,20 @@ class Checkpoints:
             ) from error
 
     def restore(self, like: TrainState, data: grain.DatasetIterator) -> TrainState | None:
-        """The latest state, in the shape of `like`, with `data` moved to its position; None where there is none."""
+        """The latest state, shaped and spread over devices as `like`, with `data` moved to its position; None where
+        there is none."""
         latest = self._checkpointer.latest
         if latest is None:
             return None
         try:
-            loaded = self._checkpointer.load_checkpointables(latest.step, {"state": _named(like), "data": data})
+            wanted = {"state": jax.tree.map(_abstract, _named(like)), "data": data.get_state()}
+            loaded = self._checkpointer.load_checkpointables(latest.step, wanted)
         except Exception as error:  # Orbax and TensorStore have no one class for a damaged file
             raise UserError(
                 f"{self.folder}: the checkpoint of step {latest.step} cannot be read ({_reason(error)}).\n"
                 "Delete the folder to train anew."
             ) from error
+        data.set_state(loaded["data"])
         leaves = [loaded["state"][name] for name in _named(like)]
         return jax.tree.unflatten(jax.tree.structure(like), leaves)
 

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import jax
 
+from jaxft import distributed
 from jaxft.config import Training
 from jaxft.data.batches import batches
 from jaxft.data.packing import Rows
 from jaxft.errors import UserError
 from jaxft.llama.model import Llama
 from jaxft.methods.base import Method
+from jaxft.preemption import Preempted
 from jaxft.sharding import put_rows
 from jaxft.training.checkpoint import Checkpoints
 from jaxft.training.metrics import Metrics
@@ -42,7 +44,10 @@ def train(
     """Train for `training.steps` steps, or what is left of them where `folder` holds a checkpoint.
 
     seed: of the initial adapters, the dropout and the order of the data. folder: for checkpoints and metrics.jsonl;
-    nothing is written where None. A resumed run continues bit for bit.
+    nothing is written where None. A resumed run continues bit for bit. On SIGTERM the step under way is finished and
+    saved, then Preempted is raised.
+
+    Where several processes train together, each calls this with the same arguments, `rows` being all rows.
     """
     if training.batch_rows % training.accumulation:
         raise UserError(
@@ -61,15 +66,20 @@ def train(
     metrics = Metrics(folder / "metrics.jsonl" if folder else None, label, training.steps, start)
     step = make_step(method, training)
     try:
-        for number in range(start + 1, training.steps + 1):
-            state, values = step(state, base, constants, put_rows(next(data), layout), learning_rate)
-            metrics.add(number, values)
-            last = number == training.steps
-            saving = checkpoints is not None and (last or number % training.checkpoint_every == 0)
-            if saving or last or number % training.log_every == 0:
-                metrics.flush()
-            if saving and checkpoints is not None:
-                checkpoints.save(state, data)
+        with distributed.preemption_notice() as told_to_stop:
+            for number in range(start + 1, training.steps + 1):
+                state, values = step(state, base, constants, put_rows(next(data), layout), learning_rate)
+                metrics.add(number, values)
+                last = number == training.steps
+                stopping = told_to_stop(number) or (last and told_to_stop(number + 1))  # the others may be a step ahead
+                saving = last or stopping or number % training.checkpoint_every == 0
+                if saving or number % training.log_every == 0:
+                    metrics.flush()
+                if saving and checkpoints is not None:
+                    checkpoints.save(state, data)
+                if stopping:
+                    kept = "saved; the same command goes on from there" if checkpoints else "not saved"
+                    raise Preempted(f"{label}: stopped by SIGTERM after step {number} of {training.steps}, {kept}")
     finally:
         if checkpoints is not None:
             checkpoints.close()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxft import distributed
 from jaxft.errors import UserError
 
 #: What is measured of a run's speed, without its first, compiling step.
@@ -30,16 +31,19 @@ def format_seconds(seconds: float) -> str:
 class Metrics:
     """Collects one line a step, reads the device only when flushed, and writes metrics.jsonl.
 
-    On resumption, lines of steps that will be run again are dropped.
+    On resumption, lines of steps that will be run again are dropped. Of several processes the leader alone writes
+    and tells.
     """
 
     def __init__(self, path: Path | None, label: str, steps: int, start: int) -> None:
-        self.path, self.label, self.steps = path, label, steps
+        self.leads = distributed.is_leader()
+        self.path, self.label, self.steps = path if self.leads else None, label, steps
         self.done = start
         self.tokens = 0
         self.began = self.first = None
         self._pending: list[tuple[int, Mapping[str, Any]]] = []
-        if path is not None and path.exists():
+        if self.path is not None and self.path.exists():
+            path = self.path
             lines = path.read_text().splitlines(keepends=True)
             whole = [line for line in lines if line.endswith("\n")]  # a kill may cut the last line short
             kept = [line for line in whole if json.loads(line)["step"] <= start]
@@ -69,7 +73,7 @@ class Metrics:
                 self.tokens += int(values["tokens"])
             self.done = step
         self._write(lines)
-        if self._pending:
+        if self._pending and self.leads:
             self._report(float(self._pending[-1][1]["loss"]))
         self._pending = []
 

@@ -13,9 +13,12 @@ from jax import Array, lax
 from jaxtyping import Float, Int
 
 from jaxft.config import Training
-from jaxft.llama.model import Llama, forward
+from jaxft.llama.model import Llama, hidden, logits
 from jaxft.methods.base import Method
+from jaxft.training import precision
+from jaxft.training.loss import chunked_loss_sum, token_losses
 
+ROUNDING = 0x726F756E  # folded into a step's key for the rounding of weights
 Batch = Mapping[str, Array]  # tokens, positions, segments, targets, weights, each [batch, length]
 
 
@@ -35,33 +38,33 @@ def schedule(training: Training, learning_rate: Array | float) -> Callable[[Any]
     return lambda count: learning_rate * shape(count)
 
 
-def token_losses(
-    logits: Float[Array, "B T V"], targets: Int[Array, "B T"], weights: Float[Array, "B T"]
-) -> Float[Array, "B T"]:
-    """Weighted -log p(target) in nat."""
-    # A sum over a mask and not a lookup, which would gather a vocabulary that is split over devices.
-    chosen = jnp.where(jnp.arange(logits.shape[-1]) == targets[..., None], logits, 0.0).sum(-1)
-    return (jax.nn.logsumexp(logits, axis=-1) - chosen) * weights
-
-
 def initial_state(method: Method, training: Training, base: Llama, constants: Any, key: Array) -> TrainState:
-    """The state before the first step; the same key gives the same state."""
+    """The state before the first step; the same key gives the same state. UserError where a setting is none."""
+    precision.check(training)
 
     @jax.jit  # on a mesh, large arrays are made in their shards
     def make(base: Llama, constants: Any, key: Array) -> TrainState:
         first, later = jax.random.split(key)
         trainable = method.initial(base, first)
         optimizer = method.optimizer(training, schedule(training, 0.0), constants).init(trainable)
+        trainable = optax.tree.cast(trainable, training.weights_dtype)
         return TrainState(trainable, optimizer, jnp.zeros((), jnp.int32), later)
 
     return make(base, constants, key)
 
 
-def loss_sum(method: Method, trainable: Any, base: Llama, batch: Batch, key: Array | None) -> Array:
-    """Summed weighted token losses of a batch, in nat; key: randomness of dropout, none where None."""
+def loss_sum(
+    method: Method, trainable: Any, base: Llama, batch: Batch, key: Array | None, chunk: int = 0
+) -> Float[Array, ""]:
+    """Summed weighted token losses of a batch, in nat.
+
+    key: randomness of dropout, none where None. chunk: tokens of a row whose logits are in memory at once; 0: all.
+    """
     model, adapters = method.assemble(base, trainable)
-    logits = forward(model, batch["tokens"], batch["positions"], batch["segments"], adapters=adapters, key=key)
-    return token_losses(logits, batch["targets"], batch["weights"]).sum()
+    x = hidden(model, batch["tokens"], batch["positions"], batch["segments"], adapters=adapters, key=key)
+    if chunk:
+        return chunked_loss_sum(model, x, batch["targets"], batch["weights"], chunk)
+    return token_losses(logits(model, x), batch["targets"], batch["weights"]).sum()
 
 
 Step = Callable[[TrainState, Llama, Any, Batch, float], tuple[TrainState, dict[str, Array]]]
@@ -77,7 +80,7 @@ def make_step(method: Method, training: Training) -> Step:
     accumulation changes nothing but memory. The base and the constants are inputs and get no gradient.
     """
 
-    differentiate = jax.value_and_grad(partial(loss_sum, method))
+    differentiate = jax.value_and_grad(partial(loss_sum, method, chunk=training.loss_chunk))
 
     def gradients(trainable: Any, base: Llama, batch: Batch, key: Array) -> tuple[Array, Any]:
         if training.accumulation == 1:
@@ -89,7 +92,7 @@ def make_step(method: Method, training: Training) -> Step:
             result = differentiate(trainable, base, *part)
             return jax.tree.map(jnp.add, sums, result), None
 
-        zeros = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, trainable))
+        zeros = (jnp.zeros(()), optax.tree.zeros_like(trainable, dtype=jnp.float32))
         return lax.scan(add, zeros, (split, jax.random.split(key, training.accumulation)))[0]
 
     def step(
@@ -98,10 +101,11 @@ def make_step(method: Method, training: Training) -> Step:
         key = jax.random.fold_in(state.key, state.step)
         loss, gradient = gradients(state.trainable, base, batch, key)
         tokens = batch["weights"].sum()
-        loss, gradient = jax.tree.map(lambda a: a / jnp.maximum(tokens, 1.0), (loss, gradient))
+        loss, gradient = jax.tree.map(lambda a: a.astype(jnp.float32) / jnp.maximum(tokens, 1.0), (loss, gradient))
         optimizer = method.optimizer(training, schedule(training, learning_rate), constants)
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.trainable)
-        trainable = optax.apply_updates(state.trainable, updates)
+        rounding = jax.random.fold_in(key, ROUNDING)
+        trainable = precision.apply_updates(state.trainable, updates, training.weights_dtype, rounding)
         metrics = {
             "loss": loss,
             "gradient_norm": optax.tree.norm(gradient),

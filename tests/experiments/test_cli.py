@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 
 import pytest
 
 from experiments import cli
 from experiments.cli import main
+from jaxft.training.metrics import Metrics
 from tests.experiments.world import one_error, snapshot
 
 
@@ -161,6 +163,31 @@ def test_ctrl_c_is_no_crash(world, tmp_path, monkeypatch, capsys) -> None:
     assert "interrupted; what is complete on disk stays" in one_error(capsys)
 
 
+def test_sigterm_while_training_saves_and_the_same_command_goes_on(world, tmp_path, monkeypatch, capsys) -> None:
+    add, out = Metrics.add, tmp_path / "out"
+
+    def add_and_stop(self: Metrics, step: int, metrics: dict) -> None:
+        add(self, step, metrics)
+        if step == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Metrics, "add", add_and_stop)
+        assert world.run("train", out) == 75
+    assert "stopped by SIGTERM after step 3 of 4, saved; the same command goes on from there" in one_error(capsys)
+    folder = out / "full" / "lr_0.003" / "seed_0"
+    assert [path.name for path in (folder / "checkpoints").iterdir() if path.name.isdigit()] == ["3"]
+    assert world.run("train", out) == 0
+    assert [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
+
+
+def test_sigterm_elsewhere_stops_at_once(world, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(cli, "_report", lambda _: signal.raise_signal(signal.SIGTERM))
+    assert world.run("report", tmp_path) == 75
+    assert "stopped by SIGTERM; what is complete on disk stays" in one_error(capsys)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 def test_faults_of_the_program_are_not_hidden(world, tmp_path, monkeypatch) -> None:
     def fail(_) -> None:
         raise FileNotFoundError(2, "No such file or directory", "x")
@@ -168,3 +195,11 @@ def test_faults_of_the_program_are_not_hidden(world, tmp_path, monkeypatch) -> N
     monkeypatch.setattr(cli, "_report", fail)
     with pytest.raises(FileNotFoundError):
         world.run("report", tmp_path)
+
+
+def test_a_bucket_as_output_is_refused_and_makes_no_folder(world, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", world.config, "--out", "gs://bucket/run"])
+    assert "found 'gs://bucket/run', expected a local folder" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

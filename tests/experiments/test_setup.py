@@ -28,7 +28,7 @@ def test_settings_reach_the_model(world) -> None:
     settings = Model(folder=str(world.folder / "model"), param_dtype="bfloat16", compute_dtype="bfloat16", remat="full")
     model = Base(settings).model
     assert model.embed[...].dtype == "bfloat16"
-    assert model.compute == compute_settings(settings)
+    assert model.compute == compute_settings(settings, model.config)
     assert model.compute.remat == "full"
 
 

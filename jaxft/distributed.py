@@ -1,0 +1,162 @@
+"""One program on several hosts: start it, agree, and bring together what is spread. On one host nothing is done here.
+
+Every process runs the same command with the same output folder, which all of them see. Process 0, the leader, writes
+and tells; the others compute with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from jaxft.errors import UserError
+from jaxft.preemption import as_flag
+
+#: Name a cluster that JAX cannot find by itself: address of process 0 with a free port, how many processes, which one.
+VARIABLES = ("JAXFT_COORDINATOR", "JAXFT_PROCESSES", "JAXFT_PROCESS")
+#: Seconds that processes wait for each other at the start.
+START_SECONDS = 300
+#: Seconds after which a process that gives no sign of life counts as dead; the others then end with code 134 (SIGABRT).
+HEARTBEAT_SECONDS = 60
+
+
+def start() -> bool:
+    """Join the processes of a cluster, before anything is computed. False where there is none: nothing is done.
+
+    A cluster is named by VARIABLES, or found by JAX itself on TPU slices and under Slurm. UserError where the variables
+    are incomplete or the other processes do not come.
+    """
+    if jax.distributed.is_initialized():
+        return True
+    named = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
+    arguments = _named_cluster(named) if named else {}
+    if not (named or _cluster_found()):
+        return False
+    if arguments:
+        # Said beforehand: JAX does not return where a process stays away, it ends this one with code 134.
+        where = f"{arguments['coordinator_address']} for up to {START_SECONDS} s"
+        print(
+            f"process {arguments['process_id']}: waiting for {arguments['num_processes']} processes at {where}",
+            file=sys.stderr,
+        )
+        if arguments["process_id"] > 0:
+            _wait_for(arguments["coordinator_address"])
+    try:
+        jax.distributed.initialize(
+            **arguments, initialization_timeout=START_SECONDS, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+        )
+    except (RuntimeError, ValueError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"the processes did not come together ({said}).\n"
+            f"Start the same command on every host, within {START_SECONDS} s, or set {', '.join(VARIABLES)}."
+        ) from error
+    return True
+
+
+def _wait_for(address: str) -> None:
+    """Return when the coordinator listens; UserError where it does not come."""
+    host, _, port = address.rpartition(":")
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"JAXFT_COORDINATOR {address}: not reached within {START_SECONDS} s ({error}).\n"
+                    "Start process 0 there, or name the host of process 0 and a port that all hosts may reach."
+                ) from error
+            time.sleep(0.5)
+
+
+def _named_cluster(named: Mapping[str, str]) -> dict[str, Any]:
+    """What VARIABLES say, as jax.distributed takes it."""
+    if missing := [name for name in VARIABLES if name not in named]:
+        raise UserError(f"{', '.join(named)} set without {', '.join(missing)}; set all of them, or none on one host")
+    address, *numbers = (named[name] for name in VARIABLES)
+    if not all(number.isdecimal() for number in numbers) or not int(numbers[1]) < int(numbers[0]):
+        raise UserError(f"JAXFT_PROCESS {numbers[1]}, JAXFT_PROCESSES {numbers[0]}: expected a number, counted from 0")
+    if not address.rpartition(":")[0] or not address.rpartition(":")[2].isdecimal():
+        raise UserError(f"JAXFT_COORDINATOR {address!r}: expected host:port of process 0")
+    return {"coordinator_address": address, "num_processes": int(numbers[0]), "process_id": int(numbers[1])}
+
+
+def _cluster_found() -> bool:
+    """Whether JAX knows the cluster: on a TPU machine (also where it is alone) and in several tasks of Slurm."""
+    if os.environ.get("JAX_PLATFORMS") == "cpu":
+        return False
+    if "MEGASCALE_COORDINATOR_ADDRESS" in os.environ or "," in os.environ.get("TPU_WORKER_HOSTNAMES", ""):
+        return True
+    if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+        return True
+    chips = [*Path("/dev").glob("accel[0-9]*"), *Path("/dev/vfio").glob("[0-9]*")]
+    return bool(chips) and find_spec("libtpu") is not None
+
+
+def is_leader() -> bool:
+    """Whether this process writes files and tells what happens."""
+    return jax.process_index() == 0
+
+
+def whole(x: Any) -> np.ndarray:
+    """An array on the host; all processes call it together where the array is spread over them."""
+    if isinstance(x, jax.Array) and not (x.is_fully_addressable or x.is_fully_replicated):
+        return multihost_utils.process_allgather(x, tiled=True)
+    return np.asarray(x)
+
+
+def agreed(fact: bool) -> bool:
+    """What the leader found, for a branch that all processes have to take together, as on a file's presence."""
+    return fact if jax.process_count() == 1 else bool(multihost_utils.broadcast_one_to_all(np.int32(fact)))
+
+
+def meet(event: str) -> None:
+    """Wait until all processes are here; they name the same event."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(event)
+
+
+def check_same(settings: Mapping[str, Any]) -> None:
+    """UserError where processes were given other settings, {what: JSON data}, than process 0; names what and who."""
+    if jax.process_count() == 1:
+        return
+    digests = [hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest() for value in settings.values()]
+    mine = np.frombuffer(b"".join(digests), np.uint8).reshape(len(digests), -1)
+    gathered = multihost_utils.process_allgather(mine)  # [processes, settings, bytes]
+    differing = (gathered != gathered[0]).any(axis=-1)
+    if differing.any():
+        what = [name for name, column in zip(settings, differing.T, strict=True) if column.any()]
+        who = ", ".join(map(str, np.flatnonzero(differing.any(axis=1))))
+        raise UserError(
+            f"{', '.join(what)}: not the same in process {who} as in process 0; give every process the same command"
+        )
+
+
+@contextmanager
+def preemption_notice() -> Iterator[Callable[[int], bool]]:
+    """Within it, a function to ask after every step, by its number: True where SIGTERM came and it is time to stop.
+
+    On several hosts a signal to any of them counts, and all are told at the same step: JAX's own handler, installed at
+    the start, spreads the news. It counts in steps, and so does Orbax, which asks the same when it saves. A signal
+    between two trainings is not heard there.
+    """
+    if jax.distributed.is_initialized():
+        yield multihost_utils.reached_preemption_sync_point
+    else:
+        with as_flag() as noted:
+            yield lambda _: noted()

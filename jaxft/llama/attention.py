@@ -1,0 +1,119 @@
+"""Attention and which kernel computes it.
+
+`reference` is XLA's own, for every device, shape and mask; it holds the scores [B, N, T, S] in memory. `splash` is the
+flash attention kernel for TPU that ships with JAX; it never holds them, and takes the segments of packed rows, so that
+no token sees another segment. cuDNN's kernel on GPU attends across packed segments, and is not offered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental.pallas.ops.tpu import splash_attention
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxft.errors import UserError
+from jaxft.llama.config import LlamaConfig
+from jaxft.sharding import Layout, on_mesh
+
+CHOICES = ("auto", "reference", "splash")
+LANES = 128  # of a TPU's vector unit: the kernel's tiles are multiples of it
+TILE = 512  # tokens of a tile at most
+
+
+class Segments(NamedTuple):
+    """Packed rows: a token sees those before it, and itself, in its own segment; segment 0 is padding."""
+
+    ids: Int[Array, "B T"]
+
+
+Visible = Bool[Array, "B 1 T S"] | Segments  # which tokens a token sees
+
+
+def choose_attention(requested: str, platform: str, config: LlamaConfig) -> str:
+    """The kernel for packed rows, "reference" or "splash", on a platform ("cpu", "gpu", "tpu").
+
+    "auto" takes splash on TPU where the heads suit it; rows whose length does not take the reference all the same.
+    UserError where the name is unknown or splash is asked for and cannot run.
+    """
+    if requested not in CHOICES:
+        raise UserError(f"model.attention {requested!r}: expected one of {', '.join(CHOICES)}")
+    fits = platform == "tpu" and splash_fits(config, LANES)
+    if requested == "splash" and not fits:
+        raise UserError(
+            f"model.attention 'splash': needs a TPU (found {platform}) and heads whose width is a multiple of {LANES} "
+            f"(found {config.head_dim}); choose 'auto' or 'reference'"
+        )
+    return "splash" if fits and requested != "reference" else "reference"
+
+
+def splash_fits(config: LlamaConfig, length: int) -> bool:
+    return config.head_dim % LANES == 0 and length % LANES == 0
+
+
+def packed_mask(segments: Int[Array, "B T"]) -> Bool[Array, "B 1 T T"]:
+    """Causal attention within each segment of a packed row; segment 0 is padding and attends to itself alone."""
+    length = segments.shape[1]
+    causal = jnp.tril(jnp.ones((length, length), bool))
+    same = segments[:, :, None] == segments[:, None, :]
+    return (same & causal)[:, None]
+
+
+def attend(
+    q: Float[Array, "B T N H"],
+    k: Float[Array, "B S K H"],
+    v: Float[Array, "B S K H"],
+    visible: Visible,
+    layout: Layout,
+) -> Float[Array, "B T N H"]:
+    """softmax(q k^T / sqrt(H)) v over the visible tokens, with N / K query heads to each key-value head.
+
+    The reference where a mask says what is visible, splash where segments do.
+    """
+    if isinstance(visible, Segments):
+        return splash(q, k, v, visible.ids, layout)
+    return jax.nn.dot_product_attention(q, k, v, mask=visible)
+
+
+def splash(
+    q: Float[Array, "B T N H"],
+    k: Float[Array, "B T K H"],
+    v: Float[Array, "B T K H"],
+    segments: Int[Array, "B T"],
+    layout: Layout,
+    interpret: bool = False,
+) -> Float[Array, "B T N H"]:
+    """Causal attention within segments by the splash kernel; each device takes its own rows and heads.
+
+    interpret: run the kernel's Python on any device, for tests.
+    """
+
+    def local(q: Array, k: Array, v: Array, segments: Array) -> Array:
+        kernel = _kernel(q.shape[1], q.shape[2], interpret)
+        q, k, v = (a.swapaxes(1, 2) for a in (q * q.shape[-1] ** -0.5, k, v))  # heads before tokens
+        ids = splash_attention.SegmentIds(segments, segments)
+        return jax.vmap(kernel)(q, k, v, ids).swapaxes(1, 2).astype(q.dtype)
+
+    if not on_mesh():
+        return local(q, k, v, segments)
+    heads, rows = layout.spec("batch", None, "heads", None), layout.rows
+    # The kernel does not say along which mesh axes its results differ, so nothing can be checked about them.
+    split = jax.shard_map(local, in_specs=(heads, heads, heads, rows), out_specs=heads, check_vma=False)
+    return split(q, k, v, segments)
+
+
+def _kernel(length: int, heads: int, interpret: bool) -> Callable[..., Any]:
+    tile = next(size for size in (TILE, TILE // 2, LANES) if length % size == 0)
+    sizes = splash_attention.BlockSizes(
+        block_q=tile,
+        block_kv=tile,
+        block_q_dkv=tile,
+        block_kv_dkv=tile,
+        block_q_dq=tile,
+        block_kv_dq=tile,
+    )
+    mask = splash_attention.MultiHeadMask([splash_attention.CausalMask((length, length))] * heads)
+    return splash_attention.make_splash_mha(mask, head_shards=1, q_seq_shards=1, block_sizes=sizes, interpret=interpret)

@@ -1,0 +1,100 @@
+"""Plans against what programs really need, and against what the TPU compiler says."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from jaxft import config, methods
+from jaxft.config import Sharding, Training
+from jaxft.errors import UserError
+from jaxft.llama.config import SHAPES, LlamaConfig
+from jaxft.llama.model import Compute
+from jaxft.planning import CHIPS, chip_bytes, plan_step, topology_devices
+from jaxft.sharding import LAYOUTS
+from jaxft.training.step import initial_state
+
+SMALL = LlamaConfig(64, 32, 48, 2, 8, 8, 4, 64)
+TRAINING = Training(steps=10, batch_rows=8, row_length=16)
+METHODS: dict[str, config.Method] = {
+    "full": config.Full(()),
+    "lora": config.Lora((), rank=4),
+    "projection": config.GradientProjection((), decay=1.0, two_sided=True),
+}
+
+
+def planned(kind: str, preset: str, **changes):
+    arguments = {"dtype": "float32", "topology": None, "rank": 8} | changes
+    compute = Compute(remat="dots", layout=LAYOUTS[preset])
+    return plan_step(kind, METHODS[kind], SMALL, TRAINING, compute, Sharding(preset), **arguments)
+
+
+def test_published_shapes_have_the_published_numbers_of_parameters() -> None:
+    counts = {name: shape.parameter_count for name, shape in SHAPES.items()}
+    assert counts == {"llama2_7b": 6_738_415_616, "llama2_13b": 13_015_864_320, "llama2_70b": 68_976_648_192}
+
+
+@pytest.mark.parametrize("preset", ["single", "fsdp"])
+@pytest.mark.parametrize("kind", METHODS)
+def test_the_planned_state_is_the_state_that_is_made(kind: str, preset: str) -> None:
+    """Bytes of one device, against arrays on it."""
+    from jaxft.sharding import make_mesh, use
+    from tests.jaxft.test_sharding import model
+    from tests.jaxft.training.small_run import random_subspaces
+
+    plan, method, layout = planned(kind, preset, rank=10**6), methods.build(METHODS[kind]), LAYOUTS[preset]
+    with use(make_mesh(Sharding(preset))):
+        base = model(layout)
+        constants = method.constants(random_subspaces(model(LAYOUTS["single"])), layout)  # half of each width
+        state = initial_state(method, TRAINING, base, constants, jax.random.key(0))
+        parts = (base, state.trainable, state.optimizer, constants)
+        held = [
+            sum(shard.data.nbytes for a in jax.tree.leaves(part) for shard in a.addressable_shards[:1])
+            for part in parts
+        ]
+    assert [plan.parameters, plan.trained, plan.optimizer, plan.constants] == held
+    assert [chip_bytes(part) for part in parts] == held
+    assert plan.fits and plan.peak is not None and plan.peak > sum(held[1:])
+    assert plan.chips == (1 if preset == "single" else 8)
+    assert plan.roofline is None and plan.error is None
+
+
+def test_projection_moves_no_more_than_its_coefficients() -> None:
+    """Beside what plain changes of weights move: sums of k x d_out for each weight, none larger."""
+    plain = config.GradientProjection((), gradients=False, updates=False)
+    both = config.GradientProjection(())
+    compute = Compute(layout=LAYOUTS["fsdp"])
+    found = {
+        name: plan_step(name, s, SMALL, TRAINING, compute, Sharding("fsdp"), dtype="float32", topology=None, rank=8)
+        for name, s in (("plain", plain), ("both", both))
+    }
+    shapes, layers, size = SMALL.linear_shapes, SMALL.num_layers, 4
+    # o and down are split over d_out where the hidden width is: nothing is summed for them.
+    coefficients = sum(2 * layers * 8 * n * size for name, (_, n) in shapes.items() if name not in ("o", "down"))
+    added = {k: v - found["plain"].collectives.get(k, 0) for k, v in found["both"].collectives.items()}
+    assert sum(abs(v) for v in added.values()) <= 2 * coefficients * 1.05
+    assert added["all-reduce"] > 0
+    assert found["both"].largest_collective == found["plain"].largest_collective
+
+
+def test_topologies_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(UserError, match="--topology 'v9:2x2': expected GENERATION:SHAPE.*known generations: v4, v5e"):
+        topology_devices("v9:2x2")
+
+
+@pytest.mark.skipif(
+    "not __import__('importlib.util').util.find_spec('libtpu')", reason="needs the TPU compiler, libtpu"
+)
+def test_a_step_is_compiled_for_a_slice_that_is_not_here() -> None:
+    plan = planned("projection", "fsdp", topology="v5e:2x4")
+    assert plan.chips == 8 == len(topology_devices("v5e:2x4"))
+    assert plan.fits and plan.peak is not None and plan.temporaries is not None
+    assert plan.parameters + plan.trained <= plan.peak
+    least = plan.flops / 8 / CHIPS["v5e"].flops
+    assert plan.roofline is not None and plan.roofline >= least
+    assert plan.tokens_per_second == pytest.approx(8 * 16 / 8 / plan.roofline)
+    assert sum(plan.collectives.values()) > 0
+    with pytest.raises(UserError, match="--topology 'v5e:5x7': the TPU compiler refused it"):
+        topology_devices("v5e:5x7")
+    assert np.isfinite(plan.compile_seconds)
