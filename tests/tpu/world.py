@@ -68,7 +68,9 @@ class World:
             "JAXFT_TPU_POLL": "0.05",
             "TMPDIR": str(self.folder / "tmp"),
         }
-        return subprocess.Popen(
+        # A run in the background has SIGINT ignored, and its children would inherit that; a handler they do not.
+        previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+        process = subprocess.Popen(
             [str(self.root / "tpu" / "run.sh"), *words],
             cwd=self.folder,
             env=environment,
@@ -76,9 +78,9 @@ class World:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            # A test run in the background has SIGINT ignored, and its children would inherit that.
-            preexec_fn=_default_sigint,
         )
+        signal.signal(signal.SIGINT, previous)
+        return process
 
     def run(self, *words: str, **scenario: str) -> subprocess.CompletedProcess[str]:
         process = self.start(*words, **scenario)
@@ -123,10 +125,6 @@ def build(tmp_path: Path) -> World:
         shutil.copy(Path(__file__).with_name("fake_gcloud.sh"), folder / "bin" / "gcloud")
         (folder / "bin" / "gcloud").chmod(0o755)
     return world
-
-
-def _default_sigint() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def executable(path: Path, text: str) -> None:
