@@ -10,6 +10,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = ["jaxft", "compare", "configs/run.py", "--out", "gs://bucket/out"]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OPTIONS = ["--name", "trial", "--zone", "us-west4-a", "--type", "v5e-16"]
 
 PYTHON3 = """#!/bin/sh
@@ -68,8 +69,9 @@ class World:
             "JAXFT_TPU_POLL": "0.05",
             "TMPDIR": str(self.folder / "tmp"),
         }
-        # A run in the background has SIGINT ignored, and its children would inherit that; a handler they do not.
-        previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Under nohup or in the background some signals are ignored. Children inherit that, and a shell cannot trap what
+        # it inherits ignored; a handler they do not inherit.
+        previous = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
         process = subprocess.Popen(
             [str(self.root / "tpu" / "run.sh"), *words],
             cwd=self.folder,
@@ -79,7 +81,8 @@ class World:
             text=True,
             start_new_session=True,
         )
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         return process
 
     def run(self, *words: str, **scenario: str) -> subprocess.CompletedProcess[str]:
