@@ -22,12 +22,6 @@ from jaxft.config import (
     Training,
 )
 
-
-def axis(name: str) -> Axis:
-    """Replies on the test split of an embedded corpus; learning rates are chosen on its validation split."""
-    return Axis(task=name, source=Source(name, "test"), validation=Source(name, "validation"))
-
-
 experiment = Experiment(
     name="llama2_7b_hotel",
     model=Model(
@@ -45,7 +39,12 @@ experiment = Experiment(
     ),
     training=Training(steps=300, batch_rows=16, row_length=4096),
     evaluation=Evaluation(
-        axes={"proficiency": axis("hotel"), "safety": axis("safety"), "knowledge": axis("knowledge")}, target=0.97
+        axes={
+            "proficiency": Axis.embedded("hotel"),
+            "safety": Axis.embedded("safety"),
+            "knowledge": Axis.embedded("knowledge"),
+        },
+        target=0.97,
     ),
     methods={
         "full": Full(learning_rates=(1e-5,)),

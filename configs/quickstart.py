@@ -19,12 +19,6 @@ from jaxft.config import (
     Training,
 )
 
-
-def axis(name: str) -> Axis:
-    """Replies on the test split of an embedded corpus; learning rates are chosen on its validation split."""
-    return Axis(task=name, source=Source(name, "test"), validation=Source(name, "validation"))
-
-
 experiment = Experiment(
     name="quickstart",
     domain=(Source("hotel"),),
@@ -39,7 +33,12 @@ experiment = Experiment(
     ),
     training=Training(steps=350, batch_rows=16, row_length=96, checkpoint_every=350, log_every=50),
     evaluation=Evaluation(
-        axes={"proficiency": axis("hotel"), "safety": axis("safety"), "knowledge": axis("knowledge")}, target=0.98
+        axes={
+            "proficiency": Axis.embedded("hotel"),
+            "safety": Axis.embedded("safety"),
+            "knowledge": Axis.embedded("knowledge"),
+        },
+        target=0.98,
     ),
     methods={
         "full": Full(learning_rates=(1e-3,)),

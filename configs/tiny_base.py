@@ -8,16 +8,16 @@ hotels but no booking behaviour.
 
 from jaxft.config import Axis, Evaluation, Experiment, Pretrain, Source, Training
 
-
-def axis(name: str) -> Axis:
-    return Axis(task=name, source=Source(name, "test"), validation=Source(name, "validation"))
-
-
 experiment = Experiment(
     name="tiny_base",
     domain=(Source("knowledge"), Source("safety"), Source("general"), Source("reading")),
     evaluation=Evaluation(
-        axes={"proficiency": axis("hotel"), "safety": axis("safety"), "knowledge": axis("knowledge")}, target=0.0
+        axes={
+            "proficiency": Axis.embedded("hotel"),
+            "safety": Axis.embedded("safety"),
+            "knowledge": Axis.embedded("knowledge"),
+        },
+        target=0.0,
     ),
     training=Training(
         steps=4500,

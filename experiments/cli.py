@@ -14,6 +14,7 @@ from pathlib import Path
 from absl import logging
 
 from jaxft import preemption
+from jaxft.config import Experiment
 from jaxft.errors import UserError
 
 INTERRUPTED = 130
@@ -37,8 +38,6 @@ def main(words: Sequence[str] | None = None) -> int:
         with ExitStack() as stack:
             arguments.stack = stack
             stack.enter_context(preemption.as_exception())
-            if "config" in arguments:
-                _join(stack)
             arguments.verb(arguments)
     except UserError as error:
         print(f"jaxft: {error}", file=sys.stderr)
@@ -109,49 +108,54 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
-# Verbs. Their imports are inside, so that --help and mistakes in the command line answer at once.
-
-
-def _join(stack: ExitStack) -> None:
-    """Be one of several processes where the environment says so; then the first one alone tells results."""
-    from jaxft import distributed
-
-    if distributed.start() and not distributed.is_leader():
-        stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+# Verbs. Their imports are inside and after the config, so that --help and mistakes in the words answer at once.
 
 
 def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, Path), imported below
-    from experiments.provenance import versions
     from experiments.settings import load_experiment, to_json
-    from jaxft.distributed import check_same
-    from jaxft.sharding import make_mesh, use
 
     experiment = load_experiment(arguments.config, arguments.overrides)
     out = arguments.out or Path("runs") / experiment.name
+
+    # Only now, that the words are right: JAX takes seconds to import.
+    from experiments.provenance import versions
+    from jaxft.distributed import check_same, is_leader, start
+    from jaxft.sharding import make_mesh, use
+
+    if start() and not is_leader():  # one of several processes: the first one alone tells results
+        arguments.stack.enter_context(redirect_stdout(arguments.stack.enter_context(open(os.devnull, "w"))))
     check_same({"config": to_json(experiment), "--out": str(out), "versions": versions()})
     arguments.stack.enter_context(use(make_mesh(experiment.model.sharding)))
     return experiment, out
 
 
+def _methods(arguments: argparse.Namespace, experiment: Experiment) -> list[str]:
+    """The method that was asked for; all of the config where none was."""
+    known = experiment.methods
+    if not known:
+        raise UserError(f"{arguments.config}: names no methods")
+    if arguments.method and arguments.method not in known:
+        raise UserError(f"--method: found {arguments.method!r}, expected one of {', '.join(known)}")
+    return [arguments.method] if arguments.method else list(known)
+
+
 def _run(arguments: argparse.Namespace):  # noqa: ANN202 - Run, imported below
+    experiment, out = _experiment(arguments)
+    name = _methods(arguments, experiment)[0]
+
     from experiments.compare import open_output
     from experiments.run import Run
 
-    experiment, out = _experiment(arguments)
-    if not experiment.methods:
-        raise UserError(f"{arguments.config}: names no methods")
-    name = arguments.method or next(iter(experiment.methods))
-    if name not in experiment.methods:
-        raise UserError(f"--method: found {name!r}, expected one of {', '.join(experiment.methods)}")
     settings = experiment.methods[name]
     return Run(open_output(experiment, out), name, settings, settings.learning_rates[0], experiment.seeds[0])
 
 
 def _compare(arguments: argparse.Namespace) -> None:
+    experiment, out = _experiment(arguments)
+
     from experiments.compare import compare
     from experiments.report import table, write_report
 
-    experiment, out = _experiment(arguments)
     record = compare(experiment, out, arguments.command_line)
     print(table(record))
     print(f"\nreport: {write_report(record, out)[0]}")
@@ -164,11 +168,13 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:
+    experiment, out = _experiment(arguments)
+
     from experiments.calibrate import ranks
     from experiments.compare import open_output
     from jaxft.config import GradientProjection
 
-    work = open_output(*_experiment(arguments))
+    work = open_output(experiment, out)
     work.calibration.measure()
     for name, settings in work.experiment.methods.items():
         if isinstance(settings, GradientProjection):
@@ -185,10 +191,11 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    run = _run(arguments)
+
     from jaxft.methods.lora import Lora
     from jaxft.methods.peft import save_adapter
 
-    run = _run(arguments)
     print(f"model: {run.export(run.folder / 'model')}")
     if isinstance(run.method, Lora):
         folder = run.folder / "adapter"
@@ -198,9 +205,10 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _certify(arguments: argparse.Namespace) -> None:
+    certificate = _run(arguments).result()["certificate"]
+
     from experiments.report.reading import worst_leak
 
-    certificate = _run(arguments).result()["certificate"]
     if certificate is None:
         raise UserError(f"{arguments.config}: names no reference text to certify against")
     for when, part in (("after training", certificate), ("after export", certificate["exported"])):
@@ -215,28 +223,32 @@ def _certify(arguments: argparse.Namespace) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
+    _, out = _experiment(arguments)
+
     from experiments.provenance import read_json
     from experiments.report import table, write_report
 
-    _, out = _experiment(arguments)
     record = read_json(out / "record.json")
     print(table(record))
     print(f"\nreport: {write_report(record, out)[0]}")
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    from experiments.plan import plan
     from experiments.settings import load_experiment
 
     experiment = load_experiment(arguments.config, arguments.overrides)
-    names = [arguments.method] if arguments.method else list(experiment.methods)
-    print(plan(experiment, names, arguments.topology, arguments.rank, arguments.json, arguments.command_line))
+    methods = _methods(arguments, experiment)
+
+    from experiments.plan import plan
+
+    print(plan(experiment, methods, arguments.topology, arguments.rank, arguments.json, arguments.command_line))
 
 
 def _pretrain(arguments: argparse.Namespace) -> None:
+    experiment, _ = _experiment(arguments)
+
     from experiments.pretrain import pretrain
 
-    experiment, _ = _experiment(arguments)
     for axis, score in pretrain(experiment, arguments.command_line).items():
         print(f"{axis}: {score:.4f}")
 

@@ -84,6 +84,11 @@ class Axis:
     source: Source
     validation: Source  # what learning rates are chosen on
 
+    @classmethod
+    def embedded(cls, name: str) -> Axis:
+        """Replies on the test split of an embedded corpus; learning rates are chosen on its validation split."""
+        return cls(task=name, source=Source(name, "test"), validation=Source(name, "validation"))
+
 
 @dataclass(frozen=True)
 class Evaluation:
