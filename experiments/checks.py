@@ -21,6 +21,7 @@ from jaxft.llama.config import SHAPES, SPACE_OF, LlamaConfig
 from jaxft.llama.hf_tensors import DTYPES
 from jaxft.llama.model import REMAT_POLICIES
 from jaxft.sharding import LAYOUTS, check_divides, make_mesh
+from jaxft.training import precision
 
 ON_LONG = ("drop", "split", "error")
 
@@ -33,8 +34,8 @@ _CHOICES: dict[str, Collection[str]] = {
     "model.sharding.preset": LAYOUTS,
     "model.attention": CHOICES,
     "training.on_long": ON_LONG,
-    "training.optimizer_dtype": ("float32", "bfloat16"),
-    "training.weights_dtype": ("float32", "bfloat16"),
+    "training.optimizer_dtype": precision.DTYPES,
+    "training.weights_dtype": precision.DTYPES,
 }
 _LEAST = {  # whole numbers
     "training.steps": 1,

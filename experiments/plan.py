@@ -9,6 +9,7 @@ from typing import Any
 
 from experiments.checks import check_fit, check_mesh, check_settings
 from experiments.provenance import versions, write_json
+from experiments.report.columns import aligned
 from experiments.settings import to_json
 from experiments.setup import compute_settings, model_folder, note
 from jaxft.config import Experiment
@@ -36,9 +37,6 @@ def plan(
     command: str,
 ) -> str:
     """Plan each named method on each topology (None: the attached devices); the table. Writes the record to `path`."""
-    for name in names:
-        if name not in experiment.methods:
-            raise UserError(f"--method: found {name!r}, expected one of {', '.join(experiment.methods)}")
     if rank < 1:
         raise UserError(f"--rank: found {rank}, expected at least 1")
     check_settings(experiment)
@@ -83,10 +81,8 @@ def table(plans: Sequence[Plan], rank: int) -> str:
     head = ("topology", "chips", "method", "rows x length", "fits", "weights", "trained", "Adam", "bases", "temporary")
     head += ("peak", "collectives", "PFLOP", "roofline", "tokens/s/chip", "compile")
     lines = [head, *(_line(plan) for plan in plans)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     refused = [f"{p.method} on {p.topology}: {p.error}" for p in plans if p.error]
-    return "\n".join([*text, *refused, "", ASSUMPTIONS.format(rank=rank)])
+    return "\n".join([*aligned(lines), *refused, "", ASSUMPTIONS.format(rank=rank)])
 
 
 def _line(plan: Plan) -> tuple[str, ...]:

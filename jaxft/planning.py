@@ -6,10 +6,12 @@ chip will need and which collectives run. Without a topology, the step is compil
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import jax
@@ -82,6 +84,7 @@ class Plan:
         return None if self.roofline is None else self.rows * self.length / self.chips / self.roofline
 
 
+@cache  # asked for when the mesh is checked and for every method
 def topology_devices(name: str) -> list[Any]:
     """The devices of a TPU topology such as "v5e:4x4"; UserError where there is no compiler or no such name."""
     # Off a TPU virtual machine libtpu looks for its metadata; these keep it from asking the network.
@@ -189,13 +192,7 @@ def plan_step(
         # The frozen base stays resident where the step does not read it (full fine-tuning).
         unread = bytes_of["parameters"] if isinstance(settings, config.Full) else 0
         found["temporaries"] = int(memory.temp_size_in_bytes)
-        found["peak"] = unread + int(
-            memory.argument_size_in_bytes
-            + memory.temp_size_in_bytes
-            + memory.output_size_in_bytes
-            - memory.alias_size_in_bytes
-            + memory.generated_code_size_in_bytes
-        )
+        found["peak"] = unread + planned_bytes(memory) + int(memory.generated_code_size_in_bytes)
         found["collectives"], found["largest_collective"] = collective_bytes(compiled.as_text())
     return Plan(
         topology=topology or f"attached {devices[0].device_kind}",
@@ -226,6 +223,12 @@ def _roofline(
     )
 
 
+def planned_bytes(memory: Any) -> int:
+    """Of a compiled program: what goes in and comes out, counted once where donated, and temporaries."""
+    kept = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+    return int(kept + memory.temp_size_in_bytes)
+
+
 def chip_bytes(tree: Any) -> int:
     """Bytes of a pytree's arrays on one device, by their shardings."""
     total = 0
@@ -233,10 +236,7 @@ def chip_bytes(tree: Any) -> int:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             continue
         shape = leaf.shape if leaf.sharding is None else leaf.sharding.shard_shape(leaf.shape)
-        size = leaf.dtype.itemsize
-        for length in shape:
-            size *= length
-        total += size
+        total += leaf.dtype.itemsize * math.prod(shape)
     return total
 
 

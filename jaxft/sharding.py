@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -202,6 +203,11 @@ def put(x: Any, spec: PartitionSpec) -> Any:
 def like(x: Any, other: Any) -> Any:
     """The same array, sharded as `other` is."""
     return put(x, jax.typeof(other).sharding.spec)
+
+
+def pick(values: Any, index: Any) -> Any:
+    """values[..., index] for one index a leading place: a sum over a mask, where a lookup would gather a split axis."""
+    return jnp.where(jnp.arange(values.shape[-1]) == index[..., None], values, 0.0).sum(-1)
 
 
 def put_rows(batch: Mapping[str, np.ndarray], layout: Layout) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from experiments.report.columns import aligned
 from experiments.report.files import write_atomically
 from experiments.report.style import GRID_COLOUR, INK, encode, looks, style
 
@@ -35,7 +35,7 @@ def table(record: Record) -> str:
         f"By formula: projecting adds {formulas['projection_overhead']:.2%} to a full step's operations; "
         f"calibration can reach {formulas['calibration_ceiling']:.2f} of its forward pass."
     )
-    return "\n\n".join("\n".join(block) for block in (lines, _aligned(measured), _aligned(compared), hints)) + "\n"
+    return "\n\n".join("\n".join(block) for block in (lines, aligned(measured), aligned(compared), hints)) + "\n"
 
 
 def chart(record: Record) -> Figure:
@@ -104,8 +104,3 @@ def _comparison(entry: Record) -> tuple[str, ...]:
     verdict = {None: "", True: "met", False: "MISSED"}[entry["met"]]
     shown = f"{ratio['median']:.3f} ({ratio['low']:.3f}..{ratio['high']:.3f})"
     return (entry["name"], entry["of"], entry["to"], shown, "-" if least is None else f"{least:.3f}", verdict)
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -21,6 +21,7 @@ from jaxft.llama.config import INPUT_SPACES
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Compute, Llama, embed, packed_mask, transform
 from jaxft.methods.base import Subspaces
+from jaxft.planning import planned_bytes
 from jaxft.sharding import put_rows
 from jaxft.subspace.basis import Basis
 from jaxft.training.step import initial_state, make_step
@@ -111,7 +112,7 @@ def _training(settings: Benchmark, name: str) -> Iterator[Opened]:
 
     def facts() -> dict[str, Any]:
         lowered = cast(Any, step).lower(state, base, constants, rows, LEARNING_RATE)
-        memory = _planned(lowered.compile().memory_analysis())
+        memory = {"bytes": planned_bytes(lowered.compile().memory_analysis()), "kind": "planned"}
         if (peak := _peak_bytes()) > earlier_peak:  # a device's high-water mark never falls
             memory = {"bytes": peak, "kind": "measured"}
         return {"memory": memory, "trained_parameters": trained}
@@ -159,9 +160,3 @@ def _generation(settings: Benchmark) -> Iterator[Opened]:
 def _peak_bytes() -> int:
     """Most bytes in use so far on the device; 0 where it does not say."""
     return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
-
-
-def _planned(memory: Any) -> dict[str, Any]:
-    """What the compiler planned for one step: what goes in and comes out, counted once where donated, and scratch."""
-    size = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
-    return {"bytes": size + memory.temp_size_in_bytes, "kind": "planned"}

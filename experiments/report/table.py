@@ -3,6 +3,7 @@
 import textwrap
 from dataclasses import dataclass
 
+from experiments.report.columns import aligned, widths
 from experiments.report.reading import TARGET, Record, base_scores, duration, headline, number, score, shift, worst_leak
 
 WIDTH = 120
@@ -136,9 +137,8 @@ def _aligned(grid: Grid) -> str:
         lines.append(tuple(f"({second}" if second else "" for _, _, second in heads))
     head_count = len(lines)
     lines += [(_shorten(row[0]), *row[1:]) for row in grid.rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    text.insert(head_count, "  ".join("-" * width for width in widths))
+    text = aligned(lines)
+    text.insert(head_count, "  ".join("-" * width for width in widths(lines)))
     return "\n".join(text)
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Layers, Llama, block, embed, layer_slice, logits, packed_mask, rotary_angles
-from jaxft.sharding import Layout, on_mesh, put, put_rows
+from jaxft.sharding import Layout, on_mesh, pick, put, put_rows
 from jaxft.subspace.moments import LayerMoments, Moment, accumulate
 
 Batch = Mapping[str, Any]  # arrays [B, T]
@@ -59,8 +59,7 @@ def sampled_loss_gradient(model: Llama, x: Array, batch: Batch, key: Array) -> A
     def loss(x: Array) -> Array:
         log_p = jax.nn.log_softmax(logits(model, x))
         labels = jax.random.categorical(key, jax.lax.stop_gradient(log_p))
-        chosen = jnp.where(jnp.arange(log_p.shape[-1]) == labels[..., None], log_p, 0.0).sum(-1)
-        return -jnp.where(batch["segments"] > 0, chosen, 0.0).sum()
+        return -jnp.where(batch["segments"] > 0, pick(log_p, labels), 0.0).sum()
 
     with jax.default_matmul_precision("highest"):
         return jax.grad(loss)(x)

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
+from jaxft.distributed import is_leader, meet
 from jaxft.errors import UserError
 from jaxft.llama.hf_config import config_json, read_config
 from jaxft.llama.hf_tensors import DTYPES, Parameter, Tensors, parameters
@@ -81,13 +81,13 @@ def save(
         raise UserError(f"{folder}: exists and is not an empty folder. Nothing is overwritten; choose another.")
     if source is not None and not source.is_dir():
         raise UserError(f"{source}: no such folder to take the tokenizer from.")
-    _meet("checked")
-    if jax.process_index() == 0:
+    meet("model folder checked")
+    if is_leader():
         _write(model, folder, source, max_shard_bytes)
     else:
         for entry in entries(model):
             entry.values()  # this process's part in gathering each tensor
-    _meet("saved")
+    meet("model saved")
 
 
 def _write(model: Llama, folder: Path, source: Path | None, max_shard_bytes: int) -> None:
@@ -123,12 +123,6 @@ def content_hash(folder: str | Path) -> str:
         digest.update(json.dumps([name, tensors.dtype(name), value.shape]).encode())
         digest.update(np.ascontiguousarray(value).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _meet(event: str) -> None:
-    """Wait until all processes are here."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(f"jaxft checkpoint {event}")
 
 
 def _array(tensors: Tensors, parameter: Parameter, dtype: str, sharding: NamedSharding | None) -> jax.Array:

@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 
+from jaxft.distributed import whole
 from jaxft.errors import UserError
 from jaxft.llama.hf_tensors import DTYPES, INDEX, WEIGHTS, Parameter, parameters
 from jaxft.llama.model import Llama
@@ -47,17 +47,11 @@ def entries(model: Llama) -> Iterator[Entry]:
         for layer, name in enumerate(parameter.tensors):
 
             def values(array: jax.Array = array, layer: int = layer, parameter: Parameter = parameter) -> np.ndarray:
-                value = _host(array[layer] if parameter.owner else jnp.copy(array))
+                # JAX keeps the host's copy with the array: bring one that is thrown away.
+                value = whole(array[layer] if parameter.owner else jnp.copy(array))
                 return value.T if parameter.transposed else value
 
             yield Entry(name, dtype, parameter.shape, values)
-
-
-def _host(array: jax.Array) -> np.ndarray:
-    """The whole array on the host. JAX keeps the copy with the array: pass one that is thrown away."""
-    if array.is_fully_addressable:
-        return np.asarray(array)
-    return multihost_utils.process_allgather(array, tiled=True)
 
 
 def write_weights(model: Llama, folder: Path, max_shard_bytes: int) -> None:

@@ -42,11 +42,11 @@ class Moment(NamedTuple):
 def accumulate(moment: Moment, x: Float[Array, "... d"], weights: Float[Array, ...]) -> Moment:
     """Add tokens x with weights (0 masks padding). Uncentred; float32 at the highest matmul precision."""
     rows = PartitionSpec(jax.typeof(weights).sharding.spec[0])  # on a mesh, every device has all features of its rows
-    whole, w = put(x.astype(jnp.float32), rows), weights.astype(jnp.float32)
+    tokens, w = put(x.astype(jnp.float32), rows), weights.astype(jnp.float32)
     total = jnp.einsum(
         "...d,...e->de",
-        whole * w[..., None],
-        whole,
+        tokens * w[..., None],
+        tokens,
         precision="highest",
         out_sharding=out(jax.typeof(moment.total).sharding.spec),
     )

@@ -8,15 +8,14 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxft.llama.model import Llama, logits
+from jaxft.sharding import pick
 
 
 def token_losses(
     logits: Float[Array, "B T V"], targets: Int[Array, "B T"], weights: Float[Array, "B T"]
 ) -> Float[Array, "B T"]:
     """Weighted -log p(target) in nat."""
-    # A sum over a mask and not a lookup, which would gather a vocabulary that is split over devices.
-    chosen = jnp.where(jnp.arange(logits.shape[-1]) == targets[..., None], logits, 0.0).sum(-1)
-    return (jax.nn.logsumexp(logits, axis=-1) - chosen) * weights
+    return (jax.nn.logsumexp(logits, axis=-1) - pick(logits, targets)) * weights
 
 
 def chunked_loss_sum(

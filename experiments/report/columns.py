@@ -1,0 +1,16 @@
+"""Rows of cells as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    """Of each column, its widest cell."""
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """One line a row, columns padded to their widest cell."""
+    columns = widths(rows)
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, columns, strict=True)).rstrip() for row in rows]
