@@ -8,27 +8,28 @@ source "$root/tpu/slice.sh"
 
 usage() {
     cat <<'EOF_USAGE'
-usage: tpu/run.sh --name NAME --zone ZONE --type TYPE [options] -- jaxft VERB CONFIG --out gs://BUCKET/FOLDER [...]
+usage: tpu/run.sh --name NAME --zone ZONE --type TYPE --bucket gs://BUCKET [options] -- \
+           jaxft VERB CONFIG --out bucket/FOLDER [...]
 
   --name NAME         name of the queued resource and of its node
   --zone ZONE         such as us-west4-a
   --type TYPE         v4-N, v5p-N (N cores), v5e-N or v6e-N (N chips): v4-8, v5p-8, v5e-16
+  --bucket gs://NAME  seen by every worker as the folder bucket/ of its working folder: results, checkpoints, models
   --spot              cheaper, may be preempted at any moment
   --project ID        default: the project of gcloud's configuration
-  --data gs://FOLDER  copied to data/FOLDER in the working folder of every worker
   --env KEY=VALUE     environment of the command on every worker; may be repeated
   --results DIR       where record and report are copied (default: runs/NAME)
   --max-resumes N     how many lost slices are replaced (default: 20)
   --dry-run           print the commands and run none
 
 The workers get the committed source (git HEAD). $JAXFT_TPU_POLL: seconds between looks at the slice (default: 30).
-Exit status: that of the command; 1: the slice could not be had or kept; 2: wrong options; 130: Ctrl-C.
+Exit status: that of the command; 1: the slice could not be had, set up or kept; 2: wrong options; 130: Ctrl-C.
 EOF_USAGE
 }
 
 refuse() { echo "tpu/run.sh: $1" >&2; exit 2; }
 
-name='' zone='' type='' project='' data='' results='' out=''
+name='' zone='' type='' project='' bucket='' results='' out=''
 max_resumes=20 dry_run=false spot=() environment=() command=()
 poll=${JAXFT_TPU_POLL:-30}
 
@@ -40,7 +41,7 @@ while (($#)); do
     --spot) spot=(--spot); continue ;;
     --dry-run) dry_run=true; continue ;;
     --) command=("$@"); break ;;
-    --name | --zone | --type | --project | --data | --env | --results | --max-resumes) ;;
+    --name | --zone | --type | --project | --bucket | --env | --results | --max-resumes) ;;
     *) refuse "unknown option '$option'; see tpu/run.sh --help" ;;
     esac
     [[ -n ${1:-} && ${1:-} != --* ]] || refuse "$option needs a value"
@@ -49,7 +50,7 @@ while (($#)); do
     --zone) zone=$1 ;;
     --type) type=$1 ;;
     --project) project=$1 ;;
-    --data) data=${1%/} ;;
+    --bucket) bucket=${1%/} ;;
     --env) environment+=("$1") ;;
     --results) results=$1 ;;
     --max-resumes) max_resumes=$1 ;;
@@ -69,12 +70,14 @@ v6e-*) accelerator=$type runtime=v2-alpha-tpuv6e ;;
 esac
 [[ $max_resumes =~ ^[0-9]+$ ]] || refuse "--max-resumes: found '$max_resumes', expected a whole number"
 [[ $poll =~ ^[0-9]*\.?[0-9]+$ ]] || refuse "JAXFT_TPU_POLL: found '$poll', expected a number of seconds"
-[[ -z $data || $data == gs://?* ]] || refuse "--data: found '$data', expected gs://BUCKET/FOLDER"
+[[ -n $bucket ]] || refuse "--bucket is missing: the bucket that keeps the run, such as gs://BUCKET; see tpu/README.md"
+[[ $bucket =~ ^gs://[a-z0-9][a-z0-9._-]*$ ]] ||
+    refuse "--bucket: found '$bucket', expected gs://BUCKET, the name alone; a folder belongs into --out bucket/FOLDER"
 for pair in "${environment[@]}"; do
     [[ $pair =~ ^[A-Za-z_][A-Za-z0-9_]*= ]] || refuse "--env: found '$pair', expected KEY=VALUE"
 done
 [[ ${command[0]:-} == jaxft ]] ||
-    refuse "the command after -- is '${command[*]}', expected jaxft VERB CONFIG --out gs://..."
+    refuse "the command after -- is '${command[*]}', expected jaxft VERB CONFIG --out bucket/FOLDER"
 for index in "${!command[@]}"; do
     case ${command[index]} in
     --out) out=${command[index + 1]:-} ;;
@@ -82,8 +85,10 @@ for index in "${!command[@]}"; do
     esac
 done
 out=${out%/}
-[[ $out == gs://?* ]] || refuse "--out: found '$out', expected gs://BUCKET/FOLDER; the disks of a slice vanish with it,
-on preemption at any moment, and a run goes on from what its bucket holds"
+[[ $out/ =~ ^bucket/([^/]+/)+$ && ! /$out/ =~ /\.\.?/ ]] ||
+    refuse "--out: found '$out', expected bucket/FOLDER, a folder of $bucket, which every worker sees as bucket/;
+the disks of a slice vanish with it, on preemption at any moment, and a run goes on from what its bucket holds"
+saved=$bucket/${out#bucket/}
 results=${results:-runs/$name}
 
 git -C "$root" rev-parse --quiet --verify HEAD >/dev/null ||
@@ -114,6 +119,20 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+print_plan() {
+    create_call
+    echo "# every $poll s until it is ACTIVE; when it is lost later: delete, and all again, $max_resumes times at most"
+    upload
+    echo "# job.sh:"
+    sed 's/^/#   /' "$scratch/job.sh"
+    setup
+    start
+    on_workers all "$worker status"
+    on_workers 0 'tail -c +1 jaxft/log'
+    delete_call
+    copy_results
+}
+
 write_job
 if $dry_run; then
     print_plan
@@ -134,11 +153,11 @@ while true; do
     use_slice
     case $outcome in
     done) break ;;
-    failed) die "the command failed with exit code $failure; what it saved is in $out" "$failure" ;;
+    failed) die "the command failed with exit code $failure; what it saved is in $saved" "$failure" ;;
     esac
     ((resumes < max_resumes)) ||
         die "slice lost ($state) after $resumes resumes; giving up (--max-resumes $max_resumes).
-What was saved is in $out; the same tpu/run.sh command goes on from there"
+What was saved is in $saved; the same tpu/run.sh command goes on from there"
     resumes=$((resumes + 1))
     say "slice lost ($state); a new one goes on from the last checkpoint (resume $resumes of $max_resumes)"
     delete_slice || exit 1
@@ -147,5 +166,5 @@ done
 
 say "the command is done; deleting the slice"
 delete_slice || exit 1
-copy_results || die "the results could not be copied; they are in $out"
+copy_results || die "the results could not be copied; they are in $saved"
 say "results: $results"

@@ -90,28 +90,14 @@ upload() {
 
 setup() {
     local unpack='mkdir -p jaxft/source && tar -xzf source.tar.gz -C jaxft/source && mv job.sh jaxft/job.sh'
-    on_workers all "$unpack && $worker setup ${data@Q}"
+    on_workers all "$unpack && $worker setup ${bucket#gs://}"
 }
 
 start() { on_workers all "$worker start"; }
 
 copy_results() { # record, report and charts; checkpoints and models, in folders below, stay in the bucket
     $dry_run || mkdir -p "$results"
-    gc storage cp "$out/*" "$results"
-}
-
-print_plan() {
-    create_call
-    echo "# every $poll s until it is ACTIVE; when it is lost later: delete, and all again, $max_resumes times at most"
-    upload
-    echo "# job.sh:"
-    sed 's/^/#   /' "$scratch/job.sh"
-    setup
-    start
-    on_workers all "$worker status"
-    on_workers 0 'tail -c +1 jaxft/log'
-    delete_call
-    copy_results
+    gc storage cp "$saved/*" "$results"
 }
 
 use_slice() { # one slice from its creation until the command ended or the slice was lost; sets `outcome`
@@ -151,14 +137,24 @@ wait_until_active() {
     done
 }
 
+refusal() { # what the first worker says that cannot use the bucket; false where all can
+    awk '$1 == "jaxft-bucket" && (!host || $2 == host) { host = $2; sub(/^[^ ]+ /, ""); print } END { exit !host }' \
+        "$scratch/setup"
+}
+
 prepare() {
+    : >"$scratch/setup"
     for _ in 1 2 3; do # workers may refuse connections for a while after they turned active
         say "setting up the workers"
-        if upload && setup && start; then
+        if upload && setup >"$scratch/setup" && ! refusal >/dev/null && start; then
             return
         fi
         look
         [[ -z $outcome ]] || return 0
+        # Another try would not help. gcloud's exit status is no sign: it is that of one worker, perhaps of another.
+        ! refusal >"$scratch/refusal" || die "the workers cannot use $bucket:
+$(<"$scratch/refusal")
+Check its name, and that the service account of the workers has roles/storage.objectAdmin on it; see tpu/README.md"
         sleep "$poll"
     done
     die "the workers could not be set up; the messages are above"

@@ -1,19 +1,57 @@
 #!/usr/bin/env bash
-# What run.sh does on a worker: worker.sh setup [DATA] | start | job | status | tail. All of it lies in ~/jaxft.
+# What run.sh does on a worker: worker.sh setup BUCKET | start | job | status | tail. All of it lies in ~/jaxft.
 set -euo pipefail
 cd ~/jaxft
 
+apt_get() { # for two minutes: a fresh machine updates itself, and apt waits for the lock of dpkg, but not for its own
+    for _ in {1..12}; do
+        ! sudo DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 "$@" || return 0
+        sleep 10
+    done
+    return 1
+}
+
+install_gcsfuse() {
+    local site=https://packages.cloud.google.com/apt keyring=/usr/share/keyrings/cloud.google.asc
+    curl -fsSL "$site/doc/apt-key.gpg" | sudo tee "$keyring" >/dev/null
+    echo "deb [signed-by=$keyring] $site gcsfuse-$(lsb_release -cs) main" |
+        sudo tee /etc/apt/sources.list.d/gcsfuse.list >/dev/null
+    apt_get update
+    apt_get install gcsfuse
+}
+
+mount_bucket() { # mount_bucket BUCKET
+    mkdir -p source/bucket
+    # Folders that an upload made have no object of their own; folders are renamed when they are complete; and several
+    # machines look at the same ones, so nothing may be remembered, as gcsfuse does for ever on hosts of TPUs.
+    gcsfuse --implicit-dirs --rename-dir-limit=1000000 --metadata-cache-ttl-secs=0 "$1" ~/jaxft/source/bucket \
+        >gcsfuse.log 2>&1 </dev/null || refuse_bucket "mount $1"
+}
+
+try_bucket() { # try_bucket BUCKET: whether it can be written, read and deleted from
+    local file=source/tpu/worker.sh probe
+    probe=source/bucket/.probe-$(hostname)
+    # Not with echo: the file is sent when it is closed, and the shell does not look at what closing gives.
+    { cp "$file" "$probe" && cmp "$file" "$probe" && rm "$probe"; } >gcsfuse.log 2>&1 || refuse_bucket "write to $1"
+}
+
+refuse_bucket() { # refuse_bucket WHAT: in marked lines, which run.sh looks for
+    { echo "cannot $1"; tail -n 5 gcsfuse.log; } | sed "s/^/jaxft-bucket $(hostname): /"
+    exit 3
+}
+
 case $1 in
 setup) # again and again does no harm
-    # The images of Cloud TPU bring Python 3.10; uv fetches a newer one without root.
-    python3 -m pip install --quiet --user uv
-    [[ -x env/bin/python ]] || ~/.local/bin/uv venv --quiet --python 3.12 env
-    ~/.local/bin/uv pip install --quiet --python env/bin/python --editable 'source[tpu]'
-    if [[ -n ${2:-} ]]; then
-        folder=source/data/$(basename "$2")
-        mkdir -p "$folder"
-        gcloud storage rsync --recursive "$2" "$folder"
+    # The bucket comes last: where it is mounted, all is there, and an installation would walk through the bucket.
+    if ! mountpoint -q source/bucket; then
+        # The images of Cloud TPU bring Python 3.10; uv fetches a newer one without root.
+        python3 -m pip install --quiet --user uv
+        [[ -x env/bin/python ]] || ~/.local/bin/uv venv --quiet --python 3.12 env
+        ~/.local/bin/uv pip install --quiet --python env/bin/python --editable 'source[tpu]'
+        command -v gcsfuse >/dev/null || install_gcsfuse
+        mount_bucket "$2"
     fi
+    try_bucket "$2"
     ;;
 start) # detached: a dropped connection does not end it
     [[ ! -e pid ]] || exit 0 # the connection is tried again, the command is not started twice
@@ -24,6 +62,7 @@ job)
     trap : TERM # outlive the shutdown signal until the command has saved, and note its own exit code
     export PATH=~/jaxft/env/bin:$PATH PYTHONUNBUFFERED=1
     cd source
+    exec 3<bucket # in use: gcsfuse gets the shutdown signal, too, and would unmount before the command has saved
     code=0
     bash ../job.sh || code=$?
     echo "$code" >../exit

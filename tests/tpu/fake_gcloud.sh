@@ -3,9 +3,11 @@
 # ledger what was created and deleted. Files in scenario/ say what goes wrong:
 #   states, node, exits  a line for each slice, the last for all after: the states seen in turn (UNTIL_EXIT: active till
 #                        the command ended somewhere); the state of the node; the exit code of every worker's command,
-#                        or hang, or vanish
+#                        or hang, or vanish, or meet
+#   bucket, status       the same: what becomes of every worker's mount (fake_worker.sh); the exit status where some
+#                        worker's is not 0, as the real gcloud has that of any of them
 #   refuse_VERB          the numbers of the calls to refuse, from 0, or "all"
-# Workers are folders with their own $HOME, on which the real worker.sh runs.
+# Workers are folders with their own $HOME, on which the real worker.sh runs; their bucket is the folder bucket.
 set -euo pipefail
 cd "$FAKE_GCLOUD"
 { printf '%s\t' "$@"; echo; } >>calls
@@ -37,10 +39,12 @@ refuse() { # refuse VERB MESSAGE
 
 there() { [[ -d slice ]] || fail "NOT_FOUND: no such resource"; }
 
-case "$1 $2" in
-"storage cp") echo '{}' >"$OLDPWD/${4}/record.json"; exit ;;
-"storage rsync") touch "$OLDPWD/${5}/weights"; exit ;;
-esac
+if [[ "$1 $2" == "storage cp" ]]; then
+    for file in bucket/${3#gs://store/}; do
+        [[ -d $file ]] || cp "$file" "$OLDPWD/$4"
+    done
+    exit
+fi
 
 kind=$3 verb=$4
 case "$kind $verb" in
@@ -78,6 +82,7 @@ case "$kind $verb" in
     refuse ssh "connection refused"
     there
     read -ra exits <<<"$(setting exits "0 0")"
+    read -ra buckets <<<"$(setting bucket "fine fine")"
     worst=0
     for index in 0 1; do
         command='' chosen=false
@@ -90,9 +95,9 @@ case "$kind $verb" in
         $chosen || continue
         home=$FAKE_GCLOUD/slice/w$index
         (cd "$home" && env -i "HOME=$home" "PATH=$home/bin:/usr/bin:/bin" "FAKE_GCLOUD=$FAKE_GCLOUD" "WORKER=$index" \
-            "EXIT=${exits[index]}" bash -c "$command") || worst=$?
+            "EXIT=${exits[index]}" "MOUNT=${buckets[index]}" bash -c "$command") || worst=$?
     done
-    exit "$worst"
+    ((!worst)) || exit "$(setting status "$worst")"
     ;;
 *) fail "unknown command $kind $verb" ;;
 esac

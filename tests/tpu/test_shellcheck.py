@@ -14,6 +14,6 @@ def test_shellcheck() -> None:
     assert program, "shellcheck is missing: pip install -e '.[test]'"
     # slice.sh is checked as a part of run.sh, whose variables it reads.
     options = ["--external-sources", "--check-sourced", "--source-path=SCRIPTDIR"]
-    scripts = [TPU / "run.sh", TPU / "worker.sh", Path(__file__).with_name("fake_gcloud.sh")]
+    scripts = [TPU / "run.sh", TPU / "worker.sh", *Path(__file__).parent.glob("*.sh")]
     done = subprocess.run([program, *options, *scripts], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

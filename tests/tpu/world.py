@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-COMMAND = ["jaxft", "compare", "configs/run.py", "--out", "gs://bucket/out"]
+COMMAND = ["jaxft", "compare", "configs/run.py", "--out", "bucket/out"]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-OPTIONS = ["--name", "trial", "--zone", "us-west4-a", "--type", "v5e-16"]
+OPTIONS = ["--name", "trial", "--zone", "us-west4-a", "--type", "v5e-16", "--bucket", "gs://store"]
 
 PYTHON3 = """#!/bin/sh
 # `python3 -m pip install --user uv`: puts a uv there that makes an environment with the stub in it
@@ -21,12 +21,24 @@ cp ~/bin/uv ~/.local/bin/uv
 UV = """#!/bin/sh
 if [ "$1" = venv ]; then mkdir -p env/bin; cp ~/bin/stub env/bin/jaxft; cp /bin/true env/bin/python; fi
 """
-# Ends with the exit code that the scenario has for this worker; "hang" sleeps until it is killed.
+# Writes into --out and ends with the exit code that the scenario has for this worker; "hang" sleeps until it is killed,
+# "meet" waits five seconds for what the other worker writes, and wants the mount to be held.
 STUB = """#!/bin/sh
 echo "worker $WORKER runs in $(basename "$PWD") $NOTE"
+mkdir -p "$4/checkpoints"
+echo "{}" >"$4/record.json"
+touch "$4/checkpoints/$WORKER"
 case $EXIT in
-hang) exec sleep 60 ;;
+hang) exec /bin/sleep 60 ;;
 vanish) kill -9 $PPID; exit 1 ;;
+meet)
+    for _ in $(seq 100); do
+        [ -e "$4/checkpoints/$((1 - WORKER))" ] || { /bin/sleep 0.05; continue; }
+        [ "$(readlink /proc/self/fd/3)" = "$(readlink -f bucket)" ] || exit 4
+        exit 0
+    done
+    exit 5
+    ;;
 *) exit "$EXIT" ;;
 esac
 """
@@ -46,13 +58,22 @@ class World:
     def cloud(self) -> Path:
         return self.folder / "cloud"
 
-    def calls(self) -> list[list[str]]:
-        path = self.cloud / "calls"
+    def calls(self, of: str = "calls") -> list[list[str]]:
+        """The calls of gcloud, or of the "machines"' programs."""
+        path = self.cloud / of
         return [line.split("\t")[:-1] for line in path.read_text().splitlines()] if path.exists() else []
 
     def asked(self, *wanted: str) -> int:
-        """How many calls hold these words."""
+        """How many calls of gcloud hold these words."""
         return sum(all(word in call for word in wanted) for call in self.calls())
+
+    def steps(self, step: str) -> int:
+        """How many calls of gcloud do this step of worker.sh."""
+        return sum(f"worker.sh {step}" in word for call in self.calls() for word in call)
+
+    def ran(self, program: str) -> list[list[str]]:
+        """The words that the program got on the workers, call by call."""
+        return [words for name, *words in self.calls("machines") if name == program]
 
     def ledger(self) -> list[str]:
         path = self.cloud / "ledger"
@@ -111,6 +132,7 @@ def build(tmp_path: Path) -> World:
         world.root / "configs",
         world.cloud / "worker" / "bin",
         world.cloud / "scenario",
+        world.cloud / "bucket",
         tmp_path / "bin",
         tmp_path / "tmp",
     ):
@@ -121,12 +143,12 @@ def build(tmp_path: Path) -> World:
     quiet = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):
         subprocess.run([*git, *words], check=True, env=quiet)
-    hostname = '#!/bin/sh\necho "host-$WORKER"\n'
-    for name, text in {"python3": PYTHON3, "uv": UV, "stub": STUB, "hostname": hostname}.items():
-        executable(world.cloud / "worker" / "bin" / name, text)
-    for folder in (tmp_path, world.cloud / "worker"):
-        shutil.copy(Path(__file__).with_name("fake_gcloud.sh"), folder / "bin" / "gcloud")
-        (folder / "bin" / "gcloud").chmod(0o755)
+    here, worker = Path(__file__).parent, world.cloud / "worker"
+    executable(tmp_path / "bin" / "gcloud", (here / "fake_gcloud.sh").read_text())
+    for name, text in {"python3": PYTHON3, "uv": UV, "stub": STUB}.items():
+        executable(worker / "bin" / name, text)
+    for name in ("gcsfuse", "bin/mountpoint", "bin/curl", "bin/lsb_release", "bin/sudo", "bin/hostname", "bin/sleep"):
+        executable(worker / name, (here / "fake_worker.sh").read_text())
     return world
 
 
