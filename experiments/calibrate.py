@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from jaxft.subspace.basis import (
     save_bases,
     stack,
 )
-from jaxft.subspace.moments import MomentFiles
+from jaxft.subspace.moments import LayerMoments, MomentFiles
 
 FIELDS = ("tokens", "positions", "segments")
 
@@ -100,24 +100,30 @@ class Calibration:
             return
         fit, heldout = self.batches(self.text.fit), self.heldout_batches()
         tokens = sum(int((batch["segments"] > 0).sum()) for batch in fit)
+        note(f"moments: {tokens:,} reference tokens, {self.base.model.config.num_layers} layers")
+        stream = stream_moments(self.base.model, fit, heldout, two_sided=self.two_sided, seed=self.reference.seed)
+        if distributed.is_leader():
+            self._write(stream, tokens)
+        else:
+            for _ in stream:
+                pass  # this process's part in measuring each layer
+        distributed.meet("moments written")
+
+    def _write(self, stream: Iterable[tuple[int, LayerMoments]], tokens: int) -> None:
+        """All layers into a hidden folder, which takes its name when it is complete."""
         began, layers = time.perf_counter(), self.base.model.config.num_layers
-        note(f"moments: {tokens:,} reference tokens, {layers} layers")
         parent = self.files.folder.parent
         parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
         try:
             target = MomentFiles(scratch)
-            stream = stream_moments(self.base.model, fit, heldout, two_sided=self.two_sided, seed=self.reference.seed)
             for done, (index, layer) in enumerate(stream, 1):
-                if distributed.is_leader():
-                    target.write(index, layer)
+                target.write(index, layer)
                 seconds = time.perf_counter() - began
                 note(f"moments: layer {done}/{layers}  {seconds * (layers - done) / done:.0f} s left")
-            if distributed.is_leader():
-                target.finish({**self.description, "tokens": tokens})
-                shutil.rmtree(self.files.folder, ignore_errors=True)
-                os.replace(scratch, self.files.folder)
-            distributed.meet("moments written")
+            target.finish({**self.description, "tokens": tokens})
+            shutil.rmtree(self.files.folder, ignore_errors=True)
+            os.replace(scratch, self.files.folder)
         except (OSError, SafetensorError) as error:
             raise UserError(f"{self.files.folder}: cannot be written ({error}); free some space, then again") from error
         finally:
@@ -163,8 +169,11 @@ class Calibration:
     def _cached(self, rule: Mapping[str, Any], choose: Any) -> dict[str, Basis]:
         self.measure()
         path = self.files.folder / f"bases_{digest(rule)}.safetensors"
-        if distributed.agreed(path.is_file()):
-            return load_bases(path)
+        if not distributed.agreed(path.is_file()):
+            save_bases(self._compute(choose), path)
+        return load_bases(path)  # all processes have the leader's bits
+
+    def _compute(self, choose: Any) -> dict[str, Basis]:
         protected: dict[str, list[np.ndarray]] = {space: [] for space in INPUT_SPACES}
         free: dict[str, list[np.ndarray]] = {space: [] for space in INPUT_SPACES}
         for index in range(len(self.files)):
@@ -173,10 +182,7 @@ class Calibration:
                 rank = choose(space, index, values, vectors)
                 protected[space].append(vectors[:, :rank])
                 free[space].append(vectors[:, rank:])
-        bases = {space: stack(protected[space], free[space]) for space in INPUT_SPACES}
-        if distributed.is_leader():
-            save_bases(bases, path)
-        return bases
+        return {space: stack(protected[space], free[space]) for space in INPUT_SPACES}
 
 
 def ranks(bases: Mapping[str, Basis]) -> Iterator[str]:

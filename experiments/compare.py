@@ -18,6 +18,7 @@ from experiments.run import Run, Workspace
 from experiments.settings import to_json
 from experiments.setup import load_examples, note
 from jaxft.config import Experiment, Method
+from jaxft.distributed import agreed, check_same
 from jaxft.errors import UserError
 
 #: Replies that flipped, kept in the record for each axis.
@@ -34,6 +35,7 @@ def open_output(experiment: Experiment, out: Path) -> Workspace:
     path, identity = out / "config.json", {"config": _settings(experiment), "inputs": work.inputs}
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; choose a folder with --out")
+    check_same({"inputs": work.inputs})
     # Where nothing but a config was written yet, another config may take its place.
     results = [entry for entry in out.iterdir() if "config.json" not in entry.name] if out.is_dir() else []
     found = read_json(path) if path.is_file() else None
@@ -45,7 +47,7 @@ def open_output(experiment: Experiment, out: Path) -> Workspace:
             f"{out}: belongs to a run with another config or other inputs (different: "
             f"{', '.join(differing[:5])});\nchoose another folder with --out, or delete this one"
         )
-    if differing:
+    if agreed(bool(differing)):  # all have looked before one writes
         _ = work.rows  # unusable training examples show now and leave nothing behind
         write_json(path, identity)
     return work
@@ -60,12 +62,15 @@ def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
     began = time.perf_counter()
     evaluation = experiment.evaluation
     work = open_output(experiment, out)
+    clock = out / "timings.json"  # seconds of all invocations that worked on this record
+    earlier = read_json(clock)["total_seconds"] if clock.is_file() else 0.0
     axes = {name: describe_axis(axis) for name, axis in evaluation.axes.items()}
     before = work.base_scores
     for name, scores in before.items():
         note(f"base  {name} {scores.mean:.3f}")
     results = {name: _method(work, name, settings, before, axes) for name, settings in experiment.methods.items()}
-    timings = _total_time(out / "timings.json", time.perf_counter() - began)
+    timings = {"total_seconds": round(earlier + time.perf_counter() - began, 1)}
+    write_json(clock, timings)
     record = {
         "format": 1,
         "name": experiment.name,
@@ -183,11 +188,3 @@ def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
         keys = sorted({*old, *new})
         return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{prefix}{k}.")]
     return [] if old == new else [prefix.rstrip(".")]
-
-
-def _total_time(path: Path, seconds: float) -> dict[str, float]:
-    """Seconds of all invocations that worked on this record, this one included."""
-    earlier = read_json(path)["total_seconds"] if path.is_file() else 0.0
-    timings = {"total_seconds": round(earlier + seconds, 1)}
-    write_json(path, timings)
-    return timings

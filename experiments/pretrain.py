@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from dataclasses import replace
@@ -12,10 +11,12 @@ from flax import nnx
 
 from experiments.checks import check_fit, check_settings
 from experiments.evaluate import measure_axes
+from experiments.provenance import write_json
 from experiments.setup import Base, compute_settings, load_examples, note
 from jaxft.config import Experiment
 from jaxft.config import Full as FullSettings
 from jaxft.data.tokenizer import bos_id, eos_id, train_tokenizer
+from jaxft.distributed import check_same
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import save
 from jaxft.llama.config import LlamaConfig
@@ -57,6 +58,7 @@ def pretrain(experiment: Experiment, command: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         tokenizer.save_pretrained(scratch)
         base = Base(replace(experiment.model, folder=scratch))
+        check_same({"tokenizer": base.tokenizer_sha256})  # every process has trained its own
         rows = base.pack(examples, experiment.training.row_length, experiment.training.on_long)
         method = build(FullSettings((shape.learning_rate,)))
         trained = train(
@@ -73,5 +75,5 @@ def pretrain(experiment: Experiment, command: str) -> dict[str, float]:
         "parameters": config.parameter_count,
         "test": results,
     }
-    (output / "provenance.json").write_text(json.dumps(provenance, indent=1) + "\n")
+    write_json(output / "provenance.json", provenance)
     return results

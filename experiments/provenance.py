@@ -17,7 +17,6 @@ from experiments.report.files import write_atomically
 from experiments.setup import load_examples
 from jaxft.config import Source
 from jaxft.data.sources import fingerprint
-from jaxft.distributed import is_leader
 from jaxft.errors import UserError
 
 PACKAGES = ("jaxft", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "transformers", "numpy", "scipy")
@@ -54,9 +53,8 @@ def digest(value: Any) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write complete or not at all; UserError where the disk refuses. Of several processes the leader alone writes."""
-    if is_leader():
-        write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+    """Write complete or not at all; UserError where the disk refuses. All processes call this, the leader writes."""
+    write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:

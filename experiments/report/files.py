@@ -4,14 +4,22 @@ import os
 import tempfile
 from pathlib import Path
 
+from jaxft.distributed import is_leader, meet
 from jaxft.errors import UserError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside `path` and rename over it, so that a reader or a crash never meets half a file.
 
-    UserError where the disk refuses.
+    All processes call this; the leader writes, and they go on together when it is done. UserError where the disk
+    refuses.
     """
+    if is_leader():
+        _write(path, content)
+    meet(f"{path} written")
+
+
+def _write(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -8,11 +8,13 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import jax
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from jaxft import config
+from jaxft.distributed import is_leader, meet, whole
 from jaxft.errors import UserError
 from jaxft.methods.adapters import LowRank
 
@@ -29,12 +31,24 @@ MODULES = {
 
 
 def save_adapter(adapters: Mapping[str, LowRank], settings: config.Lora, base: str, folder: Path) -> None:
-    """Write adapters as a peft folder, whole or not at all; peft keeps A as [r, in] and B as [out, r]."""
+    """Write adapters as a peft folder, whole or not at all; peft keeps A as [r, in] and B as [out, r].
+
+    Where several processes share the arrays, all of them call this and the first one writes; the others return when
+    it is done.
+    """
     if folder.exists():
         raise UserError(f"{folder}: exists already; nothing is overwritten")
+    meet("adapter folder checked")
+    arrays = {name: jax.tree.map(whole, adapter) for name, adapter in adapters.items()}
+    if is_leader():
+        _write(arrays, settings, base, folder)
+    meet("adapter saved")
+
+
+def _write(adapters: Mapping[str, LowRank], settings: config.Lora, base: str, folder: Path) -> None:
     tensors = {}
     for name, adapter in adapters.items():
-        for index, (a, b) in enumerate(zip(np.asarray(adapter.a), np.asarray(adapter.b), strict=True)):
+        for index, (a, b) in enumerate(zip(adapter.a, adapter.b, strict=True)):
             module = f"base_model.model.model.layers.{index}.{MODULES[name]}"
             tensors[f"{module}.lora_A.weight"] = np.ascontiguousarray(a.T)
             tensors[f"{module}.lora_B.weight"] = np.ascontiguousarray(b.T)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from jaxft.distributed import is_leader, meet
 from jaxft.errors import UserError
 from jaxft.sharding import out, put
 
@@ -122,7 +123,16 @@ def stack(protected: Sequence[np.ndarray], free: Sequence[np.ndarray]) -> Basis:
 
 
 def save_bases(bases: Mapping[str, Basis], path: Path) -> None:
-    """Write bases as plain arrays: `<space>/vectors`, `<space>/ranks`, `<space>/complement`."""
+    """Write bases as plain arrays: `<space>/vectors`, `<space>/ranks`, `<space>/complement`.
+
+    All processes call this; the leader writes, and they go on together when it is done.
+    """
+    if is_leader():
+        _write(bases, path)
+    meet(f"{path} written")
+
+
+def _write(bases: Mapping[str, Basis], path: Path) -> None:
     arrays: dict[str, np.ndarray] = {}
     for space, basis in bases.items():
         arrays[f"{space}/vectors"] = np.asarray(basis.vectors)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from experiments.compare import open_output
+from experiments.evaluate import Scores
+from experiments.run import Run
+from experiments.settings import load_experiment
+from jaxft.sharding import make_mesh, use
 from tests.experiments.world import World, one_error
 
 EIGHTS = (
@@ -18,27 +22,21 @@ EIGHTS = (
 )
 
 
-def run(world: World, out: Path, *words: str) -> tuple[dict, dict]:
-    """(test scores, certificate) of the projection."""
-    assert world.run("evaluate", out, "--method", "projection", *EIGHTS, *words) == 0
-    assert world.run("certify", out, "--method", "projection", *EIGHTS, *words) == 0
-    folder = out / "projection" / "lr_0.001" / "seed_0"
-    scores = json.loads((folder / "test.json").read_text())
-    return scores, json.loads((folder / "result.json").read_text())["certificate"]
+def run(world: World, out: Path, *words: str) -> tuple[dict[str, Scores], dict]:
+    """(test scores, certificate) of the projection, as `evaluate` and `certify` measure them."""
+    experiment = load_experiment(world.config, [*EIGHTS, *words])
+    with use(make_mesh(experiment.model.sharding)):
+        projection = Run(open_output(experiment, out), "projection", experiment.methods["projection"], 1e-3, 0)
+        return projection.scores(validation=False), projection.result()["certificate"]
 
 
-@pytest.fixture(scope="module")
-def alone(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict]:
-    return run(world, tmp_path_factory.mktemp("alone") / "out")
-
-
-@pytest.mark.parametrize("preset", ["fsdp", "multislice"])
-def test_train_evaluate_and_certify_on_a_mesh(world: World, alone, tmp_path: Path, preset: str) -> None:
-    scores, certificate = run(world, tmp_path / "out", "--model.sharding.preset", preset)
-    wanted, on_one = alone
+def test_train_evaluate_and_certify_on_a_mesh(world: World, tmp_path: Path) -> None:
+    """Of two slices; tests/experiments/test_two_processes.py has the mesh of one, over two processes."""
+    wanted, on_one = run(world, tmp_path / "alone")
+    scores, certificate = run(world, tmp_path / "mesh", "--model.sharding.preset", "multislice")
     for axis, found in scores.items():
-        np.testing.assert_allclose(found["values"], wanted[axis]["values"], rtol=1e-4)
-        assert found["replies"] == wanted[axis]["replies"]
+        np.testing.assert_allclose(found.values, wanted[axis].values, rtol=1e-4)
+        assert found.replies == wanted[axis].replies
     assert certificate["delta_norm"] == pytest.approx(on_one["delta_norm"], rel=1e-4)
     # Logits of order 1 in float32 that differ by 1e-3 to 1e-2: what is left of their digits.
     for key in ("logit_kl", "logit_max_difference"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Compute, Llama
+from jaxft.methods.base import Subspaces
 from jaxft.sharding import LAYOUTS, Layout, check_divides, make_mesh, put_rows, use
 from jaxft.subspace.certificate import heldout_capture, leak
 from jaxft.training.step import initial_state, make_step
@@ -34,10 +36,12 @@ SMALL = LlamaConfig(
     max_positions=64,
     tied_head=False,
 )
+#: One linear of each kind of split (`_LINEARS` of jaxft/sharding.py); full fine-tuning trains them all.
+TARGETS = ("q", "o", "gate", "down")
 METHODS: dict[str, config.Method] = {
     "full": config.Full(()),
-    "lora": config.Lora((), rank=4),
-    "projection": config.GradientProjection((), decay=0.1, two_sided=True),
+    "lora": config.Lora((), rank=4, targets=TARGETS),
+    "projection": config.GradientProjection((), decay=0.1, two_sided=True, targets=TARGETS),
 }
 PRESETS = [name for name in LAYOUTS if name != "single"]
 TRAINING = Training(steps=10, batch_rows=16, row_length=12, accumulation=2, warmup=1, weight_decay=0.1)
@@ -52,13 +56,24 @@ def model(layout: Layout, remat: str = "dots", scan: bool = True) -> Llama:
     return made
 
 
+@cache
+def on_preset(preset: str, remat: str = "dots", scan: bool = True) -> Llama:
+    """The model on the preset's mesh, which is in use."""
+    return model(LAYOUTS[preset], remat, scan)
+
+
+@cache
+def subspaces() -> Subspaces:
+    return random_subspaces(on_preset("single"))
+
+
 def steps(kind: str, preset: str, **compute: Any) -> dict[str, Any]:
     """Two steps on a preset: the losses, what was trained, the leak, and how the state is stored."""
     layout, method = LAYOUTS[preset], methods.build(METHODS[kind])
-    subspaces = random_subspaces(model(Layout()))
+    measured = subspaces()
     with use(make_mesh(Sharding(preset))):
-        base = model(layout, **compute)
-        constants = method.constants(subspaces, layout)
+        base = on_preset(preset, **compute)
+        constants = method.constants(measured, layout)
         state = initial_state(method, TRAINING, base, constants, jax.random.key(0))
         step: Any = make_step(method, TRAINING)
         metrics: list[dict[str, float]] = []
@@ -72,7 +87,7 @@ def steps(kind: str, preset: str, **compute: Any) -> dict[str, Any]:
         found["copies"] = [8 * math.prod(a.sharding.shard_shape(a.shape)) / a.size for a in arrays]
         if kind == "projection":
             basis, change = constants["bases"]["attention_input"], state.trainable["q"].change
-            moments = subspaces.inputs["attention_input"]
+            moments = measured.inputs["attention_input"]
             found["leak"] = np.asarray(leak(basis, change))
             found["capture"] = np.asarray(heldout_capture(basis, jax.numpy.asarray(moments)))
         found["trained"] = jax.tree.map(np.asarray, state.trainable)
@@ -112,9 +127,9 @@ def test_remat_and_unrolled_layers_on_a_mesh(alone, remat: str, scan: bool) -> N
 
 def test_calibration_on_a_mesh_measures_the_same_moments() -> None:
     text = {name: batch(rows(16))[name] for name in ("tokens", "positions", "segments")}
-    wanted = dict(stream_moments(model(Layout()), [text], [text], two_sided=True, seed=0))
+    wanted = dict(stream_moments(on_preset("single"), [text], [text], two_sided=True, seed=0))
     with use(make_mesh(Sharding("fsdp_tensor"))):
-        found = dict(stream_moments(model(LAYOUTS["fsdp_tensor"]), [text], [text], two_sided=True, seed=0))
+        found = dict(stream_moments(on_preset("fsdp_tensor"), [text], [text], two_sided=True, seed=0))
     for layer, mine in found.items():
         for group in ("inputs", "heldout", "outputs"):
             theirs = getattr(wanted[layer], group)
@@ -125,9 +140,9 @@ def test_calibration_on_a_mesh_measures_the_same_moments() -> None:
 
 def test_generation_on_a_mesh_gives_the_same_tokens() -> None:
     prompts = [[1, 5, 9], [1, 7], [1, 30, 31, 32, 33]]
-    wanted = generate(model(Layout()), prompts, max_new_tokens=6, batch_size=4)
+    wanted = generate(on_preset("single"), prompts, max_new_tokens=6, batch_size=4)
     with use(make_mesh(Sharding("fsdp_tensor"))):
-        assert generate(model(LAYOUTS["fsdp_tensor"]), prompts, max_new_tokens=6, batch_size=4) == wanted
+        assert generate(on_preset("fsdp_tensor"), prompts, max_new_tokens=6, batch_size=4) == wanted
 
 
 def test_two_logical_axes_of_one_array_cannot_share_a_mesh_axis() -> None:
