@@ -22,6 +22,7 @@ from jaxft.sharding import Layout, on_mesh
 CHOICES = ("auto", "reference", "splash")
 LANES = 128  # of a TPU's vector unit: the kernel's tiles are multiples of it
 TILE = 512  # tokens of a tile at most
+HIDDEN = -1e30  # score of a token that is not visible: its weight is 0, and a row without any visible one stays finite
 
 
 class Segments(NamedTuple):
@@ -64,24 +65,37 @@ def packed_mask(segments: Int[Array, "B T"]) -> Bool[Array, "B 1 T T"]:
 
 def attend(
     q: Float[Array, "B T N H"],
-    k: Float[Array, "B S K H"],
-    v: Float[Array, "B S K H"],
+    k: Float[Array, "B K S H"],
+    v: Float[Array, "B K S H"],
     visible: Visible,
     layout: Layout,
 ) -> Float[Array, "B T N H"]:
     """softmax(q k^T / sqrt(H)) v over the visible tokens, with N / K query heads to each key-value head.
 
-    The reference where a mask says what is visible, splash where segments do.
+    The reference where a mask says what is visible, splash where segments do. Keys and values come heads first, as a
+    cache keeps them, so that no product needs them transposed.
     """
     if isinstance(visible, Segments):
         return splash(q, k, v, visible.ids, layout)
-    return jax.nn.dot_product_attention(q, k, v, mask=visible)
+    batch, length, heads, width = q.shape
+    groups = k.shape[1]
+    each = heads // groups
+    # The query heads of a group and their tokens are the rows of one product: BTNH -> BK(GT)H.
+    q = (q * width**-0.5).reshape(batch, length, groups, each, width).transpose(0, 2, 3, 1, 4)
+    rows = q.reshape(batch, groups, each * length, width)
+    scores = jnp.einsum("bkqh,bksh->bkqs", rows, k, preferred_element_type=jnp.float32)
+    scores = scores.reshape(batch, groups, each, length, -1)
+    weights = jax.nn.softmax(jnp.where(visible[:, None], scores, HIDDEN), axis=-1).astype(v.dtype)
+    mixed = jnp.einsum("bkqs,bksh->bkqh", weights.reshape(batch, groups, each * length, -1), v)
+    return (
+        mixed.reshape(batch, groups, each, length, width).transpose(0, 3, 1, 2, 4).reshape(batch, length, heads, width)
+    )
 
 
 def splash(
     q: Float[Array, "B T N H"],
-    k: Float[Array, "B T K H"],
-    v: Float[Array, "B T K H"],
+    k: Float[Array, "B K T H"],
+    v: Float[Array, "B K T H"],
     segments: Int[Array, "B T"],
     layout: Layout,
     interpret: bool = False,
@@ -93,15 +107,15 @@ def splash(
 
     def local(q: Array, k: Array, v: Array, segments: Array) -> Array:
         kernel = _kernel(q.shape[1], q.shape[2], interpret)
-        q, k, v = (a.swapaxes(1, 2) for a in (q * q.shape[-1] ** -0.5, k, v))  # heads before tokens
         ids = splash_attention.SegmentIds(segments, segments)
-        return jax.vmap(kernel)(q, k, v, ids).swapaxes(1, 2).astype(q.dtype)
+        return jax.vmap(kernel)((q * q.shape[-1] ** -0.5).swapaxes(1, 2), k, v, ids).swapaxes(1, 2).astype(q.dtype)
 
     if not on_mesh():
         return local(q, k, v, segments)
     heads, rows = layout.spec("batch", None, "heads", None), layout.rows
+    first = layout.heads_first
     # The kernel does not say along which mesh axes its results differ, so nothing can be checked about them.
-    split = jax.shard_map(local, in_specs=(heads, heads, heads, rows), out_specs=heads, check_vma=False)
+    split = jax.shard_map(local, in_specs=(heads, first, first, rows), out_specs=heads, check_vma=False)
     return split(q, k, v, segments)
 
 

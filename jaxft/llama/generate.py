@@ -69,9 +69,8 @@ def decode(
         assert new is not None
         return put(logits(model, x[:, -1:])[:, 0], PartitionSpec()), new
 
-    shape = (config.num_layers, batch, width + max_new_tokens, config.num_kv_heads, config.head_dim)
-    split = layout.spec(None, "batch", None, "heads", None)
-    empty = Cache(*(put(jnp.zeros(shape, model.compute.dtype), split) for _ in range(2)), slot=jnp.zeros((), jnp.int32))
+    unrolled = model.compute.unroll_decoding or not model.compute.scan
+    empty = Cache.empty(config, layout, model.compute.dtype, batch, width + max_new_tokens, unrolled)
     values, cache = run(prompts, empty)
     key, use = jax.random.split(key)
     first = choose(values, use)

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxft.llama.attention import Segments, Visible, attend, packed_mask, splash_fits
 from jaxft.llama.config import LlamaConfig
-from jaxft.sharding import Layout, on_mesh, out, put
+from jaxft.sharding import Layout, on_mesh, put
 
 REMAT_POLICIES = {
     "nothing": None,  # store every intermediate
@@ -34,14 +34,15 @@ REMAT_POLICIES = {
 class Compute:
     """How the forward pass runs.
 
-    dtype: of activations. remat: a key of REMAT_POLICIES. scan: over stacked layers, or unrolled. layout: on the mesh
-    where there is one. attention: "reference", or "splash" for packed rows of a length that suits the kernel; all
-    else, such as decoding with a cache, takes the reference.
+    dtype: of activations. remat: a key of REMAT_POLICIES. scan: over stacked layers, or unrolled. unroll_decoding:
+    whether generation is unrolled in any case. layout: on the mesh where there is one. attention: "reference", or
+    "splash" for packed rows of a length that suits the kernel; all else, such as generation, takes the reference.
     """
 
     dtype: str = "float32"
     remat: str = "nothing"
     scan: bool = True
+    unroll_decoding: bool = False
     layout: Layout = Layout()
     attention: str = "reference"
 
@@ -63,7 +64,10 @@ class Dot(NamedTuple):
 
     def __call__(self, x: Float[Array, "B T d"], kernel: Float[Array, "d n"]) -> Float[Array, "B T n"]:
         kernel = kernel.astype(x.dtype)
-        return _gathered_dot(self, x, kernel) if on_mesh() else jnp.matmul(x, kernel)
+        if on_mesh():
+            return _gathered_dot(self, x, kernel)
+        # As rows of one matrix: XLA on CPU would transpose a three-dimensional x for the kernel's gradient.
+        return jnp.matmul(x.reshape(-1, x.shape[-1]), kernel).reshape(*x.shape[:-1], -1)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -91,11 +95,47 @@ _gathered_dot.defvjp(_gathered_dot_forward, _gathered_dot_backward)
 
 
 class Cache(NamedTuple):
-    """Keys and values of the slots filled so far, and the slot that the next token goes to."""
+    """Keys and values of the slots filled so far, and the slot that the next token goes to.
 
-    keys: Float[Array, "L B S K H"]
-    values: Float[Array, "L B S K H"]
+    keys, values: stacked [L, B, K, S, H] where the layers are scanned, one array [B, K, S, H] a layer where unrolled.
+    """
+
+    keys: Float[Array, "L B K S H"] | tuple[Float[Array, "B K S H"], ...]
+    values: Float[Array, "L B K S H"] | tuple[Float[Array, "B K S H"], ...]
     slot: Int[Array, ""]
+
+    @classmethod
+    def empty(cls, config: LlamaConfig, layout: Layout, dtype: str, batch: int, slots: int, unrolled: bool) -> Cache:
+        """Zeros for `batch` rows of `slots` tokens."""
+        shape, layers = (batch, config.num_kv_heads, slots, config.head_dim), config.num_layers
+
+        def zeros() -> Any:
+            if unrolled:
+                return tuple(put(jnp.zeros(shape, dtype), layout.heads_first) for _ in range(layers))
+            return put(jnp.zeros((layers, *shape), dtype), PartitionSpec(None, *layout.heads_first))
+
+        return cls(zeros(), zeros(), jnp.zeros((), jnp.int32))
+
+    def write(self, layer: Any, k: Float[Array, "B K T H"], v: Float[Array, "B K T H"]) -> Cache:
+        """One layer's keys and values of T new tokens go to the next slots, which every layer fills in turn."""
+
+        def put_at(stored: Any, new: Array) -> Any:
+            if isinstance(stored, tuple):
+                changed = lax.dynamic_update_slice_in_dim(stored[layer], new.astype(stored[layer].dtype), self.slot, 2)
+                return (*stored[:layer], changed, *stored[layer + 1 :])
+            return lax.dynamic_update_slice(stored, new.astype(stored.dtype)[None], (layer, 0, 0, self.slot, 0))
+
+        return self._replace(keys=put_at(self.keys, k), values=put_at(self.values, v))
+
+    def layer(self, index: Any) -> tuple[Float[Array, "B K S H"], Float[Array, "B K S H"]]:
+        """One layer's keys and values."""
+
+        def get(stored: Any) -> Array:
+            return (
+                stored[index] if isinstance(stored, tuple) else lax.dynamic_index_in_dim(stored, index, keepdims=False)
+            )
+
+        return get(self.keys), get(self.values)
 
 
 class Layers(nnx.Module):
@@ -168,15 +208,16 @@ def block(
     *,
     adapters: Adapters | None = None,
     key: Array | None = None,
-    cache: tuple[Array, Array, Array] | None = None,
+    cache: Cache | None = None,
+    index: Any = None,
     probes: Mapping[str, Array] | None = None,
-) -> tuple[Float[Array, "B T D"], tuple[Array, Array] | None, dict[str, Array]]:
+) -> tuple[Float[Array, "B T D"], Cache | None, dict[str, Array]]:
     """One transformer block on one layer's slice of the parameters.
 
     adapters: this layer's slice of the trainable changes, by linear. key: randomness for their dropout.
-    cache: (keys, values, slot) to write into and attend over instead of the new tokens alone.
+    cache, index: where the keys and values of this layer, number `index`, are added, to attend over all of them.
     probes: zeros added to every linear's output; their gradients are the output gradients of the linears.
-    Returns the new hidden states, the written (keys, values), and the input of every linear by input space.
+    Returns the new hidden states, the written cache, and the input of every linear by input space.
     """
     batch, length, _ = x.shape
     dtype = x.dtype
@@ -199,13 +240,10 @@ def block(
     q = linear("q", attention_input).reshape(batch, length, config.num_heads, config.head_dim)
     k = linear("k", attention_input).reshape(batch, length, config.num_kv_heads, config.head_dim)
     v = linear("v", attention_input).reshape(batch, length, config.num_kv_heads, config.head_dim)
-    q, k = rotate(q, angles), rotate(k, angles)
-    written = None
+    q, k, v = rotate(q, angles), rotate(k, angles).swapaxes(1, 2), v.swapaxes(1, 2)
     if cache is not None:
-        keys, values, slot = cache
-        k = lax.dynamic_update_slice_in_dim(keys, k.astype(keys.dtype), slot, axis=1)
-        v = lax.dynamic_update_slice_in_dim(values, v.astype(values.dtype), slot, axis=1)
-        written = (k, v)
+        cache = cache.write(index, k, v)
+        k, v = cache.layer(index)
     attended = attend(q, k.astype(dtype), v.astype(dtype), visible, layout)
     attention_output = attended.reshape(batch, length, config.num_heads * config.head_dim)
     x = x + linear("o", attention_output)
@@ -221,7 +259,7 @@ def block(
         "mlp_input": mlp_input,
         "mlp_output": mlp_output,
     }
-    return x, written, inputs
+    return x, cache, inputs
 
 
 LINEAR_INDEX = {name: index for index, name in enumerate(("q", "k", "v", "o", "gate", "up", "down"))}
@@ -243,8 +281,11 @@ def logits(model: Llama, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
     x = rms_norm(x, put(model.norm[...], PartitionSpec()), model.config.rms_norm_eps)
     head = model.embed[...].T if model.head is None else model.head[...]
     head = put(head.astype(x.dtype), layout.spec(None, "vocab"))
-    result = layout.spec("batch", None, "vocab")
-    return jnp.matmul(x, head, preferred_element_type=jnp.float32, out_sharding=out(result))
+    if on_mesh():
+        result = layout.spec("batch", None, "vocab")
+        return jnp.matmul(x, head, preferred_element_type=jnp.float32, out_sharding=result)
+    rows = x.reshape(-1, x.shape[-1])  # as in Dot
+    return jnp.matmul(rows, head, preferred_element_type=jnp.float32).reshape(*x.shape[:-1], -1)
 
 
 def layer_slice(tree: Any, index: int) -> Any:
@@ -267,27 +308,22 @@ def transform(
     angles = rotary_angles(config, positions)
     keys = None if key is None else jax.random.split(key, config.num_layers)
 
-    def body(x: Array, per_layer: tuple) -> tuple[Array, tuple[Array, Array] | None]:
-        layer, layer_adapters, layer_key, layer_cache = per_layer
-        slots = None if layer_cache is None or cache is None else (*layer_cache, cache.slot)
-        changes = {"adapters": layer_adapters, "key": layer_key, "cache": slots}
-        x, written, _ = block(layer, config, compute.layout, x, angles, visible, **changes)
-        return x, written
+    def body(carry: tuple[Array, Cache | None], per_layer: tuple) -> tuple[tuple[Array, Cache | None], None]:
+        x, cache = carry
+        index, layer, layer_adapters, layer_key = per_layer
+        changes = {"adapters": layer_adapters, "key": layer_key, "cache": cache, "index": index}
+        x, cache, _ = block(layer, config, compute.layout, x, angles, visible, **changes)
+        return (x, cache), None
 
-    if compute.remat != "nothing":
+    if compute.remat != "nothing" and cache is None:  # with a cache, nothing is differentiated
         body = jax.checkpoint(body, policy=REMAT_POLICIES[compute.remat])
-    per_layer = (model.layers, adapters, keys, None if cache is None else (cache.keys, cache.values))
-    if compute.scan:
-        x, written = lax.scan(body, x, per_layer)
-    else:
-        outputs = []
+    per_layer = (model.layers, adapters, keys)
+    if not compute.scan or cache is not None and isinstance(cache.keys, tuple):
         for index in range(config.num_layers):
-            x, output = body(x, layer_slice(per_layer, index))
-            outputs.append(output)
-        written = None if cache is None else jax.tree.map(lambda *a: jnp.stack(a), *outputs)
-    if cache is None or written is None:
-        return x, None
-    return x, Cache(*written, slot=cache.slot + x.shape[1])
+            (x, cache), _ = body((x, cache), (index, *layer_slice(per_layer, index)))
+    else:
+        (x, cache), _ = lax.scan(body, (x, cache), (jnp.arange(config.num_layers), *per_layer))
+    return x, None if cache is None else cache._replace(slot=cache.slot + x.shape[1])
 
 
 def hidden(

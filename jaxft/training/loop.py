@@ -17,6 +17,7 @@ from jaxft.methods.base import Method
 from jaxft.preemption import Preempted
 from jaxft.sharding import put_rows
 from jaxft.training.checkpoint import Checkpoints
+from jaxft.training.memory import check_memory
 from jaxft.training.metrics import Metrics
 from jaxft.training.step import initial_state, make_step
 
@@ -68,7 +69,10 @@ def train(
     try:
         with distributed.preemption_notice() as told_to_stop:
             for number in range(start + 1, training.steps + 1):
-                state, values = step(state, base, constants, put_rows(next(data), layout), learning_rate)
+                batch = put_rows(next(data), layout)
+                if number == start + 1:
+                    check_memory(step, (state, base, constants, batch, learning_rate), training)
+                state, values = step(state, base, constants, batch, learning_rate)
                 metrics.add(number, values)
                 last = number == training.steps
                 stopping = told_to_stop(number) or (last and told_to_stop(number + 1))  # the others may be a step ahead

@@ -1,0 +1,66 @@
+"""Whether a training step fits the devices, asked before the first one runs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxft.config import Training
+from jaxft.errors import UserError
+from jaxft.sharding import chip_bytes
+
+GIB = 2**30
+MEMINFO = Path("/proc/meminfo")
+
+
+def check_memory(step: Any, arguments: tuple[Any, ...], training: Training) -> None:
+    """UserError where a step needs more than is free on a device, with what would fit.
+
+    step, arguments: the jitted step of `make_step` and what it will be called with, which is on the devices already. It
+    is compiled here, once for all calls.
+    """
+    state, base, _, _, _ = arguments
+    shards = math.prod(jax.sharding.get_mesh().shape[axis] for axis in base.compute.layout.batch)
+    try:
+        memory = step.lower(*arguments).compile().memory_analysis()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error) and "CompileTimeHbmOom" not in str(error):
+            raise
+        said = next((line.strip() for line in str(error).splitlines() if "xceed" in line), "out of memory")
+        advice = _advice(training, shards, None)
+        raise UserError(f"the training step does not fit: the compiler says {said}\n{advice}") from error
+    needed = int(memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes)
+    free = free_memory(jax.local_devices()[0])
+    if free is not None and needed > free:
+        fixed = chip_bytes(state.trainable)  # the gradients, whatever the rows
+        share = (free - fixed) / max(needed - fixed, 1)
+        raise UserError(
+            f"the training step needs {needed / GIB:.2f} GiB on each device beside what is there, and "
+            f"{max(free, 0) / GIB:.2f} GiB are free.\n{_advice(training, shards, share)}"
+        )
+
+
+def free_memory(device: Any) -> int | None:
+    """Bytes that programs may still take on a device; None where it does not say. CPU devices share the machine's."""
+    found = device.memory_stats() or {}
+    if "bytes_limit" in found:
+        return found["bytes_limit"] - found["bytes_in_use"]
+    if device.platform != "cpu" or not MEMINFO.exists():
+        return None
+    kib = next(int(line.split()[1]) for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable"))
+    return kib * 1024 // device.client.local_device_count()
+
+
+def _advice(training: Training, shards: int, share: float | None) -> str:
+    """What would fit. shards: devices that rows are split over. share: of a microbatch's rows that fits, if known."""
+    other = "`jaxft plan CONFIG --find` says what fits, here or on other devices"
+    if share is None or share <= 0:
+        return f"Spread it over more devices or try --model.remat full; {other}."
+    rows, present = training.batch_rows, training.accumulation
+    fitting = (n for n in range(present + 1, rows + 1) if rows % (n * shards) == 0 and n * share >= present)
+    if (parts := next(fitting, None)) is None:
+        return f"Try --model.remat full or fewer --training.batch_rows; {other}."
+    return f"--training.accumulation {parts} should fit, and changes no result; {other}."
