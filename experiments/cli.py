@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(verb=run)
         if config:
             sub.add_argument(
-                "config", help="a Python file that defines `experiment`; any of its keys can follow as --key.sub value"
+                "config", help="a Python file under configs/ or of yours; any of its keys can follow as --key.sub value"
             )
             sub.add_argument("--out", type=_folder, help="output folder (default: runs/<config name>)")
         return sub
@@ -85,11 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     one_run(verb("export", _export, "write one trained method as a Hugging Face folder"))
     one_run(verb("certify", _certify, "state what one trained method leaked and how far it drifted"))
     verb("report", _report, "draw table, charts and page anew from a record")
-    sub = verb("plan", _plan, "compile the training step for TPU topologies and say what fits")
-    sub.add_argument("--topology", action="append", help="such as v5e:4x4; may be repeated; default: attached devices")
-    sub.add_argument("--method", help="name of a method in the config (default: all)")
+    sub = verb("plan", _plan, "compile for TPU topologies and say what fits")
+    sub.add_argument("--topology", action="append", help="v5e:4x4, h100:8; may be repeated; default: attached devices")
+    sub.add_argument("--method", help="one method of the config (default: all, and calibration and generation)")
+    sub.add_argument("--find", action="store_true", help="search the largest batch, and for v5e the smallest slice")
     sub.add_argument("--rank", type=int, default=512, help="protected directions to assume (default: 512)")
     sub.add_argument("--json", type=Path, help="file to write the record to")
+    verb("benchmark", _benchmark, "measure speed and memory beside torch, transformers and peft where installed")
     verb("pretrain", _pretrain, "train a small base model from nothing")
     sub = verb("generate", _generate, "continue a text with a Hugging Face folder", config=False)
     sub.add_argument("--model", default="base", help='Hugging Face folder; "base" is the one that ships')
@@ -104,7 +106,10 @@ def _parser() -> argparse.ArgumentParser:
 def _folder(text: str) -> Path:
     """A local path; pathlib would quietly make a folder named "gs:" of a bucket's address."""
     if "://" in text:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a local folder; buckets cannot be written to yet")
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, expected a local folder; mount the bucket (gcsfuse BUCKET FOLDER) and name its folder. "
+            "tpu/run.sh --bucket does so on every worker"
+        )
     return Path(text)
 
 
@@ -193,13 +198,14 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 def _export(arguments: argparse.Namespace) -> None:
     run = _run(arguments)
 
+    from jaxft.distributed import agreed
     from jaxft.methods.lora import Lora
     from jaxft.methods.peft import save_adapter
 
     print(f"model: {run.export(run.folder / 'model')}")
     if isinstance(run.method, Lora):
         folder = run.folder / "adapter"
-        if not folder.is_dir():
+        if not agreed(folder.is_dir()):
             save_adapter(run.trained, run.method.settings, run.work.experiment.model.folder, folder)
         print(f"adapter: {folder}")
 
@@ -241,7 +247,28 @@ def _plan(arguments: argparse.Namespace) -> None:
 
     from experiments.plan import plan
 
-    print(plan(experiment, methods, arguments.topology, arguments.rank, arguments.json, arguments.command_line))
+    print(
+        plan(
+            experiment,
+            methods,
+            arguments.topology,
+            arguments.rank,
+            not arguments.method,
+            arguments.find,
+            arguments.json,
+            arguments.command_line,
+        )
+    )
+
+
+def _benchmark(arguments: argparse.Namespace) -> None:
+    from experiments.benchmarks import benchmark, load_benchmark, table, write_chart
+
+    settings = load_benchmark(arguments.config, arguments.overrides)
+    out = arguments.out or Path("runs") / settings.name
+    record = benchmark(settings, out, arguments.command_line)
+    print(table(record))
+    print(f"chart: {write_chart(record, out)}")
 
 
 def _pretrain(arguments: argparse.Namespace) -> None:

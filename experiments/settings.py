@@ -1,4 +1,4 @@
-"""From a config file and `--key.sub value` words to an Experiment, and back to plain JSON."""
+"""From a config file and `--key.sub value` words to its dataclass, and back to plain JSON."""
 
 from __future__ import annotations
 
@@ -6,20 +6,28 @@ import ast
 import dataclasses
 import difflib
 import importlib.util
+import inspect
 import re
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from jaxft import config
 from jaxft.config import Experiment
 from jaxft.errors import UserError
 
+T = TypeVar("T")
+
 
 def load_experiment(path: str, overrides: Sequence[str] = ()) -> Experiment:
-    """The `experiment` that the Python file at `path` defines, with overrides applied.
+    """The `experiment` that the Python file at `path` defines, with overrides applied."""
+    return load(path, "experiment", Experiment, overrides)
+
+
+def load(path: str, name: str, kind: type[T], overrides: Sequence[str] = ()) -> T:
+    """What the Python file at `path` defines as `name`, a dataclass of `kind`, with overrides applied.
 
     overrides: ["--training.steps", "100", ...] or ["--training.steps=100"]; values are Python literals or plain words.
     """
@@ -32,17 +40,18 @@ def load_experiment(path: str, overrides: Sequence[str] = ()) -> Experiment:
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # a config is a program of the user's: whatever it raises is theirs to mend
+        where = inspect.getsourcefile(kind)
         raise UserError(
-            f"{path}: {type(error).__name__}: {error}{_nearest_field(str(error))}\n"
-            "Every key is a field of the dataclasses in jaxft/config.py."
+            f"{path}: {type(error).__name__}: {error}{_nearest_field(str(error), kind)}\n"
+            f"Every key is a field of the dataclasses in {'/'.join(Path(str(where)).parts[-2:])}."
         ) from error
-    experiment = getattr(module, "experiment", None)
-    if not isinstance(experiment, Experiment):
-        raise UserError(f"{path}: defines no `experiment = Experiment(...)`")
+    found = getattr(module, name, None)
+    if not isinstance(found, kind):
+        raise UserError(f"{path}: defines no `{name} = {kind.__name__}(...)`")
     for key, text in _pairs(overrides):
-        experiment = _replace(experiment, key.split("."), text, key)
-    _check_types(experiment, Experiment, path)
-    return experiment
+        found = _replace(found, key.split("."), text, key)
+    _check_types(found, kind, f"{path}:")
+    return found
 
 
 def to_json(value: Any) -> Any:
@@ -56,10 +65,10 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def _nearest_field(message: str) -> str:
-    """A hint where Python reports an unknown keyword of a dataclass in jaxft/config.py."""
+def _nearest_field(message: str, kind: type) -> str:
+    """A hint where Python reports an unknown keyword of a dataclass that stands beside `kind`."""
     match = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", message)
-    known = getattr(config, match[1], None) if match else None
+    known = getattr(sys.modules[kind.__module__], match[1], None) if match else None
     if match is None or not dataclasses.is_dataclass(known):
         return ""
     names = [field.name for field in dataclasses.fields(known)]
@@ -72,7 +81,7 @@ def _check_types(value: Any, hint: Any, where: str) -> None:
     classes = arguments if origin in (typing.Union, types.UnionType) else (hint,)
     if dataclasses.is_dataclass(value) and type(value) in classes:
         for name, inner in typing.get_type_hints(type(value)).items():
-            _check_types(getattr(value, name), inner, f"{where}: {name}" if hint is Experiment else f"{where}.{name}")
+            _check_types(getattr(value, name), inner, f"{where} {name}" if where.endswith(":") else f"{where}.{name}")
     elif origin is Mapping and isinstance(value, Mapping):
         for name, item in value.items():
             _check_types(item, arguments[1], f"{where}.{name}")

@@ -39,12 +39,15 @@ def model_folder(name: str) -> Path:
 
 def compute_settings(model: Model, shape: LlamaConfig, platform: str | None = None) -> Compute:
     """How a model of this shape runs on a platform ("cpu", "gpu" or "tpu"); None: the one that is here."""
+    platform = platform or jax.default_backend()
     return Compute(
         dtype=model.compute_dtype,
         remat=model.remat,
         scan=model.scan,
+        # XLA on CPU copies a layer's weights and cache at every turn of a scan; unrolled, weights are copied once.
+        unroll_decoding=platform == "cpu",
         layout=LAYOUTS[model.sharding.preset],
-        attention=choose_attention(model.attention, platform or jax.default_backend(), shape),
+        attention=choose_attention(model.attention, platform, shape),
     )
 
 

@@ -15,6 +15,7 @@ gather. Without a mesh (preset "single") nothing here does anything.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import mesh_utils
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxft import config
 from jaxft.errors import UserError
@@ -88,6 +89,11 @@ class Layout:
         """Of a linear's output [rows, length, out]."""
         return PartitionSpec(*self.rows, None, self.linear(name)[1])
 
+    @property
+    def heads_first(self) -> PartitionSpec:
+        """Of keys and values [rows, heads, tokens, width]."""
+        return self.spec("batch", "heads", None, None)
+
     def moment(self) -> PartitionSpec:
         """Of one space's second moment [d, d] while it is summed: spread over all devices."""
         return PartitionSpec(*self.vector("trained"), None)
@@ -134,20 +140,12 @@ def make_mesh(settings: config.Sharding, devices: Sequence[Any] | None = None) -
     UserError where the preset is unknown or its sizes do not divide the number of devices.
     """
     devices = jax.devices() if devices is None else list(devices)
-    count, preset = len(devices), settings.preset
-    if preset not in LAYOUTS:
-        raise UserError(f"model.sharding.preset {preset!r}: expected one of {', '.join(LAYOUTS)}")
-    if preset == "single":
+    sizes = _sizes(settings, len(devices))
+    if not sizes:
         return None
-    if preset == "fsdp_tensor":
-        sizes = {"fsdp": _divide(count, settings.tensor, "model.sharding.tensor"), "tensor": settings.tensor}
-    elif preset == "multislice":
-        sizes = {"slice": settings.slices, "fsdp": _divide(count, settings.slices, "model.sharding.slices")}
-    else:
-        sizes = {preset: count}
     shape = tuple(sizes.values())
     slices = {getattr(device, "slice_index", 0) for device in devices}
-    if preset == "multislice" and len(slices) > 1:
+    if settings.preset == "multislice" and len(slices) > 1:
         if len(slices) != settings.slices:
             raise UserError(f"model.sharding.slices {settings.slices}: the devices belong to {len(slices)} slices")
         grid = mesh_utils.create_hybrid_device_mesh((1, shape[1]), (shape[0], 1), devices)
@@ -156,13 +154,33 @@ def make_mesh(settings: config.Sharding, devices: Sequence[Any] | None = None) -
     return Mesh(grid, tuple(sizes), axis_types=(AxisType.Explicit,) * len(sizes))
 
 
+def abstract_mesh(settings: config.Sharding, count: int) -> AbstractMesh:
+    """The mesh of a preset over devices that are not here; without axes for "single"."""
+    sizes = _sizes(settings, count)
+    return AbstractMesh(tuple(sizes.values()), tuple(sizes), axis_types=(AxisType.Explicit,) * len(sizes))
+
+
+def _sizes(settings: config.Sharding, count: int) -> dict[str, int]:
+    """Devices along each axis of a preset's mesh."""
+    preset = settings.preset
+    if preset not in LAYOUTS:
+        raise UserError(f"model.sharding.preset {preset!r}: expected one of {', '.join(LAYOUTS)}")
+    if preset == "single":
+        return {}
+    if preset == "fsdp_tensor":
+        return {"fsdp": _divide(count, settings.tensor, "model.sharding.tensor"), "tensor": settings.tensor}
+    if preset == "multislice":
+        return {"slice": settings.slices, "fsdp": _divide(count, settings.slices, "model.sharding.slices")}
+    return {preset: count}
+
+
 def _divide(count: int, parts: int, key: str) -> int:
     if parts < 1 or count % parts:
         raise UserError(f"{key} {parts} does not divide the {count} devices; choose a divisor of {count}")
     return count // parts
 
 
-def check_divides(mesh: Mesh, layout: Layout, model: LlamaConfig, batches: Mapping[str, int]) -> None:
+def check_divides(mesh: Mesh | AbstractMesh, layout: Layout, model: LlamaConfig, batches: Mapping[str, int]) -> None:
     """UserError where a split axis of the model, or a named number of rows, is no multiple of its mesh axes."""
     sizes: dict[str, tuple[int, Axes]] = {
         "num_heads": (model.num_heads, layout.heads),
@@ -216,3 +234,14 @@ def put_rows(batch: Mapping[str, np.ndarray], layout: Layout) -> dict[str, Any]:
         return dict(batch)
     sharding = NamedSharding(jax.sharding.get_mesh(), layout.rows)
     return {name: jax.make_array_from_callback(a.shape, sharding, a.__getitem__) for name, a in batch.items()}
+
+
+def chip_bytes(tree: Any) -> int:
+    """Bytes of a pytree's arrays on one device, by their shardings."""
+    total = 0
+    for leaf in jax.tree.leaves(tree):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            continue
+        shape = leaf.shape if leaf.sharding is None else leaf.sharding.shard_shape(leaf.shape)
+        total += leaf.dtype.itemsize * math.prod(shape)
+    return total

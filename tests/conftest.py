@@ -1,5 +1,19 @@
-"""Every test process simulates 8 devices; what asks for no mesh runs on the first one, as on a machine with one."""
+"""Every test process simulates 8 devices; what asks for no mesh runs on the first one, as on a machine with one.
+
+All processes of a session share their compiled programs: much of a test's time is compilation, and many compile alike.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
 
 import jax
 
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # set by the first process, inherited by all others
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxft_compiled_")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_num_cpu_devices", 8)

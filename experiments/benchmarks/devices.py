@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from jaxft.planning import CHIPS
+from jaxft.planning.devices import TPUS
 
 #: Name inside `device_kind` -> dense FLOP/s for (bfloat16, float32); None where nothing is published. The longest name
 #: that fits counts. A float32 product runs on NVIDIA in TF32, which both frameworks are set to here, so that is its
 #: peak. TPU v2 and v3 show two devices a chip and are left out.
 PEAKS: dict[str, tuple[float, float | None]] = {
-    "TPU v4": (CHIPS["v4"].flops, None),
-    "TPU v5 lite": (CHIPS["v5e"].flops, None),
-    "TPU v5e": (CHIPS["v5e"].flops, None),
-    "TPU v5": (CHIPS["v5p"].flops, None),
-    "TPU v5p": (CHIPS["v5p"].flops, None),
-    "TPU v6 lite": (CHIPS["v6e"].flops, None),
-    "TPU v6e": (CHIPS["v6e"].flops, None),
+    "TPU v4": (TPUS["v4"].flops, None),
+    "TPU v5 lite": (TPUS["v5e"].flops, None),
+    "TPU v5e": (TPUS["v5e"].flops, None),
+    "TPU v5": (TPUS["v5p"].flops, None),
+    "TPU v5p": (TPUS["v5p"].flops, None),
+    "TPU v6 lite": (TPUS["v6e"].flops, None),
+    "TPU v6e": (TPUS["v6e"].flops, None),
     "A10G": (70e12, 35e12),
     "A100": (312e12, 156e12),
     "L4": (121e12, 60e12),

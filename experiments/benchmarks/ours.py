@@ -21,7 +21,7 @@ from jaxft.llama.config import INPUT_SPACES
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Compute, Llama, embed, packed_mask, transform
 from jaxft.methods.base import Subspaces
-from jaxft.planning import planned_bytes
+from jaxft.planning.plan import planned_bytes
 from jaxft.sharding import put_rows
 from jaxft.subspace.basis import Basis
 from jaxft.training.step import initial_state, make_step
@@ -79,7 +79,8 @@ def prompts(settings: Benchmark) -> np.ndarray:
 
 
 def model(settings: Benchmark) -> Llama:
-    compute = Compute(dtype=settings.dtype, remat=settings.remat)
+    on_cpu = jax.default_backend() == "cpu"
+    compute = Compute(dtype=settings.dtype, remat=settings.remat, unroll_decoding=on_cpu)
     return Llama(settings.config, rngs=nnx.Rngs(0), dtype=settings.dtype, compute=compute)
 
 

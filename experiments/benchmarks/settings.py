@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import runpy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from experiments.settings import load
 from experiments.setup import SHIPPED_BASE
 from jaxft.config import Full, GradientProjection, Lora, Method
 from jaxft.errors import UserError
@@ -107,16 +106,9 @@ def check(settings: Benchmark) -> None:
         )
 
 
-def load_benchmark(path: str | Path) -> Benchmark:
-    """The `benchmark` that the Python file at `path` defines; UserError where there is none or it cannot be run."""
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such config file; the ones that ship are under configs/benchmarks/")
-    try:
-        found: Any = runpy.run_path(str(path)).get("benchmark")
-    except Exception as error:  # a config is a program of the user's: whatever it raises is theirs to mend
-        raise UserError(f"{path}: {type(error).__name__}: {error}") from error
-    if not isinstance(found, Benchmark):
-        raise UserError(f"{path}: defines no `benchmark = Benchmark(...)`")
+def load_benchmark(path: str, overrides: Sequence[str] = ()) -> Benchmark:
+    """The `benchmark` that the Python file at `path` defines, with overrides applied; UserError if it cannot be run."""
+    found = load(path, "benchmark", Benchmark, overrides)
     check(found)
     return found
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -143,7 +144,19 @@ def test_help_names_every_verb(capsys) -> None:
         main(["--help"])
     assert caught.value.code == 0
     said = capsys.readouterr().out
-    verbs = ("compare", "train", "calibrate", "evaluate", "export", "certify", "report", "pretrain", "generate")
+    verbs = (
+        "compare",
+        "train",
+        "calibrate",
+        "evaluate",
+        "export",
+        "certify",
+        "report",
+        "plan",
+        "benchmark",
+        "pretrain",
+    )
+    verbs += ("generate",)
     assert all(re.search(rf"^ +{verb}\s", said, re.M) for verb in verbs)
 
 
@@ -201,5 +214,19 @@ def test_a_bucket_as_output_is_refused_and_makes_no_folder(world, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="2"):
         main(["train", world.config, "--out", "gs://bucket/run"])
-    assert "found 'gs://bucket/run', expected a local folder" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert "found 'gs://bucket/run', expected a local folder; mount the bucket (gcsfuse" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_benchmark_leaves_record_table_and_chart(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "from tests.experiments.benchmarks.toy import toy\nbenchmark = toy(parts=('train',), rounds=1, steps=1)\n"
+    (tmp_path / "toy.py").write_text(text)
+    assert main(["benchmark", "toy.py", "--methods", "('full',)"]) == 0
+    said = capsys.readouterr().out
+    assert "full" in said and "chart: runs/toy/benchmark.png" in said
+    record = json.loads(Path("runs/toy/record.json").read_text())
+    assert [entry["work"] for entry in record["measurements"] if entry["side"] == "jaxft"] == ["full"]
+    assert record["command"] == "jaxft benchmark toy.py --methods '('\"'\"'full'\"'\"',)'"
+    assert Path("runs/toy/benchmark.png").stat().st_size > 0

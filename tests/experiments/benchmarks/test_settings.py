@@ -20,7 +20,7 @@ LLAMA_2_7B = LlamaConfig(32_000, 4096, 11_008, 32, 32, 32, 128, 4096)
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_loads_and_states_its_command(path: Path) -> None:
-    settings = load_benchmark(path)
+    settings = load_benchmark(str(path))
     assert settings.name == path.stem
     assert f"jaxft benchmark configs/benchmarks/{path.name}" in path.read_text().split('"""')[1]
 
@@ -61,19 +61,26 @@ def test_the_shipped_shape() -> None:
     ("text", "message"),
     [
         ("benchmark = 3", "defines no"),
-        ("import experiments.benchmarks as b\nbenchmark = b.Benchmark(nam='x')", "unexpected keyword argument 'nam'"),
+        ("import experiments.benchmarks as b\nbenchmark = b.Benchmark(nam='x')", "did you mean 'name'"),
     ],
 )
 def test_a_config_that_is_none(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "bad.py").write_text(text)
     with pytest.raises(UserError, match=message):
-        load_benchmark(tmp_path / "bad.py")
+        load_benchmark(str(tmp_path / "bad.py"))
     with pytest.raises(UserError, match="no such config"):
-        load_benchmark(tmp_path / "absent.py")
+        load_benchmark(str(tmp_path / "absent.py"))
 
 
 def test_cpu_overhead_has_the_ratio_of_llama_2_7b() -> None:
-    small = load_benchmark(CONFIGS[0])
+    small = load_benchmark(str(CONFIGS[0]))
     large = toy(model=LLAMA_2_7B, batch_rows=4, row_length=4096, rank=512)
     assert overhead(small) == pytest.approx(overhead(large), rel=0.01)
     assert overhead(large) == pytest.approx(0.0378, abs=5e-5)
+
+
+def test_keys_of_a_benchmark_can_be_changed_on_the_command_line() -> None:
+    path = str(CONFIGS[0])
+    assert load_benchmark(path, ["--steps", "1", "--parts", "('import',)"]).parts == ("import",)
+    with pytest.raises(UserError, match="unknown key 'stepz'; did you mean --steps"):
+        load_benchmark(path, ["--stepz", "1"])

@@ -125,9 +125,7 @@ def test_the_cache_gives_the_logits_of_the_whole_sequence(folder: Path, scan: bo
     model = load(folder, compute=Compute(scan=scan))
     tokens, positions, segments = row(12, width=12)
     expected = run(model, (tokens, positions, segments))
-    config = model.config
-    shape = (config.num_layers, 1, 12, config.num_kv_heads, config.head_dim)
-    cache = Cache(jnp.zeros(shape), jnp.zeros(shape), slot=jnp.zeros((), jnp.int32))
+    cache = Cache.empty(model.config, model.compute.layout, "float32", 1, 12, unrolled=not scan)
 
     @jax.jit
     def step(cache: Cache, new: np.ndarray, here: np.ndarray) -> tuple[Array, Cache]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
 from jaxft.config import Sharding
-from jaxft.hlo import collective_bytes
+from jaxft.planning.hlo import collective_bytes
 from jaxft.sharding import make_mesh, put, use
 
 

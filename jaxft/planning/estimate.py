@@ -1,0 +1,110 @@
+"""A memory model of the training step, for devices that are neither attached nor known to a compiler that is here."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from jaxft import config
+from jaxft.config import Sharding, Training
+from jaxft.llama.config import LlamaConfig
+from jaxft.llama.model import Compute
+from jaxft.planning.devices import Chip
+from jaxft.planning.plan import Plan
+from jaxft.planning.programs import abstract_base, held_bytes, step_flops, step_state
+from jaxft.sharding import Axes, abstract_mesh
+
+
+def estimate_step(
+    name: str,
+    settings: config.Method,
+    model: LlamaConfig,
+    training: Training,
+    compute: Compute,
+    sharding: Sharding,
+    *,
+    dtype: str,
+    topology: str,
+    chips: int,
+    chip: Chip,
+    rank: int,
+) -> Plan:
+    """The plan of a training step by formula: what is kept is exact, what the step needs meanwhile is `temporaries`.
+
+    Collectives are not counted: the bound of speed is that of computing and of reading memory alone.
+    """
+    mesh = abstract_mesh(sharding, chips)
+    with jax.sharding.use_abstract_mesh(mesh):
+        base = abstract_base(model, compute, dtype)
+        _, state, constants = step_state(settings, training, base, rank)
+        held = held_bytes(base, state, constants)
+    sizes = dict(mesh.shape)
+    peak = sum(held.values()) + temporaries(settings, model, training, compute, sizes, held["trained"])
+    work = step_flops(settings, model, training, rank)
+    return Plan(
+        topology=topology,
+        chips=chips,
+        program=name,
+        remat=compute.remat,
+        rows=training.batch_rows,
+        length=training.row_length,
+        accumulation=training.accumulation,
+        source="model",
+        fits=peak <= chip.memory,
+        parameters=held["parameters"],
+        trained=held["trained"],
+        optimizer=held["optimizer"],
+        constants=held["constants"],
+        peak=peak,
+        limit=int(chip.memory),
+        collectives={},
+        largest_collective=0,
+        flops=float(work),
+        tokens=training.batch_rows * training.row_length,
+        roofline=max(work / chips / chip.flops, sum(held.values()) / chip.memory_bandwidth),
+        compile_seconds=0.0,
+    )
+
+
+def temporaries(
+    settings: config.Method,
+    model: LlamaConfig,
+    training: Training,
+    compute: Compute,
+    sizes: dict[str, int],
+    trained: int,
+) -> int:
+    """Bytes of one chip that come and go within a step, to a third of what compilers say.
+
+    The gradients in float32 (twice where microbatches are summed), what the forward pass saves for the backward, one
+    layer's gathered weights and, whichever is more, one block's intermediates or the logits with their gradient.
+    sizes: devices along each mesh axis. trained: bytes of the trained weights on one chip.
+    """
+    layout, item = compute.layout, jnp.dtype(compute.dtype).itemsize
+
+    def split(axes: Axes) -> int:
+        return math.prod(sizes[axis] for axis in axes)
+
+    rows = training.batch_rows // training.accumulation / split(layout.batch)
+    tokens, heads = rows * training.row_length, split(layout.heads)
+    shapes = model.linear_shapes
+    outputs = sum(n / (split(layout.mlp) if name in ("gate", "up") else heads) for name, (_, n) in shapes.items())
+    scores = 0.0
+    if compute.attention == "reference":  # in float32, and their softmax in the compute dtype
+        scores = rows * model.num_heads / heads * training.row_length**2 * (4 + item)
+    # Norms, rotated queries and keys, attended values, gated features.
+    block = tokens * item * (outputs + 5 * model.hidden_size + model.intermediate_size / split(layout.mlp)) + scores
+    saved = tokens * item * model.hidden_size  # a block's input
+    if compute.remat == "nothing":
+        saved = block
+    elif compute.remat == "dots" and not sizes:  # on a mesh the policy does not see into the gathered products
+        saved += tokens * item * outputs
+    part = tokens if not training.loss_chunk else rows * min(training.loss_chunk, training.row_length)
+    logits = 3 * 4 * part * model.vocab_size / split(layout.vocab)  # logits, probabilities, gradient
+    gathered = sum(math.prod(shape) for shape in shapes.values()) / heads * item if layout.hidden else 0
+    gradients = trained * 4 // jnp.dtype(training.weights_dtype).itemsize * (2 if training.accumulation > 1 else 1)
+    # Backward, the gradients of the scores or of the MLP's features come on top of a block's intermediates.
+    mlp = 3 * tokens * item * model.intermediate_size / split(layout.mlp)
+    return int(gradients + model.num_layers * saved + gathered + max(block + max(scores, mlp), logits))

@@ -1,0 +1,178 @@
+"""The functions that jaxft runs, lowered from shapes alone: the training step, calibration, generation.
+
+All are called on the mesh. What is not an argument of a function but stays on the devices beside it is counted too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+from jaxft import config, flops, methods
+from jaxft.config import Training
+from jaxft.llama.capture import run_block
+from jaxft.llama.config import INPUT_SPACES, LlamaConfig
+from jaxft.llama.generate import BUCKET, decode
+from jaxft.llama.model import Compute, Llama, layer_slice
+from jaxft.methods.base import Method, Subspaces
+from jaxft.sharding import chip_bytes, put
+from jaxft.subspace.basis import Basis
+from jaxft.subspace.moments import Moment, accumulate
+from jaxft.training.step import initial_state, make_step
+
+
+@dataclass(frozen=True)
+class Part:
+    """One lowered function, how often it runs, and the bytes on a chip beside its arguments while it does."""
+
+    lowered: Any
+    times: int = 1
+    beside: int = 0
+
+
+@dataclass(frozen=True)
+class Program:
+    """What one line of a plan is about.
+
+    held: bytes of one chip by what they are. reads: how often all of that is read from memory. flops: of the whole
+    program by formula. tokens: that it handles.
+    """
+
+    name: str
+    rows: int
+    length: int
+    parts: tuple[Part, ...]
+    flops: int
+    tokens: int
+    held: dict[str, int] = field(default_factory=dict)
+    reads: int = 1
+
+
+def abstract_base(model: LlamaConfig, compute: Compute, dtype: str) -> Llama:
+    """The base as shapes, dtypes and shardings alone."""
+
+    def make() -> Llama:
+        base = Llama(model, rngs=nnx.Rngs(0), dtype=dtype, compute=compute)
+        for owner, name, parameter in base.parameters():
+            parameter.set_value(put(parameter[...], compute.layout.parameter(owner, name, "hidden")))
+        return base
+
+    return jax.eval_shape(make)
+
+
+def step_state(settings: config.Method, training: Training, base: Llama, rank: int) -> tuple[Method, Any, Any]:
+    """(method, its abstract training state, its abstract constants with bases of `rank` directions)."""
+    method = methods.build(settings)
+    constants = _constants(method, base, rank)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(lambda b, c, k: initial_state(method, training, b, c, k), base, constants, key)
+    return method, state, constants
+
+
+def step(name: str, settings: config.Method, training: Training, base: Llama, rank: int) -> Program:
+    """A method's training step."""
+    method, state, constants = step_state(settings, training, base, rank)
+    rate, make = jax.ShapeDtypeStruct((), jnp.float32), make_step(method, training)
+    lowered = make.lower(state, base, constants, _rows(base, training.batch_rows, training.row_length), rate)  # pyright: ignore
+    held = held_bytes(base, state, constants)
+    # The frozen base stays resident where the step does not read it (full fine-tuning).
+    unread = held["parameters"] if isinstance(settings, config.Full) else 0
+    return Program(
+        name,
+        training.batch_rows,
+        training.row_length,
+        (Part(lowered, beside=unread),),
+        step_flops(settings, base.config, training, rank),
+        training.batch_rows * training.row_length,
+        held,
+    )
+
+
+def calibration(rows: int, length: int, base: Llama) -> Program:
+    """One batch of reference text through all layers, and the moments of every linear's input.
+
+    Of the hidden states that wait for their next layer, those of this batch alone are counted.
+    """
+    model, layout, layers = base.config, base.compute.layout, base.config.num_layers
+    batch = _rows(base, rows, length)
+    layer = jax.eval_shape(lambda stacked: layer_slice(stacked, 0), base.layers)
+
+    def zeros() -> Array:
+        return put(jnp.zeros((rows, length, model.hidden_size), base.compute.dtype), layout.spec("batch", None, None))
+
+    x = jax.eval_shape(zeros)
+    arguments = (model, layout, layer, x, batch)
+    out, inputs = run_block.eval_shape(*arguments)
+    sums = {
+        space: jax.eval_shape(lambda width=width: Moment.zeros(width, layout.moment()))
+        for space, width in _widths(model).items()
+    }
+    held = {"parameters": chip_bytes(base), "constants": 2 * chip_bytes(sums)}  # of fitted and of held-out tokens
+    parts = [Part(run_block.lower(*arguments), layers, beside=sum(held.values()))]
+    for space in {width: space for space, width in _widths(model).items()}.values():  # one space of each width
+        same = [other for other in sums if _widths(model)[other] == _widths(model)[space]]
+        weights = jax.eval_shape(lambda: put(jnp.zeros((rows, length)), layout.rows))
+        beside = sum(held.values()) + chip_bytes((out, inputs)) - chip_bytes((sums[space], inputs[space]))
+        parts.append(Part(accumulate.lower(sums[space], inputs[space], weights), layers * len(same), beside))
+    work = flops.blocks(model, rows, length) + flops.moments(model, rows * length)
+    return Program("calibration", rows, length, tuple(parts), work, rows * length, held)
+
+
+def generation(rows: int, length: int, new_tokens: int, base: Llama) -> Program:
+    """A batch of replies to prompts of `length` tokens, by the base alone."""
+    length = -(-length // BUCKET) * BUCKET
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    prompts, lengths = jax.ShapeDtypeStruct((rows, length), jnp.int32), jax.ShapeDtypeStruct((rows,), jnp.int32)
+    lowered = decode.lower(base, prompts, lengths, key, max_new_tokens=new_tokens)
+    work = flops.prefill(base.config, rows, length) + flops.decode(base.config, rows, length, new_tokens)
+    held = {"parameters": chip_bytes(base)}
+    return Program("generation", rows, length, (Part(lowered),), work, rows * new_tokens, held, reads=new_tokens)
+
+
+def step_flops(settings: config.Method, model: LlamaConfig, training: Training, rank: int) -> int:
+    """Of one training step, with bases of `rank` directions (at most half of the width)."""
+    ranks = {space: min(rank, width // 2) for space, width in _widths(model).items()}
+    return flops.train_step(model, settings, training.batch_rows, training.row_length, ranks).total
+
+
+def held_bytes(base: Llama, state: Any, constants: Any) -> dict[str, int]:
+    """Bytes of one chip that training keeps: base, trained weights, optimizer, bases and moments."""
+    held = {"parameters": base, "trained": state.trainable, "optimizer": state.optimizer, "constants": constants}
+    return {part: chip_bytes(tree) for part, tree in held.items()}
+
+
+def _widths(model: LlamaConfig) -> dict[str, int]:
+    """Features of each input space."""
+    return {space: model.linear_shapes[names[0]][0] for space, names in INPUT_SPACES.items()}
+
+
+def _rows(base: Llama, rows: int, length: int) -> dict[str, Any]:
+    """An abstract batch."""
+
+    def make() -> dict[str, Array]:
+        spec, names = base.compute.layout.rows, ("tokens", "positions", "segments", "targets")
+        whole = {name: jnp.zeros((rows, length), jnp.int32) for name in names}
+        return {name: put(a, spec) for name, a in {**whole, "weights": jnp.zeros((rows, length))}.items()}
+
+    return jax.eval_shape(make)
+
+
+def _constants(method: Method, base: Llama, rank: int) -> Any:
+    """What a method keeps beside its optimizer, with bases of `rank` directions (at most half of the width)."""
+    model, layers = base.config, base.config.num_layers
+
+    def make() -> Any:
+        bases = {
+            space: Basis(jnp.zeros((layers, width, min(rank, width // 2))), (min(rank, width // 2),) * layers)
+            for space, width in _widths(model).items()
+        }
+        inputs = {space: jnp.zeros((layers, width, width)) for space, width in _widths(model).items()}
+        outputs = {name: jnp.zeros((layers, n, n)) for name, (_, n) in model.linear_shapes.items()}
+        return method.constants(Subspaces(bases, inputs, outputs), base.compute.layout)  # pyright: ignore
+
+    return jax.eval_shape(make)
