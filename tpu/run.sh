@@ -141,6 +141,9 @@ fi
 type -P gcloud >/dev/null || die "gcloud is not on the PATH; install the Google Cloud CLI"
 git -C "$root" archive --format=tar.gz --output="$scratch/source.tar.gz" HEAD
 
+gc storage ls "$bucket" >/dev/null 2>"$scratch/error" || die "the bucket $bucket cannot be listed from here:
+$(<"$scratch/error")
+Check its name, and that your account may read it"
 describe queued-resources state.state
 [[ $state != UNREACHABLE ]] || die "gcloud cannot look for '$name' in $zone:
 $(<"$scratch/error")"

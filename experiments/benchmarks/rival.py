@@ -101,7 +101,7 @@ def _training(settings: Benchmark, name: str) -> Iterator[Opened]:
 
     device, low = _device(), settings.dtype == "bfloat16"
     model = _model(settings, "float32" if name == "full" else settings.dtype)
-    if settings.remat != "nothing":
+    if settings.remat == "full":
         model.activation_checkpointing_enable()
     if name == "lora":
         model = _with_lora(model, settings)

@@ -28,7 +28,7 @@ class Benchmark:
     name: str
     model: LlamaConfig | Literal["base"]  # "base": the shape of the small model that ships
     dtype: str = "float32"  # of activations and frozen weights; trained weights are always float32
-    remat: str = "nothing"  # a key of REMAT_POLICIES; the rival checkpoints every block unless "nothing"
+    remat: str = "nothing"  # a key of REMAT_POLICIES; the rival checkpoints every block where "full"
     batch_rows: int = 16
     row_length: int = 128  # the last sixteenth of every row is padding, which counts for nothing
     rank: int = 64  # protected directions of every input space

@@ -39,7 +39,10 @@ refuse() { # refuse VERB MESSAGE
 
 there() { [[ -d slice ]] || fail "NOT_FOUND: no such resource"; }
 
-if [[ "$1 $2" == "storage cp" ]]; then
+if [[ "$1 $2" == "storage ls" ]]; then
+    refuse ls "HTTPError 404: The specified bucket does not exist."
+    exit
+elif [[ "$1 $2" == "storage cp" ]]; then
     for file in bucket/${3#gs://store/}; do
         [[ -d $file ]] || cp "$file" "$OLDPWD/$4"
     done

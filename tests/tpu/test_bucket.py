@@ -77,3 +77,10 @@ def test_a_bucket_that_cannot_be_used_ends_the_run_at_once(world: World, scenari
     assert ("host-0" in done.stderr) + ("host-1" in done.stderr) == 1  # one worker speaks for all
     assert world.steps("setup") == 1 and world.steps("start") == 0
     world.assert_nothing_left(slices=1)
+
+
+def test_a_bucket_that_cannot_be_listed_is_told_before_anything_is_created(world: World) -> None:
+    done = world.run(*RUN, refuse_ls="all")
+    assert done.returncode == 1
+    assert "the bucket gs://store cannot be listed from here:\nERROR: HTTPError 404: The specified" in done.stderr
+    assert not world.asked("create") and world.ledger() == []

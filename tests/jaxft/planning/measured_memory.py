@@ -1,0 +1,93 @@
+"""`python -m tests.jaxft.planning.measured_memory METHOD REMAT`: what a step was planned to take, and what it took.
+
+A process of its own, as what others allocated before would hide in it. Prints two numbers of bytes.
+"""
+
+import ctypes
+import gc
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxft import config, methods
+from jaxft.config import Training
+from jaxft.llama.config import INPUT_SPACES, LlamaConfig
+from jaxft.llama.model import Compute, Llama
+from jaxft.methods.base import Subspaces
+from jaxft.planning import programs
+from jaxft.planning.plan import plan_program
+from jaxft.subspace.basis import Basis
+from jaxft.training.step import initial_state, make_step
+
+SHAPE = LlamaConfig(4096, 512, 1376, 6, 8, 8, 64, 256)
+TRAINING = Training(steps=10, batch_rows=8, row_length=256)
+METHODS: dict[str, config.Method] = {
+    "full": config.Full(()),
+    "lora": config.Lora((), rank=8),
+    "projection": config.GradientProjection(()),
+}
+RANK = 64
+
+
+def resident(field: str) -> int:
+    """A size of this process in bytes: "VmRSS" now, "VmHWM" the most since it was last reset."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
+def settle() -> None:
+    """Give freed memory back to the system and forget the highest size."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def main(name: str, remat: str) -> None:
+    settings, compute = METHODS[name], Compute(remat=remat)
+
+    def lower(base: Llama) -> programs.Program:
+        return programs.step(name, settings, TRAINING, base, RANK)
+
+    plan = plan_program(
+        "attached",
+        None,
+        1,
+        None,
+        lambda: lower(programs.abstract_base(SHAPE, compute, "float32")),
+        remat=remat,
+        accumulation=1,
+        limit=None,
+    )
+    train(name, compute)  # code, thread pools and allocators take their memory once
+    settle()
+    before = resident("VmRSS")
+    train(name, compute)
+    print(plan.peak, resident("VmHWM") - before)
+
+
+def train(name: str, compute: Compute) -> None:
+    """Two steps on arrays of its own; the highest size is that of the second."""
+    base, method = Llama(SHAPE, rngs=nnx.Rngs(0), compute=compute), methods.build(METHODS[name])
+    subspaces = None
+    if name == "projection":
+        shapes = {space: SHAPE.linear_shapes[names[0]][0] for space, names in INPUT_SPACES.items()}
+        layers = SHAPE.num_layers
+        bases = {s: Basis(jnp.ones((layers, width, RANK)), (RANK,) * layers) for s, width in shapes.items()}
+        subspaces = Subspaces(bases, {}, {})
+    constants = method.constants(subspaces)
+    state = initial_state(method, TRAINING, base, constants, jax.random.key(0))
+    shape = (TRAINING.batch_rows, TRAINING.row_length)
+    rows = {field: jnp.ones(shape, jnp.int32) for field in ("tokens", "positions", "segments", "targets")}
+    rows["weights"] = jnp.ones(shape)
+    step = make_step(method, TRAINING)
+    for _ in range(2):
+        settle()
+        state, values = step(state, base, constants, rows, 1e-3)
+        jax.block_until_ready((state, values))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
