@@ -26,7 +26,8 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command; 0 when done, 1 after a user's mistake, 75 after SIGTERM, 130 after Ctrl-C.
 
     Where one of several processes dies, JAX ends the others with 134 (SIGABRT), after a minute without a sign of life,
-    and says which one was lost; where one ends with an error, after five minutes.
+    and says which one was lost; where one alone stops with an error, it says so at once and all end with 134 after five
+    minutes.
     """
     words = list(sys.argv[1:] if words is None else words)
     parser = _parser()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 import pytest
 from flax import nnx
 
@@ -145,6 +146,8 @@ class World:
             env={
                 **os.environ,
                 "PYTHONPATH": str(REPOSITORY),
+                # As in the tests' own process: how XLA on CPU sums, and so the last bit, depends on it.
+                "JAX_NUM_CPU_DEVICES": str(jax.device_count()),
                 # Every process compiles the same programs; the first one's are good for all.
                 "JAX_COMPILATION_CACHE_DIR": str(self.folder / "compiled"),
                 "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

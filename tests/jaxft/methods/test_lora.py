@@ -54,9 +54,9 @@ def costs() -> dict[str, Any]:
     layer is counted: {"full" or "lora": compiled}, and the floating-point operations of one forward pass."""
     shape = LlamaConfig(64, 256, 512, 2, 4, 4, 64, 64)
     model = Llama(shape, rngs=nnx.Rngs(0), compute=Compute(scan=False))
-    training = Training(steps=2, batch_rows=8, row_length=32)
-    b = batch(rows(count=8, length=32))
-    linears = 2 * sum(d * n for d, n in shape.linear_shapes.values()) * shape.num_layers * 8 * 32
+    training = Training(steps=2, batch_rows=4, row_length=32)
+    b = batch(rows(count=4, length=32))
+    linears = 2 * sum(d * n for d, n in shape.linear_shapes.values()) * shape.num_layers * 4 * 32
     found: dict[str, Any] = {"forward": linears}
     for name, settings in {"full": config.Full(()), "lora": replace(LORA, targets=("q", "v", "down"))}.items():
         method = methods.build(settings)
