@@ -1,4 +1,4 @@
-"""`python -m tests.jaxft.planning.measured_memory METHOD REMAT`: what a step was planned to take, and what it took.
+"""`python -m tests.jaxft.planning.measured_memory METHOD`: what a step was planned to take, and what it took.
 
 A process of its own, as what others allocated before would hide in it. Prints two numbers of bytes.
 """
@@ -45,8 +45,8 @@ def settle() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def main(name: str, remat: str) -> None:
-    settings, compute = METHODS[name], Compute(remat=remat)
+def main(name: str) -> None:
+    settings, compute = METHODS[name], Compute()
 
     def lower(base: Llama) -> programs.Program:
         return programs.step(name, settings, TRAINING, base, RANK)
@@ -57,7 +57,7 @@ def main(name: str, remat: str) -> None:
         1,
         None,
         lambda: lower(programs.abstract_base(SHAPE, compute, "float32")),
-        remat=remat,
+        remat=compute.remat,
         accumulation=1,
         limit=None,
     )
