@@ -20,19 +20,19 @@ from experiments.report.columns import aligned
 from experiments.settings import to_json
 from experiments.setup import compute_settings, model_folder, note
 from jaxft.config import Experiment
+from jaxft.device_memory import GIB, memory_limit
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import SHAPES, LlamaConfig
 from jaxft.llama.model import Llama
 from jaxft.planning import programs
-from jaxft.planning.devices import SLICES, chip_count, chip_of, gpu_count, is_gpu, memory_limit, topology_devices
+from jaxft.planning.devices import SLICES, chip_count, chip_of, gpu_count, is_gpu, topology_devices
 from jaxft.planning.estimate import estimate_step
 from jaxft.planning.plan import Plan, plan_program
 from jaxft.planning.plan import to_json as plans_to_json
 from jaxft.planning.search import largest
 from jaxft.sharding import LAYOUTS, abstract_mesh, make_mesh
 
-GIB = 2**30
 ASSUMPTIONS = (
     "Bytes are GiB of one chip. FLOPs by formula: causal attention, no recomputation. Roofline: the longest of\n"
     "computing at the chip's stated bf16 speed, reading what is held and moving the collectives, all overlapped;\n"
@@ -124,19 +124,17 @@ class Planner:
         return changed.step(target, name)
 
     def _compiled(self, target: Target, lower: Callable[[Llama], programs.Program]) -> Plan:
-        settings, devices = self.experiment.model, target.devices
+        settings = self.experiment.model
         compute = compute_settings(settings, self.model, self._platform(target))
-        mesh = target.mesh(self.experiment)
         chip = None if target.topology is None else chip_of(target.topology)
         return plan_program(
             target.name,
-            mesh,
-            1 if mesh is None else len(devices),
+            target.mesh(self.experiment),
             chip,
             lambda: lower(programs.abstract_base(self.model, compute, settings.param_dtype)),
             remat=settings.remat,
             accumulation=self.experiment.training.accumulation,
-            limit=memory_limit(devices[0]) if chip is None else int(chip.memory),
+            limit=memory_limit(target.devices[0]) if chip is None else int(chip.memory),
         )
 
     @staticmethod
@@ -174,11 +172,10 @@ def plan(
         if not find:
             check_mesh(experiment, model, target.mesh(experiment))
 
-    def keep(one: Plan) -> Plan:
+    def keep(one: Plan) -> None:
         found.append(one)
         if path is not None:  # what is compiled stays, whatever comes after
             write_json(path, _record(experiment, found, rank, command))
-        return one
 
     for group in targets:
         if find:

@@ -10,9 +10,8 @@ from typing import Any
 
 from jax.experimental import topologies
 
+from jaxft.device_memory import GIB
 from jaxft.errors import UserError
-
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -72,13 +71,6 @@ def chip_count(topology: str) -> int:
     if is_gpu(topology):
         return gpu_count(topology)
     return math.prod(int(side) for side in topology.split(":")[1].split("x"))
-
-
-def memory_limit(device: Any) -> int | None:
-    """Bytes that programs may use on an attached device; None where it does not say. CPU devices share a machine."""
-    if device.platform == "cpu":
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // device.client.local_device_count()
-    return (device.memory_stats() or {}).get("bytes_limit")
 
 
 @cache  # asked for when the mesh is checked and for every method

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from jaxft.device_memory import planned_bytes, refusal
 from jaxft.planning.devices import Chip
 from jaxft.planning.hlo import collective_bytes
 from jaxft.planning.programs import Program
@@ -71,7 +72,6 @@ class Plan:
 def plan_program(
     topology: str,
     mesh: Mesh | None,
-    chips: int,
     chip: Chip | None,
     lower: Callable[[], Program],
     *,
@@ -80,7 +80,7 @@ def plan_program(
     limit: int | None,
 ) -> Plan:
     """Compile a program, which `lower` gives on the mesh, for the mesh's devices."""
-    began = time.perf_counter()
+    began, chips = time.perf_counter(), 1 if mesh is None else mesh.size
     peaks, error, collectives, largest = [], None, {}, 0
     with use(mesh):
         program = lower()
@@ -88,11 +88,8 @@ def plan_program(
             try:
                 compiled = part.lowered.compile()
             except jax.errors.JaxRuntimeError as refused:
-                if "RESOURCE_EXHAUSTED" not in str(refused) and "CompileTimeHbmOom" not in str(refused):
+                if (error := refusal(refused)) is None:
                     raise
-                error = next(
-                    (line.strip() for line in str(refused).splitlines() if "xceed" in line), str(refused)[:300]
-                )
                 asked = _asked(str(refused))
                 peaks = [] if asked is None else [part.beside + asked]
                 break
@@ -135,12 +132,6 @@ def roofline(program: Program, chips: int, chip: Chip, moved: int) -> float:
         program.reads * sum(program.held.values()) / chip.memory_bandwidth,
         moved / chip.link_bandwidth,
     )
-
-
-def planned_bytes(memory: Any) -> int:
-    """Of a compiled program: what goes in and comes out, counted once where donated, and temporaries."""
-    kept = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
-    return int(kept + memory.temp_size_in_bytes)
 
 
 def _asked(message: str) -> int | None:

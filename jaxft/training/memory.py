@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import jax
 
 from jaxft.config import Training
+from jaxft.device_memory import GIB, added_bytes, free_memory, refusal
 from jaxft.errors import UserError
 from jaxft.sharding import chip_bytes
-
-GIB = 2**30
-MEMINFO = Path("/proc/meminfo")
 
 
 def check_memory(step: Any, arguments: tuple[Any, ...], training: Training) -> None:
@@ -27,12 +24,11 @@ def check_memory(step: Any, arguments: tuple[Any, ...], training: Training) -> N
     try:
         memory = step.lower(*arguments).compile().memory_analysis()
     except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error) and "CompileTimeHbmOom" not in str(error):
+        if (said := refusal(error)) is None:
             raise
-        said = next((line.strip() for line in str(error).splitlines() if "xceed" in line), "out of memory")
         advice = _advice(training, shards, None)
         raise UserError(f"the training step does not fit: the compiler says {said}\n{advice}") from error
-    needed = int(memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes)
+    needed = added_bytes(memory)
     free = free_memory(jax.local_devices()[0])
     if free is not None and needed > free:
         fixed = chip_bytes(state.trainable)  # the gradients, whatever the rows
@@ -41,17 +37,6 @@ def check_memory(step: Any, arguments: tuple[Any, ...], training: Training) -> N
             f"the training step needs {needed / GIB:.2f} GiB on each device beside what is there, and "
             f"{max(free, 0) / GIB:.2f} GiB are free.\n{_advice(training, shards, share)}"
         )
-
-
-def free_memory(device: Any) -> int | None:
-    """Bytes that programs may still take on a device; None where it does not say. CPU devices share the machine's."""
-    found = device.memory_stats() or {}
-    if "bytes_limit" in found:
-        return found["bytes_limit"] - found["bytes_in_use"]
-    if device.platform != "cpu" or not MEMINFO.exists():
-        return None
-    kib = next(int(line.split()[1]) for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable"))
-    return kib * 1024 // device.client.local_device_count()
 
 
 def _advice(training: Training, shards: int, share: float | None) -> str:

@@ -54,7 +54,6 @@ def main(name: str) -> None:
     plan = plan_program(
         "attached",
         None,
-        1,
         None,
         lambda: lower(programs.abstract_base(SHAPE, compute, "float32")),
         remat=compute.remat,

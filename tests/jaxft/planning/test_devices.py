@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-import jax
 import pytest
 
 from jaxft.errors import UserError
@@ -16,7 +13,6 @@ from jaxft.planning.devices import (
     chip_of,
     gpu_count,
     is_gpu,
-    memory_limit,
     topology_devices,
 )
 
@@ -57,8 +53,3 @@ def test_every_slice_is_known_to_the_compiler(kind: str) -> None:
         assert len(topology_devices(f"{kind}:{shape}")) == chip_count(f"{kind}:{shape}")
     with pytest.raises(UserError, match="the TPU compiler refused it"):
         topology_devices(f"{kind}:5x7")
-
-
-def test_cpu_devices_share_the_memory_of_the_machine() -> None:
-    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert memory_limit(jax.devices()[0]) == whole // jax.local_device_count()

@@ -48,7 +48,6 @@ def both(name: str, preset: str, remat: str, training: Training = TRAINING) -> t
     compiled = plan_program(
         "some",
         mesh,
-        chips,
         CHIP,
         lambda: programs.step(name, settings, training, programs.abstract_base(SHAPE, compute, "float32"), 64),
         remat=remat,

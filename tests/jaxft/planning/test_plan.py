@@ -34,7 +34,6 @@ def compiled(lower: Any, preset: str, topology: str | None = None, limit: int | 
     return plan_program(
         topology or "attached",
         mesh,
-        1 if mesh is None else len(devices),
         None if topology is None else chip_of(topology),
         lambda: lower(programs.abstract_base(SMALL, compute, "float32")),
         remat="dots",

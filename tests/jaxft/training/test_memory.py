@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -12,16 +11,16 @@ import pytest
 
 from jaxft import methods
 from jaxft.config import Full
+from jaxft.device_memory import GIB
 from jaxft.errors import UserError
 from jaxft.sharding import chip_bytes
 from jaxft.training import memory
 from jaxft.training.loop import train
-from jaxft.training.memory import check_memory, free_memory
+from jaxft.training.memory import check_memory
 from jaxft.training.step import initial_state, make_step
 from tests.jaxft.training.small_run import TRAINING, base, rows
 
 METHOD = methods.build(Full(()))
-GIB = 2**30
 
 
 def needed(training: Any) -> tuple[int, int]:
@@ -67,17 +66,3 @@ def test_a_compiler_that_refuses_is_quoted() -> None:
 
     with pytest.raises(UserError, match="the compiler says Used 20.1G of 15.75G hbm.*\nSpread it over more devices"):
         check_memory(Refusing(), (None, base(), None, {}, 0.0), TRAINING)
-
-
-def test_free_memory_is_what_the_device_says() -> None:
-    gpu = SimpleNamespace(memory_stats=lambda: {"bytes_limit": 100, "bytes_in_use": 30}, platform="gpu")
-    assert free_memory(gpu) == 70
-    assert free_memory(SimpleNamespace(memory_stats=lambda: None, platform="gpu")) is None
-
-
-def test_cpu_devices_share_what_the_machine_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    meminfo = tmp_path / "meminfo"
-    monkeypatch.setattr(memory, "MEMINFO", meminfo)
-    assert free_memory(jax.devices()[0]) is None  # not on Linux
-    meminfo.write_text("MemTotal:       16 kB\nMemAvailable:   8 kB\n")
-    assert free_memory(jax.devices()[0]) == 8 * 1024 // jax.local_device_count()
