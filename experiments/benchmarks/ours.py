@@ -14,14 +14,15 @@ from flax import nnx
 
 from experiments.benchmarks.contest import Contestant, Opened
 from experiments.benchmarks.settings import Benchmark
+from experiments.setup import compute_settings
 from jaxft import flops, methods
-from jaxft.config import GradientProjection, Training
+from jaxft.config import GradientProjection, Model, Training
+from jaxft.device_memory import planned_bytes
 from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES
 from jaxft.llama.generate import generate
-from jaxft.llama.model import Compute, Llama, embed, packed_mask, transform
+from jaxft.llama.model import Llama, embed, packed_mask, transform
 from jaxft.methods.base import Subspaces
-from jaxft.planning.plan import planned_bytes
 from jaxft.sharding import put_rows
 from jaxft.subspace.basis import Basis
 from jaxft.training.step import initial_state, make_step
@@ -79,9 +80,9 @@ def prompts(settings: Benchmark) -> np.ndarray:
 
 
 def model(settings: Benchmark) -> Llama:
-    on_cpu = jax.default_backend() == "cpu"
-    compute = Compute(dtype=settings.dtype, remat=settings.remat, unroll_decoding=on_cpu)
-    return Llama(settings.config, rngs=nnx.Rngs(0), dtype=settings.dtype, compute=compute)
+    config = settings.config
+    compute = compute_settings(Model(compute_dtype=settings.dtype, remat=settings.remat), config)
+    return Llama(config, rngs=nnx.Rngs(0), dtype=settings.dtype, compute=compute)
 
 
 def random_subspaces(settings: Benchmark) -> Subspaces:
