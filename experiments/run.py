@@ -23,7 +23,7 @@ from jaxft.config import Experiment, GradientProjection, Method
 from jaxft.data.batches import batches
 from jaxft.data.packing import Rows
 from jaxft.data.sources import fingerprint
-from jaxft.distributed import agreed, is_leader, meet, whole
+from jaxft.distributed import agreed, led, whole
 from jaxft.llama import checkpoint
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import Adapters, Llama, forward
@@ -220,9 +220,8 @@ class Run:
 
     def forget_checkpoints(self) -> None:
         """Free the disk of a run that was not chosen; its measurements stay."""
-        if is_leader():
-            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-        meet(f"{self.folder}: checkpoints deleted")
+        checkpoints = self.folder / "checkpoints"
+        led(f"{checkpoints} deleted", lambda: shutil.rmtree(checkpoints, ignore_errors=True))
 
     def _changes(self, merged: Llama) -> Mapping[str, jax.Array]:
         """dW by linear: as trained where the method keeps it apart, else merged - base."""

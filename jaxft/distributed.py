@@ -131,6 +131,13 @@ def meet(event: str) -> None:
         multihost_utils.sync_global_devices(event)
 
 
+def led(event: str, write: Callable[[], object]) -> None:
+    """All processes call this: the leader calls `write`, and they go on together when it is done."""
+    if is_leader():
+        write()
+    meet(event)
+
+
 def check_same(settings: Mapping[str, Any]) -> None:
     """UserError where processes were given other settings, {what: JSON data}, than process 0; names what and who."""
     if jax.process_count() == 1:

@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from jaxft.distributed import is_leader, meet
+from jaxft.distributed import led
 from jaxft.errors import UserError
 
 
@@ -14,9 +14,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     All processes call this; the leader writes, and they go on together when it is done. UserError where the disk
     refuses.
     """
-    if is_leader():
-        _write(path, content)
-    meet(f"{path} written")
+    led(f"{path} written", lambda: _write(path, content))
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from jaxft import config
-from jaxft.distributed import is_leader, meet, whole
+from jaxft.distributed import led, meet, whole
 from jaxft.errors import UserError
 from jaxft.methods.adapters import LowRank
 
@@ -40,9 +40,7 @@ def save_adapter(adapters: Mapping[str, LowRank], settings: config.Lora, base: s
         raise UserError(f"{folder}: exists already; nothing is overwritten")
     meet("adapter folder checked")
     arrays = {name: jax.tree.map(whole, adapter) for name, adapter in adapters.items()}
-    if is_leader():
-        _write(arrays, settings, base, folder)
-    meet("adapter saved")
+    led("adapter saved", lambda: _write(arrays, settings, base, folder))
 
 
 def _write(adapters: Mapping[str, LowRank], settings: config.Lora, base: str, folder: Path) -> None:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from jaxft.distributed import is_leader, meet
+from jaxft.distributed import led
 from jaxft.errors import UserError
 from jaxft.sharding import out, put
 
@@ -127,9 +127,7 @@ def save_bases(bases: Mapping[str, Basis], path: Path) -> None:
 
     All processes call this; the leader writes, and they go on together when it is done.
     """
-    if is_leader():
-        _write(bases, path)
-    meet(f"{path} written")
+    led(f"{path} written", lambda: _write(bases, path))
 
 
 def _write(bases: Mapping[str, Basis], path: Path) -> None:

@@ -57,9 +57,8 @@ class Checkpoints:
                 f"{folder}: holds checkpoints of another run (different: {', '.join(changed)}); "
                 "choose another --out, or delete the folder to start anew"
             )
-        if distributed.is_leader():
-            shutil.rmtree(folder)  # another run was stopped before its first checkpoint; Orbax would keep its identity
-        distributed.meet("checkpoints of another run deleted")
+        # Another run was stopped before its first checkpoint; Orbax would keep its identity.
+        distributed.led("checkpoints of another run deleted", lambda: shutil.rmtree(folder))
         self._checkpointer = self._open()
 
     def _open(self) -> ocp.training.Checkpointer:
