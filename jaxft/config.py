@@ -77,6 +77,32 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Endpoint:
+    """A model behind a server that speaks OpenAI's protocol; its key is read from the environment alone."""
+
+    model: str
+    url: str = "https://api.openai.com/v1"
+    key_variable: str = "OPENAI_API_KEY"  # environment variable that holds the key
+    concurrency: int = 8  # requests under way at once
+    requests_per_minute: int = 0  # 0: as many as the server takes
+    timeout: float = 60.0  # s, of one request
+    attempts: int = 6  # of one request, with growing pauses between them
+    price_in: float = 0.0  # US dollars per million tokens of prompts
+    price_out: float = 0.0  # US dollars per million tokens of replies
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who decides whether a reply is good, on the axes whose task is judged."""
+
+    kind: Literal["rules", "local", "openai"] = "rules"
+    folder: str = ""  # "local": a Hugging Face folder
+    endpoint: Endpoint | None = None  # "openai": the server
+    max_cost: float = 10.0  # US dollars; no request is sent that could exceed it
+    attempts: int = 3  # answers asked for until one can be read; then the reply counts as unjudged
+
+
+@dataclass(frozen=True)
 class Axis:
     """One measured behaviour."""
 
@@ -169,3 +195,4 @@ class Experiment:
     methods: Mapping[str, Method] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
     pretrain: Pretrain | None = None
+    judge: Judge = Judge()

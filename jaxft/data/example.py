@@ -20,9 +20,11 @@ class Example:
 
     messages: the prompt, oldest turn first; empty for plain text, of which every token is learnt.
     response: what the model should say (for plain text: the text).
-    key: what a scorer needs to judge a reply, as strings.
+    key: what a scorer needs to judge a reply, as strings; "group" is what reports break scores down by.
+    options: replies to choose among, `response` one of them; empty where there is no choice.
     """
 
     messages: tuple[Message, ...]
     response: str
     key: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()

@@ -52,11 +52,13 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
 
 
 def fingerprint(examples: Sequence[Example]) -> str:
-    """SHA-256 (hexadecimal) of the examples in their order, prompts, responses and keys."""
+    """SHA-256 (hexadecimal) of the examples in their order: prompts, responses, keys and options."""
     digest = hashlib.sha256()
     for example in examples:
         messages = [[message.role, message.content] for message in example.messages]
         record = {"messages": messages, "response": example.response, "key": dict(example.key)}
+        if example.options:
+            record["options"] = list(example.options)
         digest.update(json.dumps(record, sort_keys=True, separators=(",", ":")).encode() + b"\n")
     return digest.hexdigest()
 
