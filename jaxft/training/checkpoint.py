@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
         self.folder, self.identity, self._failed = folder, identity, False
+        self._writing: tuple[int, Any] | None = None  # step and response of the save under way
         self._checkpointer = self._open()
         found: Any = self._checkpointer.root_metadata().custom_metadata or {}
         if distributed.agreed(found == identity):
@@ -70,7 +72,12 @@ class Checkpoints:
         )
 
     def save(self, state: TrainState, data: grain.DatasetIterator) -> None:
-        """Write the state and the data position under the state's step; waits until it is on disk."""
+        """Write the state and the data position under the state's step.
+
+        Returns when both are copied; they are written while training goes on. `close`, or the next save, waits until
+        they are on disk and raises what went wrong.
+        """
+        self._wait()
         step, arrays = int(state.step), _named(state)
         needed, free = sum(array.nbytes for array in arrays.values()), shutil.disk_usage(self.folder).free
         if distributed.agreed(free < needed):  # asked first: Orbax notices in threads that outlive the error
@@ -78,8 +85,22 @@ class Checkpoints:
                 f"{self.folder}: the checkpoint of step {step} takes {needed:,} bytes, and {free:,} are free.\n"
                 "Free some space, then give the same command again."
             )
+        contents = {"state": arrays, "data": data.get_state()}
+        with self._told(step):
+            self._writing = step, self._checkpointer.save_checkpointables_async(step, contents)
+
+    def _wait(self) -> None:
+        """Until the save under way, if there is one, is on disk."""
+        if self._writing is not None:
+            (step, response), self._writing = self._writing, None
+            with self._told(step):
+                response.result()
+
+    @contextlib.contextmanager
+    def _told(self, step: int) -> Iterator[None]:
+        """What a save of this step raises, as a UserError."""
         try:
-            self._checkpointer.save_checkpointables(step, {"state": arrays, "data": data.get_state()})
+            yield
         except (OSError, ValueError) as error:  # ValueError is how TensorStore reports a full disk
             self._failed = True
             raise UserError(
@@ -106,8 +127,12 @@ class Checkpoints:
         return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError, ValueError) if self._failed else contextlib.nullcontext():
-            self._checkpointer.close()  # raises the error of a failed save once more
-        if self._failed:
-            for unfinished in self.folder.glob("*.orbax-checkpoint-tmp"):
-                shutil.rmtree(unfinished, ignore_errors=True)
+        """Wait for the save under way and let go of the folder."""
+        try:
+            self._wait()
+        finally:
+            with contextlib.suppress(OSError, ValueError) if self._failed else contextlib.nullcontext():
+                self._checkpointer.close()  # raises the error of a failed save once more
+            if self._failed:
+                for unfinished in self.folder.glob("*.orbax-checkpoint-tmp"):
+                    shutil.rmtree(unfinished, ignore_errors=True)

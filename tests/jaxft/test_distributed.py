@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +105,13 @@ def stopped_alone(folder: Path, monkeypatch: pytest.MonkeyPatch, **arguments: An
 
 
 def run_and_copy(folder: Path, copy: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The trained arrays of a long run of this process; `copy` is its folder as it was at a step."""
+    """The trained arrays of a long run of this process; `copy` is its folder as it was at a step after a save."""
     add = two_processes.Metrics.add
 
     def add_and_copy(self: Any, number: int, metrics: Any) -> None:
         if number == step:
+            while not saved(folder):  # written while training goes on
+                time.sleep(0.01)
             shutil.copytree(folder, copy)
         add(self, number, metrics)
 

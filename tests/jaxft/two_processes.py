@@ -82,7 +82,7 @@ def die_saving(step: int) -> None:
 
     def save_or_die(self: Checkpoints, state: Any, data: Any) -> None:
         if int(state.step) == step and jax.process_index() == jax.process_count() - 1:
-            self._checkpointer.save_checkpointables = die  # type: ignore[method-assign]
+            self._checkpointer.save_checkpointables_async = die  # type: ignore[method-assign]
         save(self, state, data)
 
     def die(*_: Any) -> None:

@@ -1,7 +1,8 @@
 """A training run that is killed: `python -m tests.jaxft.training.interrupted METHOD FOLDER WHERE`.
 
-WHERE is a step, in the middle of which the process dies; or "save", where it dies while the checkpoint of step 10 is
-written, all but renamed into place; or "forget", where it dies while the checkpoint before it is deleted.
+WHERE is a step, in the middle of which the process dies, the checkpoint of step 5 being on disk; or "save", where it
+dies while the checkpoint of step 10 is written, all but renamed into place; or "forget", where it dies while the
+checkpoint before it is deleted.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,11 +33,13 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_at_step(deadly: int) -> None:
+def die_at_step(deadly: int, written: Path) -> None:
     add = Metrics.add
 
     def deadly_add(self: Metrics, step: int, metrics: Mapping[str, Any]) -> None:
         if step == deadly:
+            while not written.is_dir():  # checkpoints are written while training goes on
+                time.sleep(0.01)
             die()
         add(self, step, metrics)
 
@@ -57,5 +61,5 @@ if __name__ == "__main__":
     elif where == "forget":
         die_at_file_event("os.rmdir", "state")
     else:
-        die_at_step(int(where))
+        die_at_step(int(where), Path(path) / "checkpoints" / "5")
     run(method_name, Path(path))
