@@ -4,8 +4,9 @@
     LLAMA2_7B=path/to/Llama-2-7b-chat-hf jaxft compare configs/llama2_7b_hotel.py
 
 One row of 4,096 tokens a chip on 16 chips; set --training.batch_rows to a multiple of another slice's chips. Weights
-and activations are bfloat16, changes of weights and Adam's moments float32, spread over all chips. Planned, compiled
-and trained at toy size; not yet run at 7 B.
+and activations are bfloat16, changes of weights and Adam's moments float32, spread over all chips. Gradients are kept
+out of the strongest tenth of the protected directions, updates out of all: half the cost of projecting both. Planned,
+compiled and trained at toy size; not yet run at 7 B.
 """
 
 from jaxft.config import (
@@ -49,6 +50,6 @@ experiment = Experiment(
     methods={
         "full": Full(learning_rates=(1e-5,)),
         "lora": Lora(learning_rates=(2e-4,)),
-        "projection": GradientProjection(learning_rates=(1e-5,), energy=0.95),
+        "projection": GradientProjection(learning_rates=(1e-5,), energy=0.95, gradients=0.1),
     },
 )

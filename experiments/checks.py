@@ -166,6 +166,8 @@ def _check_method(key: str, settings: Method) -> None:
         energy, capture, floor = settings.energy, settings.auto_capture, settings.auto_plasticity
         fits = energy == "auto" or 0 <= energy <= 1
         _require(fits, f"{key}.energy", energy, 'a fraction in (0, 1], "auto", or 0 to protect nothing')
+        share = settings.gradients
+        _require(0 <= share <= 1, f"{key}.gradients", share, "a fraction in [0, 1]")
         _require(0 <= settings.decay < math.inf, f"{key}.decay", settings.decay, "0 or a number above it")
         _require(0 < capture <= 1, f"{key}.auto_capture", capture, "a fraction in (0, 1]")
         _require(0 <= floor < 1, f"{key}.auto_plasticity", floor, "a fraction in [0, 1)")

@@ -153,12 +153,14 @@ class Run:
     @cached_property
     def trained(self) -> Any:
         """The trained parameters: from the finished checkpoint, or after training what is left."""
-        work, constants = self.work, None
+        work, subspaces, constants = self.work, None, None
+        compute = work.base.model.compute
         if isinstance(self.settings, GradientProjection):
             bases = work.bases(self.settings)
             for line in ranks(bases):
                 note(f"{self.name}  {line}")
-            constants = self.method.constants(work.calibration.subspaces(bases), work.base.model.compute.layout)
+            subspaces = work.calibration.subspaces(bases)
+            constants = self.method.constants(subspaces, compute.layout, compute.dtype)
         trained = train(
             self.method,
             work.experiment.training,
@@ -173,7 +175,7 @@ class Run:
         )
         if trained.timings is not None:
             write_json(self.folder / "timings.json", trained.timings)
-        return trained.trainable
+        return self.method.settle(trained.trainable, subspaces, compute.layout)
 
     @property
     def assembled(self) -> tuple[Llama, Adapters | None]:

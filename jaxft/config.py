@@ -155,8 +155,8 @@ class GradientProjection:
     energy: float | Literal["auto"] = 0.99  # captured energy of the protected basis; 0 protects nothing
     decay: float = 0.0  # lambda of the moment-weighted decay toward the base weights
     two_sided: bool = False  # weight that decay with the moments of the output gradients too
-    gradients: bool = True  # project gradients
-    updates: bool = True  # project updates, last
+    gradients: float = 1.0  # share of the protected directions, strongest first, that gradients are kept out of
+    updates: bool = True  # project updates, last, out of all of them
     targets: tuple[str, ...] = ("q", "k", "v", "o", "gate", "up", "down")
     auto_capture: float = 0.99  # energy "auto": held-out energy to capture ...
     auto_plasticity: float = 0.05  # ... while this share of the domain gradient's norm stays free

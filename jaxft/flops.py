@@ -12,6 +12,7 @@ XLA's own `cost_analysis` will not do: it counts the body of a scan once and cus
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -84,17 +85,18 @@ def train_step(
 
 
 def projections(config: LlamaConfig, method: GradientProjection, ranks: Mapping[str, int]) -> int:
-    """Projections of one step: 4 k d n for each weight [d, n], for gradients and again for updates.
+    """Projections of one step: 4 k d n for each weight [d, n], for updates and, with their share of k, for gradients.
 
     k: stored directions of the weight's input space, those protected or those free, whichever are fewer.
     """
-    sides = method.gradients + method.updates
     products = 0
-    for name in method.targets if sides else ():
+    for name in method.targets if method.gradients or method.updates else ():
         width, out = config.linear_shapes[name]
         rank = ranks[SPACE_OF[name]]
-        products += 4 * min(rank, width - rank) * width * out
-    return sides * config.num_layers * products
+        stored = min(rank, width - rank)
+        leading = math.ceil(method.gradients * stored) if rank == stored else stored * (method.gradients > 0)
+        products += 4 * (leading + method.updates * stored) * width * out
+    return config.num_layers * products
 
 
 def decay(config: LlamaConfig, method: GradientProjection) -> int:

@@ -27,6 +27,7 @@ benchmark = Benchmark(
     batch_rows=1,
     row_length=4096,
     rank=512,
+    gradients=0.1,
     methods=("lora", "unprojected", "projection"),
     rounds=3,
 )

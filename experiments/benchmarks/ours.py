@@ -101,7 +101,8 @@ def _training(settings: Benchmark, name: str) -> Iterator[Opened]:
     base, wanted = model(settings), settings.method(name)
     method = methods.build(wanted)
     training = Training(batch_rows=settings.batch_rows, row_length=settings.row_length, steps=1000)
-    constants = method.constants(random_subspaces(settings) if isinstance(wanted, GradientProjection) else None)
+    subspaces = random_subspaces(settings) if isinstance(wanted, GradientProjection) else None
+    constants = method.constants(subspaces, base.compute.layout, base.compute.dtype)
     state = initial_state(method, training, base, constants, jax.random.key(0))
     step, rows = make_step(method, training), put_rows(batch(settings), base.compute.layout)
     trained = sum(leaf.size for leaf in jax.tree.leaves(state.trainable))

@@ -32,6 +32,7 @@ class Benchmark:
     batch_rows: int = 16
     row_length: int = 128  # the last sixteenth of every row is padding, which counts for nothing
     rank: int = 64  # protected directions of every input space
+    gradients: float = 1.0  # share of them that gradients are kept out of; updates are of all
     lora_rank: int = 8
     prompts: int = 64
     prompt_length: int = 32
@@ -70,9 +71,9 @@ class Benchmark:
             case "lora":
                 return Lora((), rank=self.lora_rank, alpha=2.0 * self.lora_rank)
             case "projection":
-                return GradientProjection(())
+                return GradientProjection((), gradients=self.gradients)
             case _:
-                return GradientProjection((), gradients=False, updates=False)
+                return GradientProjection((), gradients=0.0, updates=False)
 
 
 def check(settings: Benchmark) -> None:
@@ -86,6 +87,8 @@ def check(settings: Benchmark) -> None:
     for name in ("batch_rows", "row_length", "rank", "lora_rank", "prompts", "new_tokens", "rounds", "steps"):
         if getattr(settings, name) < 1:
             raise UserError(f"{settings.name}: {name} is {getattr(settings, name)}; it must be at least 1")
+    if not 0 <= settings.gradients <= 1:
+        raise UserError(f"{settings.name}: gradients is {settings.gradients}; it must be a fraction in [0, 1]")
     if settings.rank > narrowest // 2:
         raise UserError(
             f"{settings.name}: rank {settings.rank} exceeds half the narrowest input ({narrowest // 2}); from there on "

@@ -41,9 +41,12 @@ class Method:
     A subclass overrides what it needs. `trainable` is any pytree; the base model is frozen beside it.
     """
 
-    def constants(self, subspaces: Subspaces | None, layout: Layout = Layout()) -> Any:
-        """Arrays that the optimizer reads in every step (bases, moments); a pytree, passed to the jitted step."""
-        del subspaces, layout
+    def constants(self, subspaces: Subspaces | None, layout: Layout = Layout(), dtype: str = "float32") -> Any:
+        """Arrays that the optimizer reads in every step (bases, moments); a pytree, passed to the jitted step.
+
+        dtype: of activations, in which products with bases may be computed.
+        """
+        del subspaces, layout, dtype
 
     def initial(self, base: Llama, key: Array) -> Any:
         """The trained parameters before the first step, in float32, sharded as what is trained is.
@@ -66,6 +69,11 @@ class Method:
         """The optax transform from summed, token-averaged gradients to the update."""
         del constants
         return adamw(training, schedule)
+
+    def settle(self, trainable: Any, subspaces: Subspaces | None, layout: Layout = Layout()) -> Any:
+        """The last edit of the trained parameters, after the last step."""
+        del subspaces, layout
+        return trainable
 
     def finish(self, base: Llama, trainable: Any) -> Llama:
         """The fine-tuned model: every adapter merged into its kernels in float32, other weights as they are stored."""

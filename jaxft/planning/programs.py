@@ -173,6 +173,6 @@ def _constants(method: Method, base: Llama, rank: int) -> Any:
         }
         inputs = {space: jnp.zeros((layers, width, width)) for space, width in _widths(model).items()}
         outputs = {name: jnp.zeros((layers, n, n)) for name, (_, n) in model.linear_shapes.items()}
-        return method.constants(Subspaces(bases, inputs, outputs), base.compute.layout)  # pyright: ignore
+        return method.constants(Subspaces(bases, inputs, outputs), base.compute.layout, base.compute.dtype)  # pyright: ignore
 
     return jax.eval_shape(make)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,8 @@ from jaxft.sharding import out, put
 class Basis:
     """Orthonormal protected directions Q of one input space, stacked over layers.
 
-    vectors: [L, d, k] columns; ragged ranks are padded with zero columns, which change no product.
+    vectors: [L, d, k] columns, strongest first; ragged ranks are padded with zero columns, which change no product.
+        Products are computed in their dtype, summed in float32.
     ranks: number of protected directions of each layer.
     complement: `vectors` hold the free directions instead, where those are fewer.
     """
@@ -41,18 +43,24 @@ class Basis:
     def split(self, x: Float[Array, "L d n"]) -> tuple[Array, Array]:
         """(protected part Q Q^T x, free part (I - Q Q^T) x); their sum is x."""
         _, d, n = jax.typeof(x).sharding.spec
-        vectors = put(self.vectors.astype(jnp.float32), PartitionSpec(None, d, None))
+        vectors = put(self.vectors, PartitionSpec(None, d, None))
         whole = out(PartitionSpec(None, None, n))  # where the width is split, k x n is summed over its devices
-        coefficients = jnp.einsum(
-            "ldk,ldn->lkn", vectors, x.astype(jnp.float32), precision="highest", out_sharding=whole
-        )
-        inside = jnp.einsum("ldk,lkn->ldn", vectors, coefficients, precision="highest")
+        dot = partial(jnp.einsum, precision="highest", preferred_element_type=jnp.float32)
+        coefficients = dot("ldk,ldn->lkn", vectors, x.astype(vectors.dtype), out_sharding=whole)
+        inside = dot("ldk,lkn->ldn", vectors, coefficients.astype(vectors.dtype))
         outside = x.astype(jnp.float32) - inside
         return (outside, inside) if self.complement else (inside, outside)
 
     def remove(self, x: Float[Array, "L d n"]) -> Float[Array, "L d n"]:
         """(I - Q Q^T) x in the dtype of x."""
         return self.split(x)[1].astype(x.dtype)
+
+    def leading(self, share: float) -> Basis:
+        """The strongest directions, `share` of the largest rank; all where the free ones are kept instead."""
+        if self.complement:
+            return self
+        count = math.ceil(share * self.vectors.shape[-1])
+        return Basis(self.vectors[..., :count], tuple(min(rank, count) for rank in self.ranks))
 
 
 @jax.jit

@@ -87,7 +87,7 @@ def gradient_projection_adamw(
     bases: Tree,
     *,
     decay: optax.GradientTransformation | None = None,
-    gradients: bool = True,
+    gradient_bases: Tree = None,
     updates: bool = True,
     clip: float | None = None,
     b1: float = 0.9,
@@ -100,12 +100,13 @@ def gradient_projection_adamw(
     """AdamW between two projections: of the gradients, which keeps Adam's moments clean, and last of the updates.
 
     decay: a `moment_decay`, applied to the gradient first. weight_decay: decoupled, toward `base` (None: the params
-    are changes of weights, and decay to zero). gradients, updates: switch either projection off, for ablations.
+    are changes of weights, and decay to zero). gradient_bases: what gradients are projected out of; None: `bases` too.
+    updates: False leaves the last projection out, for ablations.
     moments_dtype: of Adam's stored moments; see `scale_by_adam`.
     """
     chain = [
         decay,
-        project(bases) if gradients else None,
+        project(bases if gradient_bases is None else gradient_bases),
         optax.clip_by_global_norm(clip) if clip is not None else None,
         scale_by_adam(b1, b2, eps, moments_dtype),
         decay_toward(weight_decay, base) if weight_decay else None,

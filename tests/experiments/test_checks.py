@@ -51,6 +51,7 @@ def test_the_world_passes(world) -> None:
         ("methods.lora.learning_rates", "1e-3,1e-3", "one or more different numbers"),
         ("methods.lora.learning_rates", "1e-3,-1e-3", "above 0"),
         ("methods.projection.energy", "1.2", "(0, 1]"),
+        ("methods.projection.gradients", "1.5", "[0, 1]"),
         ("methods.projection.energy", "-0.1", "(0, 1]"),
         ("methods.projection.decay", "-1", "0 or a number above it"),
         ("methods.projection.auto_capture", "0", "(0, 1]"),

@@ -97,7 +97,7 @@ def test_a_program_larger_than_the_limit_does_not_fit() -> None:
 
 def test_projection_moves_no_more_than_its_coefficients() -> None:
     """Beside what plain changes of weights move: sums of k x d_out for each weight, none larger."""
-    plain = config.GradientProjection((), gradients=False, updates=False)
+    plain = config.GradientProjection((), gradients=0.0, updates=False)
     both = config.GradientProjection(())
     found = {name: step_plan(name, settings, "fsdp") for name, settings in (("plain", plain), ("both", both))}
     shapes, layers, size = SMALL.linear_shapes, SMALL.num_layers, 4

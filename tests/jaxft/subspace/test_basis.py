@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +49,22 @@ def cases(draw: st.DrawFn) -> tuple[Basis, np.ndarray, np.ndarray]:
     basis = stacked(whole, ranks)
     projector = np.stack([u[:, :k] @ u[:, :k].T for u, k in zip(whole, ranks, strict=True)])
     return basis, projector, random.standard_normal((layers, d, 4)).astype(np.float32)
+
+
+@given(cases(), st.floats(0.01, 1.0))
+def test_leading_directions_are_the_first_of_each_layer(
+    case: tuple[Basis, np.ndarray, np.ndarray], share: float
+) -> None:
+    basis, _, x = case
+    leading, width = basis.leading(share), basis.vectors.shape[-1]
+    if basis.complement:
+        assert leading is basis
+        return
+    count = math.ceil(share * width)
+    assert leading.ranks == tuple(min(rank, count) for rank in basis.ranks)
+    first = np.where(np.arange(width) < count, np.asarray(basis.vectors, np.float64), 0)
+    inside = first @ (first.transpose(0, 2, 1) @ x)
+    np.testing.assert_allclose(leading.remove(jnp.asarray(x)), x - inside, atol=10 * ROUNDING)
 
 
 @given(cases())
