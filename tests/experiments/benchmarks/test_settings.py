@@ -38,6 +38,7 @@ def test_there_are_configs() -> None:
         ({"remat": "all"}, "found 'all'"),
         ({"rounds": 0}, "rounds is 0"),
         ({"rank": 9}, "half the narrowest input"),
+        ({"gradients": 1.1}, "gradients is 1.1"),
         ({"lora_rank": 9}, "lora_rank 9"),
         ({"prompt_length": 33}, "no multiple of 32"),
         ({"row_length": 65}, "65 tokens exceed"),
