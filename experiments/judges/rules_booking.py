@@ -1,0 +1,46 @@
+"""Rules for the rubric "proficiency": is the reply the same step of a booking as the reference?"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from experiments.judges.base import Question
+from experiments.judges.text import content, numbers, rouge_l
+
+ALIKE = 0.5  # ROUGE-L of the words of content: its order tells "the twin, not the corner room" from the opposite
+DECLINES = re.compile(r"\b(?:sorry|unfortunately|unavailable|cannot|not)\b|n't\b")
+
+
+def next_step(question: Question, kind: str) -> tuple[str, str]:
+    """(label, reason). The same step: ROUGE-L of the words of content at least ALIKE, a question where the reference
+    asks, a denial exactly where it denies. The same details: the numbers, and all other values of the reference."""
+    reply, reference = question.reply, question.reference
+    alike = rouge_l(" ".join(content(reply)), " ".join(content(reference)))
+    same_step = (
+        alike >= ALIKE
+        and ("?" in reply or "?" not in reference)
+        and bool(DECLINES.search(reply.lower())) == bool(DECLINES.search(reference.lower()))
+    )
+    if same_step:
+        missing = _values(reference, question.prompt) - Counter(content(reply))
+        if sorted(numbers(reply)) == sorted(numbers(reference)) and not missing:
+            return "right", f"ROUGE-L {alike:.2f} with the reference, the same details"
+        return "wrong_details", f"other details than {reference!r}"
+    topic = set(content(question.prompt + " " + reference))
+    if topic.isdisjoint(content(reply)) and "?" not in reply:
+        return "off_topic", "shares no word of content with the conversation or the reference"
+    return "wrong_step", f"ROUGE-L {alike:.2f} with the reference, or other in asking or denying"
+
+
+def _values(reference: str, prompt: str) -> Counter[str]:
+    """The words of the reference that are details: those that the conversation named.
+
+    A reference that only asks, with no number and no name, has none: what it shares with the conversation is wording.
+    """
+    states = any(not part.rstrip().endswith("?") for part in re.findall(r"[^.!?]+[.!?]?", reference) if part.strip())
+    names = re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", reference)
+    if not (states or names or numbers(reference)):
+        return Counter()
+    named = set(content(prompt))
+    return Counter(word for word in content(reference) if word in named and not numbers(word))
