@@ -48,7 +48,9 @@ class Rubric:
             labels, parts = labels[::-1], parts[::-1]
         if self.kind(question) != ALL:
             parts.append(f"The last statement of the user is {self.kind(question)}.")
-        return "\n\n".join([self.task.strip(), "Labels:\n" + "\n".join(labels), *parts, _block("reply", question.reply)])
+        return "\n\n".join(
+            [self.task.strip(), "Labels:\n" + "\n".join(labels), *parts, _block("reply", question.reply)]
+        )
 
     def schema(self) -> dict[str, Any]:
         """The JSON schema of an answer."""

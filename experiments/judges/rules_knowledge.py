@@ -8,6 +8,7 @@ from collections import Counter
 
 from experiments.judges.base import Question
 from experiments.judges.text import content, exact_match, numbers, token_f1, words
+from jaxft.errors import UserError
 
 SHORT = 4  # words of an answer beyond those of the question; all of them must occur
 LONG_F1 = 0.4  # token F1 that a longer answer needs
@@ -21,7 +22,7 @@ def answer(question: Question, kind: str) -> tuple[str, str]:
     the answer that are not in the question (of answers with more than SHORT such words: token F1 of at least LONG_F1).
     A reply that shares no word of content with question or answers leaves the question unanswered.
     """
-    answers = json.loads(question.key["answers"]) if "answers" in question.key else [question.reference]
+    answers = _answers(question)
     for right in answers:
         if _fits(question.reply, right, question.prompt):
             return "correct", f"holds {right!r}"
@@ -29,6 +30,21 @@ def answer(question: Question, kind: str) -> tuple[str, str]:
     if known.isdisjoint(content(question.reply)):
         return "unanswered", "shares no word of content with the question or the answer"
     return "wrong", f"lacks {answers[0]!r}"
+
+
+def _answers(question: Question) -> list[str]:
+    if "answers" not in question.key:
+        return [question.reference]
+    try:
+        found = json.loads(question.key["answers"])
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not found or not all(isinstance(one, str) for one in found):
+        raise UserError(
+            f'key["answers"] of the question {question.prompt[:60]!r}: found {question.key["answers"]!r:.80}, expected a '
+            "JSON list of strings"
+        )
+    return found
 
 
 def _fits(reply: str, right: str, prompt: str) -> bool:

@@ -1,4 +1,4 @@
-"""How alike two English texts are: SQuAD's exact match and token F1, and ROUGE-L; and the words and numbers of a text."""
+"""How alike two English texts are (exact match, token F1, ROUGE-L), and the words and numbers of a text."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ NUMBERS = {name: value for value, name in enumerate((ONES + " eighteen nineteen"
 TENS = {name: 10 * tens for tens, name in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
 #: Words that say little about what a sentence is about.
 FUNCTION_WORDS = frozenset(
-    """a about all also am an and any are as at be been being but by can could did do does for from get give had has have
-    how i if in is it its just kind like may me more most much must my no not of on or our out please shall she he should
-    so some than thank thanks that the their them then there these they this those to us very was we were what when where
-    which who why will with would yes you your""".split()
+    """a about all also am an and any are as at be been being but by can could course did do does for from get give had
+    has have hello hi how i if in is it its just kind like may me more most much must my no not of okay on or our out
+    please shall she he should so some sure than thank thanks that the their them then there these they this those to us
+    very was we well were what when where which who why will with would yes you your""".split()
 )
 
 
