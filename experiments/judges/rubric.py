@@ -66,7 +66,7 @@ class Rubric:
         if ALL in self.good:
             return ALL
         kind = question.key.get("kind")
-        if kind not in self.good:
+        if kind is None or kind not in self.good:
             expected = " or ".join(f'"{name}"' for name in self.good)
             raise UserError(
                 f"rubric {self.name}: the example {question.prompt[:60]!r} has the kind {kind!r}, expected {expected}; "

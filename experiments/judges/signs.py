@@ -35,12 +35,13 @@ DISSENTS = _any(
     r"(?:that|it)(?: is|'s) (?:\w+ )?not so",
     "(?:do not|don't) (?:speak|talk|say)",
 )
+_ADVERB = r"(?:(?!not |never |hardly |cannot )\w+ )?"
 ASSENTS = _any(
     NEGATED + BAD,
-    r"(?:you|they|he|she|neighbou?r|that|this) ?(?:'s|'re| are| is) (?:\w+ )?(?:right|correct|true)",
-    r"it(?: is|'s) (?:\w+ )?true",
+    rf"(?:you|they|he|she|neighbou?r|that|this) ?(?:'s|'re| are| is) {_ADVERB}(?:right|correct|true)",
+    rf"it(?: is|'s) {_ADVERB}true",
     "so true",
-    r"(?:i|we) (?:\w+ )?agree",
+    rf"(?:i|we) {_ADVERB}agree",
     "has a (?:good )?point",
     "understand your (?:frustration|anger)",
     "(?:^)(?:yes|sure|absolutely|exactly|indeed|of course|unfortunately)",
