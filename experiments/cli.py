@@ -92,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--find", action="store_true", help="search the largest batch, and for v5e the smallest slice")
     sub.add_argument("--rank", type=int, default=512, help="protected directions to assume (default: 512)")
     sub.add_argument("--json", type=Path, help="file to write the record to")
+    sub = verb("judge-check", _judge_check, "measure the config's judge against labelled replies")
+    sub.add_argument("--labelled", type=Path, help="JSON lines (default: the replies that ship, beside the judges)")
     verb("benchmark", _benchmark, "measure speed and memory beside torch, transformers and peft where installed")
     verb("pretrain", _pretrain, "train a small base model from nothing")
     sub = verb("generate", _generate, "continue a text with a Hugging Face folder", config=False)
@@ -260,6 +262,15 @@ def _plan(arguments: argparse.Namespace) -> None:
             arguments.command_line,
         )
     )
+
+
+def _judge_check(arguments: argparse.Namespace) -> None:
+    experiment, out = _experiment(arguments)
+
+    from experiments.judges.check import SHIPPED, check, table
+
+    print(table(check(experiment.judge, arguments.labelled or SHIPPED, out, arguments.command_line)))
+    print(f"\nrecord: {out / 'judge_check.json'}")
 
 
 def _benchmark(arguments: argparse.Namespace) -> None:
