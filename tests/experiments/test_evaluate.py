@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import experiments.likelihood
 from experiments import evaluate
 from experiments.evaluate import Scores, describe_axis, measure, measure_axes
 from experiments.settings import load_experiment
@@ -96,7 +97,7 @@ def test_batches_change_nothing(base, texts, batch_size) -> None:
 
 def test_buckets_change_nothing(base, texts, monkeypatch) -> None:
     usual = likelihood(base, texts)
-    monkeypatch.setattr(evaluate, "BUCKET", 16)
+    monkeypatch.setattr(experiments.likelihood, "BUCKET", 16)
     np.testing.assert_allclose(likelihood(base, texts).values, usual.values, rtol=1e-5)
 
 
