@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,20 +15,28 @@ from experiments.likelihood import Scored, continuation_scores
 from experiments.setup import Base
 from jaxft.config import Model, Sharding
 from jaxft.errors import UserError
-from jaxft.llama.checkpoint import load, save
-from jaxft.llama.config import LlamaConfig
+from jaxft.llama.checkpoint import load
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Llama, forward
 from jaxft.sharding import make_mesh, use
-from tests.experiments.world import CONTEXT, World
+from tests.jaxft.llama.small import CONFIGS, tensors, write_folder
 
 Pair = tuple[list[int], list[int]]
 _forward = jax.jit(forward)
 
 
+CONTEXT = 160  # tokens
+CONFIG = {**CONFIGS["multi_head"], "vocab_size": 304, "max_position_embeddings": CONTEXT}
+
+
 @pytest.fixture(scope="module")
-def model(world: World) -> Llama:
-    return load(world.folder / "model")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("small") / "model", CONFIG, tensors(CONFIG))
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Llama:
+    return load(folder)
 
 
 def some_pairs(seed: int, lengths: list[tuple[int, int]]) -> list[Pair]:
@@ -107,14 +116,12 @@ def test_few_shapes_are_compiled(model, monkeypatch) -> None:
     assert set(shapes) == {(8, 128), (8, CONTEXT)}
 
 
-def test_a_mesh_changes_nothing(tmp_path) -> None:
+def test_a_mesh_changes_nothing(folder, model) -> None:
     """Rows over four devices, vocabulary and heads over two."""
-    config = LlamaConfig(304, 16, 24, 1, 2, 2, 8, CONTEXT, tied_head=True)
-    save(Llama(config, rngs=nnx.Rngs(0)), tmp_path / "model")
-    settings = Model(folder=str(tmp_path / "model"), sharding=Sharding("fsdp_tensor"))
-    usual = continuation_scores(load(tmp_path / "model"), None, PAIRS[:4], batch_size=4)
+    settings = Model(folder=str(folder), sharding=Sharding("fsdp_tensor"))
+    usual = continuation_scores(model, None, PAIRS, batch_size=4)
     with use(make_mesh(settings.sharding)):
-        found = continuation_scores(Base(settings).model, None, PAIRS[:4], batch_size=4)
+        found = continuation_scores(Base(settings).model, None, PAIRS, batch_size=4)
     assert_equal(found, list(zip(usual.sums, usual.greedy, strict=True)))
 
 
