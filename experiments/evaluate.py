@@ -5,37 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 
+from experiments.likelihood import continuation_scores
 from experiments.setup import Base, load_examples
-from experiments.tasks import RULES
+from experiments.tasks import RULES, choice
 from jaxft.config import Axis, Evaluation, Source
-from jaxft.data.batches import FIELDS
 from jaxft.data.example import Example
-from jaxft.data.packing import pack
 from jaxft.data.template import encode, encode_prompt
-from jaxft.distributed import whole
+from jaxft.errors import UserError
 from jaxft.llama.generate import generate
-from jaxft.llama.model import Adapters, Llama, forward
-from jaxft.sharding import put_rows
-from jaxft.training.step import token_losses
-
-#: Texts are padded to a multiple of this many tokens.
-BUCKET = 128
-
-_losses = jax.jit(
-    lambda model, batch, adapters: token_losses(
-        forward(model, batch["tokens"], batch["positions"], batch["segments"], adapters=adapters),
-        batch["targets"],
-        batch["weights"],
-    )
-)
+from jaxft.llama.model import Adapters, Llama
 
 
 @dataclass(frozen=True)
 class Scores:
-    """One axis of one model. values: 1 right, 0 wrong, or nat/token; weights: tokens of a likelihood, else 1."""
+    """One axis of one model. values: 1 right, 0 wrong, or nat/token; weights: tokens of a likelihood, else 1;
+    replies: what was generated or chosen."""
 
     values: np.ndarray
     weights: np.ndarray
@@ -50,7 +36,7 @@ def describe_axis(axis: Axis) -> dict[str, object]:
     """The axis as the record states it."""
     likelihood = axis.task == "likelihood"
     return {
-        "task": f"likelihood of {axis.source.name}" if likelihood else axis.task,
+        "task": axis.task if axis.task == axis.source.name else f"{axis.task} of {axis.source.name}",
         "metric": "loss" if likelihood else "accuracy",
         "unit": "nat/token" if likelihood else "fraction",
         "higher_is_better": not likelihood,
@@ -65,6 +51,10 @@ def measure(
     examples = load_examples([source])
     if axis.task == "likelihood":
         return _likelihood(base, model, adapters, examples, evaluation)
+    if axis.task == "choice":
+        chosen = choice.choose(model, adapters, examples, base.tokenizer, base.settings.template, evaluation.batch_size)
+        values = np.array([option == example.response for example, option in zip(examples, chosen, strict=True)], float)
+        return Scores(values, np.ones_like(values), tuple(chosen))
     prompts = [encode_prompt(example, base.tokenizer, base.settings.template) for example in examples]
     replies = base.tokenizer.batch_decode(
         generate(
@@ -97,19 +87,19 @@ def _likelihood(
 ) -> Scores:
     """Mean -log p of each text's weighted tokens; texts longer than a row are read in windows of that length."""
     limit = min(evaluation.row_length, model.config.max_positions)
-    sums, counts = np.zeros(len(examples)), np.zeros(len(examples))
-    by_width: dict[int, list[tuple[int, dict[str, np.ndarray]]]] = {}
+    pairs: list[tuple[np.ndarray, np.ndarray]] = []
+    owners: list[int] = []
     for index, example in enumerate(examples):
-        rows = pack([encode(example, base.tokenizer, base.settings.template)], limit, "split")
-        for row in range(len(rows.tokens)):
-            width = min(-(-int((rows.segments[row] > 0).sum()) // BUCKET) * BUCKET, limit)
-            by_width.setdefault(width, []).append((index, {f: getattr(rows, f)[row, :width] for f in FIELDS}))
-    for windows in by_width.values():
-        for begin in range(0, len(windows), evaluation.batch_size):
-            owners, parts = zip(*windows[begin : begin + evaluation.batch_size], strict=True)
-            fill = ((0, evaluation.batch_size - len(parts)), (0, 0))
-            batch = {f: np.pad(np.stack([part[f] for part in parts]), fill) for f in FIELDS}
-            losses = whole(_losses(model, put_rows(batch, model.compute.layout), adapters)).sum(axis=1)
-            np.add.at(sums, list(owners), losses[: len(parts)])
-            np.add.at(counts, list(owners), batch["weights"].sum(axis=1)[: len(parts)])
+        one = encode(example, base.tokenizer, base.settings.template)
+        if not one.weights.any():
+            raise UserError(f"Example {index} (from 0) has no token to predict: its text is empty.")
+        for start in range(0, len(one.tokens) - 1, limit):
+            window = one.tokens[start : start + limit + 1]
+            learnt = int(one.weights[start + 1 : start + limit + 1].sum())  # always the last ones
+            if learnt:
+                pairs.append((window[:-learnt], window[-learnt:]))
+                owners.append(index)
+    scored = continuation_scores(model, adapters, pairs, batch_size=evaluation.batch_size, limit=limit)
+    sums = np.bincount(owners, -scored.sums, minlength=len(examples))
+    counts = np.bincount(owners, scored.counts, minlength=len(examples))
     return Scores(sums / counts, counts)

@@ -106,7 +106,9 @@ class Judge:
 class Axis:
     """One measured behaviour."""
 
-    task: str  # "hotel", "knowledge", "safety" (accuracy of generated replies) or "likelihood" (nat/token)
+    # Accuracy of generated replies ("hotel", "knowledge", "safety"; "exact": one of the answers) or of the likeliest of
+    # several options ("choice"), or nat/token ("likelihood").
+    task: str
     source: Source
     validation: Source  # what learning rates are chosen on
 

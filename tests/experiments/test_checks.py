@@ -91,6 +91,11 @@ def test_energies_that_are_no_numbers(world, energy) -> None:
         (["--evaluation.axes.safety.task", "safty"], "unknown 'safty'; did you mean 'safety'?"),
         (["--evaluation.axes.safety.source.name", "hotel"], "safety.source: found 'hotel', expected 'safety'"),
         (["--evaluation.axes.knowledge.task", "knowledge"], "expected 'knowledge': replies of the task"),
+        (
+            ["--evaluation.axes.safety.task", "choice"],
+            "axes.safety.source: example 0 (from 0) of 'safety' has 0 different options, and needs at least 2.\nName a",
+        ),
+        (["--evaluation.axes.safety.task", "exact"], "example 0 (from 0) of 'safety' has no answers in its key"),
     ],
 )
 def test_tasks(world, words, message) -> None:

@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import experiments.likelihood
 from experiments import evaluate
 from experiments.evaluate import Scores, describe_axis, measure, measure_axes
 from experiments.settings import load_experiment
 from experiments.setup import Base, load_examples
 from jaxft import methods
 from jaxft.config import Axis, Evaluation, Lora, Source
+from jaxft.data.example import Example, Message
 from jaxft.data.template import encode, encode_prompt
 from jaxft.llama.model import forward
 from tests.experiments.world import CONTEXT, World, write_lines
@@ -96,7 +98,7 @@ def test_batches_change_nothing(base, texts, batch_size) -> None:
 
 def test_buckets_change_nothing(base, texts, monkeypatch) -> None:
     usual = likelihood(base, texts)
-    monkeypatch.setattr(evaluate, "BUCKET", 16)
+    monkeypatch.setattr(experiments.likelihood, "BUCKET", 16)
     np.testing.assert_allclose(likelihood(base, texts).values, usual.values, rtol=1e-5)
 
 
@@ -139,6 +141,20 @@ def test_replies_are_judged_example_by_example(base, monkeypatch) -> None:
     assert keywords == {"max_new_tokens": 9, "batch_size": 7, "adapters": None}
 
 
+def test_a_choice_is_right_where_it_is_the_response(base, monkeypatch) -> None:
+    source = Source("somewhere")
+    examples = [
+        Example((Message("user", prompt),), response, options=("Yes.", "No."))
+        for prompt in ("Is it Monday?", "A room?")
+        for response in ("Yes.", "No.")
+    ]
+    monkeypatch.setattr(evaluate, "load_examples", lambda wanted: examples if wanted == [source] else None)
+    found = measure(base, base.model, None, Axis("choice", source, source), source, settings())
+    np.testing.assert_array_equal(found.values, [e.response == r for e, r in zip(examples, found.replies, strict=True)])
+    assert found.values[0] + found.values[1] == found.values[2] + found.values[3] == 1
+    assert set(found.replies) <= {"Yes.", "No."} and found.weights.tolist() == [1] * 4
+
+
 def test_every_axis_on_its_own_split(base, world, monkeypatch) -> None:
     seen = []
     monkeypatch.setattr(evaluate, "measure", lambda b, m, a, axis, source, e: seen.append((axis.task, source)) or 0)
@@ -158,6 +174,7 @@ def test_an_axis_as_the_record_states_it() -> None:
         "higher_is_better": True,
         "examples": 5,
     }
+    assert describe_axis(Axis("choice", hotel, hotel))["task"] == "choice of hotel"
     assert describe_axis(Axis("likelihood", hotel, hotel)) == {
         "task": "likelihood of hotel",
         "metric": "loss",

@@ -1,0 +1,206 @@
+"""EleutherAI's lm-evaluation-harness on a model that jaxft runs: `python -m experiments.lmeval --tasks ...`.
+
+Needs the extra `lmeval`; PyTorch is not needed. All options are the harness's own (`lm_eval run --help`):
+
+    python -m experiments.lmeval --model_args pretrained=FOLDER --tasks arc_easy --batch_size 16
+
+Numbers are those of the harness's own backend `hf` on the same folder, by these conventions:
+
+- Every text begins with BOS, once: it is put before each context and each rolled text that does not begin with BOS's
+  name (as one from a chat template does). `hf` leaves that to the tokenizer, which for Llama models does the same; a
+  tokenizer that adds no BOS by itself, as that of the base that ships, needs `add_bos_token=True` there. jaxft's
+  models are trained with BOS on every text.
+- A rolled text is BOS and the text, predicted from one more BOS, so log p of BOS after BOS is part of the sum, as in
+  `hf`. Texts longer than the context are read in windows; every token is predicted once.
+- The tokenizer is read from tokenizer.json as it stands. `hf` builds Llama tokenizers anew (transformers 5) and then
+  loses a space at the beginning of a text; contexts that begin with one differ there, nothing else does.
+- An end token is never added. Names of special tokens inside a text stand for those tokens.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from lm_eval.__main__ import cli_evaluate
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import TemplateLM
+from lm_eval.api.registry import register_model
+from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+from experiments.likelihood import continuation_scores
+from experiments.setup import Base
+from jaxft.config import Model, Sharding
+from jaxft.data.tokenizer import bos_id, eos_id
+from jaxft.errors import UserError
+from jaxft.llama.generate import generate
+from jaxft.llama.hf_tensors import DTYPES
+from jaxft.sharding import check_divides, make_mesh, use
+
+#: Settings of a task's generation that change nothing where decoding is greedy, with the values that they may have.
+GREEDY = {"do_sample": (False,), "temperature": (0.0,), "num_beams": (1,)}
+WITHOUT_EFFECT = {"top_p", "top_k"}
+BATCH_SIZE = 16
+
+
+@register_model("jaxft")
+class JaxftLM(TemplateLM):
+    """A Hugging Face folder behind the harness's interface.
+
+    pretrained: the folder; "base" is the model that ships. batch_size: rows at once. param_dtype, compute_dtype: of
+    stored weights and of activations. sharding: a preset of jaxft/sharding.py, over all devices of one process.
+    device, max_batch_size: what the harness hands to every model; without effect, as JAX chooses the device.
+    """
+
+    def __init__(
+        self,
+        pretrained: str = "base",
+        batch_size: int | str = BATCH_SIZE,
+        param_dtype: str = "float32",
+        compute_dtype: str = "float32",
+        sharding: str = "single",
+        device: str | None = None,
+        max_batch_size: int | None = None,
+        **unknown: Any,
+    ) -> None:
+        super().__init__()
+        if unknown:
+            known = "pretrained, param_dtype, compute_dtype, sharding"
+            raise UserError(f"--model_args: unknown {next(iter(unknown))!r}; known: {known}")
+        if not str(batch_size).isdigit() or int(batch_size) < 1:
+            raise UserError(f"--batch_size: found {batch_size!r}, expected a number of rows, at least 1")
+        for key, dtype in (("param_dtype", param_dtype), ("compute_dtype", compute_dtype)):
+            if dtype not in DTYPES.values():
+                raise UserError(f"--model_args {key}: found {dtype!r}, expected one of {', '.join(DTYPES.values())}")
+        self.batch_size = int(batch_size)
+        settings = Model(pretrained, param_dtype=param_dtype, compute_dtype=compute_dtype, sharding=Sharding(sharding))
+        self.base = Base(settings)
+        self.mesh = make_mesh(settings.sharding)
+        with use(self.mesh):
+            self.model, self.tokenizer = self.base.model, self.base.tokenizer
+        if self.mesh is not None:
+            layout = self.model.compute.layout
+            check_divides(self.mesh, layout, self.model.config, {"--batch_size": self.batch_size})
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of the model's context."""
+        return self.model.config.max_positions
+
+    @property
+    def eot_token_id(self) -> int:
+        return eos_id(self.tokenizer)
+
+    @property
+    def prefix_token_id(self) -> int:
+        return bos_id(self.tokenizer)
+
+    @property
+    def tokenizer_name(self) -> str:
+        return str(self.base.folder).replace("/", "__")
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """The conversation as the tokenizer's own template writes it; without a prompt, its last turn stays open."""
+        return str(
+            self.tokenizer.apply_chat_template(
+                chat_history,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=not add_generation_prompt,
+            )
+        )
+
+    def get_model_info(self) -> dict[str, Any]:
+        """What the harness's results say of the model."""
+        return {"model_num_parameters": self.model.config.parameter_count, "model_sha": self.base.sha256}
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
+        """BOS, where the text does not begin with its name, and the text's tokens; add_special_tokens False: no BOS."""
+        if add_special_tokens is None:
+            add_special_tokens = not string.startswith(str(self.tokenizer.bos_token))
+        tokens = self.tokenizer.encode(string, add_special_tokens=False)
+        return [self.prefix_token_id, *tokens] if add_special_tokens else tokens
+
+    def _loglikelihood_tokens(
+        self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **kwargs: Any
+    ) -> list[tuple[float, bool]]:
+        pairs = [(context, continuation) for _, context, continuation in requests]
+        with use(self.mesh):
+            scored = continuation_scores(self.model, None, pairs, batch_size=self.batch_size)
+        return list(zip(scored.sums.tolist(), scored.greedy.tolist(), strict=True))
+
+    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
+        """log p of whole texts in nat, each in windows of the model's context."""
+        windows, owners = [], []
+        for index, request in enumerate(requests):
+            tokens = self.tok_encode(_arguments(request)[0])
+            for window in get_rolling_token_windows(tokens, self.prefix_token_id, self.max_length, context_len=1):
+                windows.append((("", ""), *make_disjoint_window(window)))
+                owners.append(index)
+        sums = [0.0] * len(requests)
+        for index, (log_p, _) in zip(owners, self._loglikelihood_tokens(windows), strict=True):
+            sums[index] += log_p
+        return sums
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Greedy continuations, each cut where the first of its stop strings begins.
+
+        A continuation is computed up to its end token or max_gen_toks, and cut afterwards. A context that leaves no
+        room for max_gen_toks loses its beginning. Raises UserError for requests that are not greedy.
+        """
+        by_length: dict[int, list[int]] = {}
+        stops = []
+        for index, request in enumerate(requests):
+            until, length = self._generation(_arguments(request)[1])
+            stops.append(until)
+            by_length.setdefault(length, []).append(index)
+        replies = [""] * len(requests)
+        for length, indices in by_length.items():
+            prompts = [self.tok_encode(_arguments(requests[i])[0])[length - self.max_length :] for i in indices]
+            with use(self.mesh):
+                tokens = generate(self.model, prompts, max_new_tokens=length, batch_size=self.batch_size)
+            for i, text in zip(indices, self.tokenizer.batch_decode(tokens, skip_special_tokens=True), strict=True):
+                replies[i] = postprocess_generated_text(text, stops[i], think_end_token=None)
+        return replies
+
+    def _generation(self, settings: dict[str, Any]) -> tuple[list[str], int]:
+        """(stop strings, tokens at most) of a request; 256 tokens where it names no number, as `hf` has it."""
+        wanted: dict[str, Any] = dict(normalize_gen_kwargs(settings, default_max_gen_toks=256))
+        until = handle_stop_sequences(wanted.pop("until"), eos=str(self.tokenizer.eos_token))
+        length = int(wanted.pop("max_gen_toks"))
+        for key, value in wanted.items():
+            if key not in WITHOUT_EFFECT and value not in GREEDY.get(key, ()):
+                raise UserError(
+                    f"generation_kwargs: found {key}={value!r}; jaxft's adapter decodes greedily.\n"
+                    "Set do_sample=False with --gen_kwargs, or export the model and use the harness's backend hf."
+                )
+        if not 0 < length < self.max_length:
+            raise UserError(
+                f"max_gen_toks: found {length}, expected at least 1 and less than {self.max_length}, the model's "
+                "context; set it with --gen_kwargs max_gen_toks=N"
+            )
+        return until, length
+
+
+def _arguments(request: Instance) -> tuple[Any, ...]:
+    return request.args
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the harness's command line on `words`; 0 when done, 1 after a user's mistake."""
+    before = sys.argv
+    sys.argv = ["lm_eval", "run", "--model", "jaxft", "--batch_size", str(BATCH_SIZE), *words]
+    try:
+        cli_evaluate()
+    except UserError as error:
+        print(f"jaxft: {error}", file=sys.stderr)
+        return 1
+    finally:
+        sys.argv = before
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
