@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from experiments.setup import model_folder
 from experiments.tasks import RULES, TASKS
-from experiments.tasks.needs import NEEDS, check_examples
+from experiments.tasks.needs import check_examples
 from jaxft.config import Evaluation, Experiment, GradientProjection, Lora, Method
 from jaxft.data.template import TEMPLATES
 from jaxft.errors import UserError
@@ -185,7 +185,7 @@ def _check_tasks(evaluation: Evaluation) -> None:
             nearest = difflib.get_close_matches(axis.task, TASKS, n=1, cutoff=0.0)[0]
             raise UserError(f"{key}.task: unknown {axis.task!r}; did you mean {nearest!r}? Known: {', '.join(TASKS)}")
         for part, source in (("source", axis.source), ("validation", axis.validation)):
-            if axis.task in RULES and axis.task not in NEEDS and source.name != axis.task:
+            if axis.task in RULES and source.name != axis.task:
                 raise UserError(
                     f"{key}.{part}: found {source.name!r}, expected {axis.task!r}: replies of the task {axis.task!r} "
                     "are judged by keys that its own corpus carries.\nUse the task 'likelihood' for other texts."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from experiments.run import Run, Workspace
 from experiments.settings import to_json
 from experiments.setup import load_examples, note
 from jaxft.config import Experiment, Method
+from jaxft.data.example import Example
 from jaxft.distributed import agreed, check_same
 from jaxft.errors import UserError
 
-#: Replies that flipped, kept in the record for each axis.
-SHOWN_FLIPS = 20
+#: Replies kept in the record for each method and axis, those that flipped first.
+SHOWN = 100
 
 
 def open_output(experiment: Experiment, out: Path) -> Workspace:
@@ -69,6 +71,7 @@ def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
     for name, scores in before.items():
         note(f"base  {name} {scores.mean:.3f}")
     results = {name: _method(work, name, settings, before, axes) for name, settings in experiment.methods.items()}
+    _correct(results)
     timings = {"total_seconds": round(earlier + time.perf_counter() - began, 1)}
     write_json(clock, timings)
     record = {
@@ -88,6 +91,7 @@ def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
             "parameters": work.base.model.config.parameter_count,
         },
         "axes": axes,
+        "judge": {"name": work.judge.name} if work.judge else None,
         "methods": results,
         "timings": timings,
     }
@@ -110,11 +114,18 @@ def _method(
         note(f"{name}  {axis} {before[axis].mean:.3f} -> {scores.mean:.3f}")
     measured = {}
     for axis, old in before.items():
-        values = np.stack([scores[axis].values for scores in after])
-        binary = axes[axis]["metric"] == "accuracy"
+        new = [scores[axis] for scores in after]
+        kept = np.all([scores.judged for scores in (old, *new)], axis=0)  # what a judge decided on before and after
+        if not kept.any():
+            raise UserError(
+                f"{axis}: the judge gave no verdict on any pair of replies of {name}; see {work.out / 'judge'}"
+            )
+        values = np.stack([scores.values[kept] for scores in new])
         measured[axis] = {
-            **statistics.compare(old.values, values, old.weights, binary),
-            "seeds": [{"seed": seed, "after": scores[axis].mean} for seed, scores in zip(seeds, after, strict=True)],
+            **statistics.compare(old.values[kept], values, old.weights[kept], axes[axis]["metric"] == "accuracy"),
+            "unjudged": int((~kept).sum()),
+            "groups": _groups(work, axis, old, new, kept),
+            "seeds": [{"seed": seed, "after": scores.mean} for seed, scores in zip(seeds, new, strict=True)],
         }
     return {
         "kind": settings.kind,
@@ -122,7 +133,7 @@ def _method(
         "sweep": sweep,
         "axes": measured,
         **first,
-        "examples": {axis: _flips(work, axis, before[axis], after[0][axis]) for axis in before},
+        "examples": {axis: _examples(work, axis, before[axis], after[0][axis]) for axis in before},
     }
 
 
@@ -157,22 +168,58 @@ def _sweep(work: Workspace, name: str, settings: Method) -> list[dict[str, Any]]
     return points
 
 
-def _flips(work: Workspace, axis: str, before: Scores, after: Scores) -> list[dict[str, Any]]:
-    """Replies that turned from right to wrong or back, first examples first."""
+def _correct(results: dict[str, Any]) -> None:
+    """Add to every p-value its correction over the methods, axis by axis."""
+    for axis in next(iter(results.values()))["axes"]:
+        measured = [method["axes"][axis] for method in results.values()]
+        for one, corrected in zip(measured, statistics.holm([one["p_value"] for one in measured]), strict=True):
+            one["p_value_holm"] = corrected
+
+
+def _groups(work: Workspace, axis: str, old: Scores, new: Sequence[Scores], kept: np.ndarray) -> dict[str, Any]:
+    """Means before and after of every group of examples that have one, in alphabetical order."""
+    groups = np.array([example.key.get("group", "") for example in _test_examples(work, axis)])
+    found = {}
+    for group in sorted({*groups[kept]} - {""}):
+        its = kept & (groups == group)
+        found[str(group)] = {
+            "before": float(statistics.weighted_mean(old.values[its], old.weights[its])),
+            "after": float(np.mean([statistics.weighted_mean(one.values[its], one.weights[its]) for one in new])),
+            "examples": int(its.sum()),
+        }
+    return found
+
+
+def _examples(work: Workspace, axis: str, before: Scores, after: Scores) -> list[dict[str, Any]]:
+    """Replies before and after, those whose score changed first; none where nothing was generated or chosen."""
     if not before.replies:
         return []
-    examples = load_examples([work.experiment.evaluation.axes[axis].source])
-    flipped = [i for i in range(len(examples)) if before.values[i] != after.values[i]]
+    examples = _test_examples(work, axis)
+    flipped = before.judged & after.judged & (before.values != after.values)
+    order = sorted(range(len(examples)), key=lambda i: not flipped[i])
     return [
         {
             "prompt": "\n".join(message.content for message in examples[i].messages),
+            "reference": examples[i].response,
             "before": before.replies[i],
             "after": after.replies[i],
-            "before_ok": bool(before.values[i]),
-            "after_ok": bool(after.values[i]),
+            "before_ok": _right(before, i),
+            "after_ok": _right(after, i),
+            "before_label": before.labels[i] if before.labels else "",
+            "after_label": after.labels[i] if after.labels else "",
+            "group": examples[i].key.get("group", ""),
         }
-        for i in flipped[:SHOWN_FLIPS]
+        for i in order[:SHOWN]
     ]
+
+
+def _right(scores: Scores, index: int) -> bool | None:
+    """Whether a reply counts as right, a likeness from one half up; None where a judge gave no verdict."""
+    return bool(scores.values[index] >= 0.5) if scores.judged[index] else None
+
+
+def _test_examples(work: Workspace, axis: str) -> list[Example]:
+    return load_examples([work.experiment.evaluation.axes[axis].source])
 
 
 def _settings(experiment: Experiment) -> Any:

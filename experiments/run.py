@@ -13,11 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import judges
 from experiments.calibrate import Calibration, ranks
 from experiments.evaluate import Scores, measure_axes
+from experiments.judges import Judge
 from experiments.provenance import data_hashes, digest, read_json, write_json
 from experiments.settings import to_json
 from experiments.setup import Base, load_examples, note, training_rows
+from experiments.tasks import RUBRICS
 from jaxft import methods
 from jaxft.config import Experiment, GradientProjection, Method
 from jaxft.data.batches import batches
@@ -64,6 +67,12 @@ class Workspace:
         return Calibration(self.experiment, self.base, self.out / "calibration")
 
     @cached_property
+    def judge(self) -> Judge | None:
+        """Who decides on judged axes; None where there are none. Verdicts are kept in the output folder."""
+        judged = any(axis.task in RUBRICS for axis in self.experiment.evaluation.axes.values())
+        return judges.build(self.experiment.judge, self.out / "judge") if judged else None
+
+    @cached_property
     def domain_sha256(self) -> str:
         return fingerprint(load_examples(self.experiment.domain))
 
@@ -88,7 +97,9 @@ class Workspace:
         """Every axis of the base, on test examples."""
         return cached_scores(
             self.out / "base_test.json",
-            lambda: measure_axes(self.base, self.base.model, None, self.experiment.evaluation, validation=False),
+            lambda: measure_axes(
+                self.base, self.base.model, None, self.experiment.evaluation, self.judge, validation=False
+            ),
         )
 
     def bases(self, settings: GradientProjection) -> dict[str, Basis]:
@@ -187,7 +198,11 @@ class Run:
         return cached_scores(
             path,
             lambda: measure_axes(
-                self.work.base, *self.assembled, self.work.experiment.evaluation, validation=validation
+                self.work.base,
+                *self.assembled,
+                self.work.experiment.evaluation,
+                self.work.judge,
+                validation=validation,
             ),
         )
 
@@ -237,14 +252,25 @@ def cached_scores(path: Path, compute: Any) -> dict[str, Scores]:
     """Scores from `path`, or computed and written there."""
     if agreed(path.is_file()):
         return {
-            name: Scores(np.array(axis["values"]), np.array(axis["weights"]), tuple(axis["replies"]))
+            name: Scores(
+                np.array([np.nan if value is None else value for value in axis["values"]]),
+                np.array(axis["weights"]),
+                tuple(axis["replies"]),
+                tuple(axis["labels"]),
+            )
             for name, axis in read_json(path).items()
         }
     scores: dict[str, Scores] = compute()
     write_json(
         path,
         {
-            name: {"mean": s.mean, "values": s.values.tolist(), "weights": s.weights.tolist(), "replies": s.replies}
+            name: {
+                "mean": s.mean if s.judged.any() else None,
+                "values": [value if known else None for value, known in zip(s.values.tolist(), s.judged, strict=True)],
+                "weights": s.weights.tolist(),
+                "replies": s.replies,
+                "labels": s.labels,
+            }
             for name, s in scores.items()
         },
     )

@@ -1,5 +1,6 @@
 """Before against after on the same examples: bootstrap intervals, paired tests, and counts of flipped answers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,19 @@ def compare(
         "positive_flips": positive if binary else None,
         "examples": before.size,
     }
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for their number, in the order given: Holm's step-down procedure (Holm 1979).
+
+    The k-th smallest of m is multiplied by m - k + 1, never falls below a smaller one's result and is at most 1. To
+    reject where the result is at most alpha bounds the chance of any false rejection by alpha, whatever the dependence.
+    """
+    corrected, least = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = least
+    return corrected
 
 
 def _mcnemar(negative: int, positive: int) -> float:

@@ -106,8 +106,9 @@ class Judge:
 class Axis:
     """One measured behaviour."""
 
-    # Accuracy of generated replies ("hotel", "knowledge", "safety"; "exact": one of the answers) or of the likeliest of
-    # several options ("choice"), or nat/token ("likelihood").
+    # Accuracy of generated replies by the rules of a corpus ("hotel", "knowledge", "safety"), by a judge
+    # ("judged_proficiency", "judged_safety", "judged_knowledge") or as one of the right answers ("exact"); likeness to
+    # these ("f1", "rouge_l"); accuracy of the likeliest of several options ("choice"); nat/token ("likelihood").
     task: str
     source: Source
     validation: Source  # what learning rates are chosen on

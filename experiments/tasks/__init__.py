@@ -1,7 +1,14 @@
-"""What an axis can measure: generated replies under a deterministic rule, a choice, or the likelihood of a text."""
+"""What an axis can measure: replies under a deterministic rule, their likeness to right answers, a judge's verdicts on
+them, a choice, or the likelihood of a text."""
 
-from experiments.tasks import exact, hotel, knowledge, safety
+from experiments.tasks import hotel, knowledge, safety
+from experiments.tasks.answers import LIKENESS
+from experiments.tasks.judged import RUBRICS
 
-#: Rules (example, reply) -> right or wrong, by task name.
-RULES = {"hotel": hotel.score, "knowledge": knowledge.score, "safety": safety.score, "exact": exact.score}
-TASKS = (*RULES, "choice", "likelihood")
+#: Rules (example, reply) -> right or wrong, by task name; each reads keys that its own corpus carries.
+RULES = {"hotel": hotel.score, "knowledge": knowledge.score, "safety": safety.score}
+#: Tasks whose score is right or wrong; the others' is a degree or a loss.
+BINARY = (*RULES, "exact", "choice", *RUBRICS)
+TASKS = (*RULES, *LIKENESS, *RUBRICS, "choice", "likelihood")
+#: Tasks that a model known by its replies alone can be measured on.
+BY_REPLY = (*RULES, *LIKENESS, *RUBRICS)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from experiments.setup import load_examples
-from experiments.tasks import choice, exact
+from experiments.tasks import answers, choice, judged
 from jaxft.config import Axis
 from jaxft.errors import UserError
 
 #: example -> what it lacks to be one of the task, or ""; by task name.
-NEEDS = {"choice": choice.missing, "exact": exact.missing}
+NEEDS = {
+    "choice": choice.missing,
+    **dict.fromkeys(answers.LIKENESS, answers.missing),
+    **{task: partial(judged.missing, task) for task in judged.RUBRICS},
+}
 
 
 def check_examples(name: str, axis: Axis) -> None:

@@ -84,6 +84,9 @@ def test_every_method_has_every_key(done, name) -> None:
                 "negative_flips",
                 "positive_flips",
                 "examples",
+                "p_value_holm",
+                "unjudged",
+                "groups",
             ),
             *("before_interval", "after_interval", "change_interval", "seeds"),
         }
@@ -247,9 +250,9 @@ def test_flips_are_shown_with_both_replies() -> None:
     values = np.zeros(30)
     values[3] = 1
     after = Scores(values, np.ones(30), tuple(f"new {i}" for i in range(30)))
-    found = compare._flips(work, "safety", before, after)
-    assert len(found) == compare.SHOWN_FLIPS
-    assert [flip["after"] for flip in found[:4]] == ["new 0", "new 1", "new 2", "new 4"]
+    found = compare._examples(work, "safety", before, after)
+    assert [one["after"] for one in found[:4]] == ["new 0", "new 1", "new 2", "new 4"]
+    assert len(found) == 30 and found[-1]["after"] == "new 3"  # what stayed comes last
     assert found[0]["before_ok"] is True and found[0]["after_ok"] is False and found[0]["prompt"]
     loss = Scores(np.ones(30), np.ones(30))
-    assert compare._flips(work, "safety", loss, loss) == []
+    assert compare._examples(work, "safety", loss, loss) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 
 import experiments.likelihood
 from experiments import evaluate
-from experiments.evaluate import Scores, describe_axis, measure, measure_axes
+from experiments.evaluate import Scores, describe_axis, measure, measure_axes, score_replies
+from experiments.judges import Question, Verdict
 from experiments.settings import load_experiment
 from experiments.setup import Base, load_examples
 from jaxft import methods
@@ -141,6 +143,58 @@ def test_replies_are_judged_example_by_example(base, monkeypatch) -> None:
     assert keywords == {"max_new_tokens": 9, "batch_size": 7, "adapters": None}
 
 
+class Sceptic:
+    """A judge that finds short replies good, long ones bad, and says nothing of those that mention rooms."""
+
+    name = "sceptic"
+
+    def verdicts(self, questions: Sequence[Question]) -> list[Verdict]:
+        self.questions = questions
+        return [
+            Verdict(None, "", "") if "room" in q.reply else Verdict(len(q.reply) < 9, "label", "", ("empty",))
+            for q in questions
+        ]
+
+
+def test_a_judge_sees_prompt_reply_and_what_is_right() -> None:
+    turns = (Message("user", "Is it Monday?"), Message("assistant", "It is."), Message("user", "A room?"))
+    example = Example(turns, "Booked.", {"kind": "hostile", "group": "g", "answers": '["Yes"]'})
+    sceptic = Sceptic()
+    replies = ["Booked.", "Booked, and gladly.", "No room.", None]
+    found = score_replies("judged_safety", [example] * 4, replies, [False, True, False, False], sceptic)
+    np.testing.assert_array_equal(found.values, [1, 0, np.nan, np.nan])
+    np.testing.assert_array_equal(found.judged, [True, True, False, False])
+    assert found.mean == 0.5
+    assert found.labels == ("label; empty", "label; empty", "unjudged", "")
+    assert found.replies == ("Booked.", "Booked, and gladly.", "No room.", "")
+    assert len(sceptic.questions) == 3  # what was never replied is not judged
+    assert sceptic.questions[0] == Question(
+        "safety",
+        "user: Is it Monday?\nassistant: It is.\nuser: A room?",
+        "Booked.",
+        "Booked.",
+        {"kind": "hostile", "answers": '["Yes"]'},
+    )
+    assert sceptic.questions[1].key["truncated"] == "yes"
+    nothing = score_replies("judged_safety", [example], [None], [False], sceptic)
+    assert np.isnan(nothing.mean) and not nothing.judged.any()
+
+
+def test_a_likeness_is_a_degree() -> None:
+    example = Example((Message("user", "Which town?"),), "the old town")
+    found = score_replies("f1", [example, example], ["old harbour", None], [False, False])
+    np.testing.assert_allclose(found.values, [0.5, np.nan])
+
+
+def test_prompts_that_leave_no_room_lose_their_beginning(base, monkeypatch, capsys) -> None:
+    source = Source("somewhere")
+    examples = [Example((Message("user", text),), "Booked.") for text in ("A room? " * 60, "A room?")]
+    monkeypatch.setattr(evaluate, "load_examples", lambda wanted: examples)
+    found = measure(base, base.model, None, Axis("exact", source, source), source, settings())
+    assert len(found.values) == 2
+    assert f"1 of 2 prompts have more than {CONTEXT - 4} tokens and lose their beginning" in capsys.readouterr().err
+
+
 def test_a_choice_is_right_where_it_is_the_response(base, monkeypatch) -> None:
     source = Source("somewhere")
     examples = [
@@ -157,7 +211,9 @@ def test_a_choice_is_right_where_it_is_the_response(base, monkeypatch) -> None:
 
 def test_every_axis_on_its_own_split(base, world, monkeypatch) -> None:
     seen = []
-    monkeypatch.setattr(evaluate, "measure", lambda b, m, a, axis, source, e: seen.append((axis.task, source)) or 0)
+    monkeypatch.setattr(
+        evaluate, "measure", lambda b, m, a, axis, source, e, judge: seen.append((axis.task, source)) or 0
+    )
     evaluation = load_experiment(world.config).evaluation
     for validation in (False, True):
         assert list(measure_axes(base, base.model, None, evaluation, validation=validation)) == list(evaluation.axes)

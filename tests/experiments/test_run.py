@@ -26,12 +26,13 @@ def run(work: Workspace, name: str, rate: float | None = None, seed: int = 0) ->
 
 
 def test_scores_survive_the_disk(tmp_path) -> None:
-    scores = {"a": Scores(np.array([0.1, 1.0]), np.array([3.0, 1.0]), ("x", "ÿ"))}
+    scores = {"a": Scores(np.array([0.1, np.nan]), np.array([3.0, 1.0]), ("x", "ÿ"), ("good", "unjudged"))}
     first = cached_scores(tmp_path / "s.json", lambda: scores)
     second = cached_scores(tmp_path / "s.json", lambda: pytest.fail("computed twice"))
     assert first is scores
     np.testing.assert_array_equal(second["a"].values, scores["a"].values)
-    assert second["a"].mean == scores["a"].mean and second["a"].replies == ("x", "ÿ")
+    assert second["a"].mean == scores["a"].mean == 0.1
+    assert second["a"].replies == ("x", "ÿ") and second["a"].labels == ("good", "unjudged")
 
 
 def test_what_decides_the_weights_decides_the_identity(work) -> None:

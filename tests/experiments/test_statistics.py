@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from experiments.statistics import compare, interval, weighted_mean
+from experiments.statistics import compare, holm, interval, weighted_mean
 
 
 def binary(n: int, right: int) -> np.ndarray:
@@ -147,3 +147,21 @@ def test_what_always_holds(seeds: int, n: int, seed: int, kind: bool) -> None:
 def test_bad_input_is_named(before, after, weights, kind, words) -> None:
     with pytest.raises(ValueError, match=words):
         compare(before, after, weights, kind)
+
+
+def test_holm_on_the_example_worked_by_hand() -> None:
+    """Sorted .01 .02 .03 .04 times 4 3 2 1 gives .04 .06 .06 .04, which may not fall: .04 .06 .06 .06."""
+    np.testing.assert_allclose(holm([0.03, 0.01, 0.04, 0.02]), [0.06, 0.04, 0.06, 0.06])
+    assert holm([0.4, 0.9]) == [0.8, 0.9] and holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.001, 0.999))
+def test_holm_rejects_what_its_step_down_rule_rejects(p_values: list[float], alpha: float) -> None:
+    rejected: set[int] = set()
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        if (len(p_values) - rank) * p_values[index] > alpha:
+            break
+        rejected.add(index)
+    corrected = holm(p_values)
+    assert {i for i, p in enumerate(corrected) if p <= alpha} == rejected
+    assert all(p <= c <= 1 for p, c in zip(p_values, corrected, strict=True))
