@@ -33,7 +33,7 @@ class Pace:
 
 def backoff(attempt: int) -> float:
     """Seconds before attempt 1, 2, ...; random, so that what failed together does not come back together."""
-    return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (attempt - 1))
+    return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt - 1, 64))
 
 
 def retry_after(value: str | None) -> float:
