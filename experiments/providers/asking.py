@@ -50,8 +50,13 @@ class Asking:
             default_headers={"Connection": "close"},
         ) as client:
             telling = asyncio.create_task(self._tell(before, known, len(calls)))
-            await asyncio.gather(*(self._work(client, waiting) for _ in range(self.endpoint.concurrency)))
-            telling.cancel()
+            workers = [asyncio.create_task(self._work(client, waiting)) for _ in range(self.endpoint.concurrency)]
+            try:
+                await asyncio.gather(*workers)
+            finally:  # where one of them met a full disk, or the user broke off, the others send no more
+                for task in (telling, *workers):
+                    task.cancel()
+                await asyncio.gather(telling, *workers, return_exceptions=True)
         answered = len(self.ledger.answers) - before
         note(f"{self.label}: {self._standing(known + answered, known + len(calls))}")
         self._conclude(answered, len(calls))

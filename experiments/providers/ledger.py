@@ -9,7 +9,6 @@ at the most that it can have cost.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from experiments.providers.lock import held, refused
 from jaxft.errors import UserError
 
 
@@ -32,27 +32,16 @@ class Ledger:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Within it this process writes; what others wrote before is read. UserError where another one writes now."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        except OSError as error:
-            raise self._refused(error) from error
-        try:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(
-                    f"{self.path}: another process is asking and writing here; wait for it or choose another folder"
-                ) from error
+        with held(self.path) as file:
             content = self.path.read_bytes()
             # What a kill left half written is cut, or the next line would be spoilt with it.
             os.ftruncate(file, content.rfind(b"\n") + 1)
             self._read(content)
             self._file = file
-            yield
-        finally:
-            self._file = None
-            os.close(file)
+            try:
+                yield
+            finally:
+                self._file = None
 
     def send(self, request: str, most: float) -> int:
         """Note that `request`, a hash, goes out and costs `most` US dollars at most; the number of this sending."""
@@ -84,7 +73,7 @@ class Ledger:
             os.fsync(self._file)
         except OSError as error:
             os.ftruncate(self._file, end)  # no part of a line stays for the next one to follow
-            raise self._refused(error) from error
+            raise refused(self.path, error) from error
         self._take(line)
 
     def _read(self, content: bytes) -> None:
@@ -115,6 +104,3 @@ class Ledger:
                 self._open.pop(number, None)
             case _:
                 raise ValueError("no line of a ledger")
-
-    def _refused(self, error: OSError) -> UserError:
-        return UserError(f"{self.path}: cannot be written ({error.strerror}); free some space or choose another folder")

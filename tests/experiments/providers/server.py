@@ -141,6 +141,8 @@ class Handler(BaseHTTPRequestHandler):
     def send(
         self, status: int, body: Any, headers: dict[str, str] | None = None, times: int = 1, cut: bool = False
     ) -> None:
+        if not status:  # the answer gets lost
+            return
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         lines = [f"HTTP/1.1 {status} scripted", "Content-Type: application/json", f"Content-Length: {len(content)}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -233,6 +234,19 @@ def test_a_missing_package_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(UserError, match=r"package openai is not installed; get it with: pip install -e '\.\[hosted\]'"):
         Chat(endpoint(server), tmp_path, max_cost=1.0).answers(questions(1), "test")
+
+
+def test_a_full_disk_stops_the_asking_and_keeps_what_it_took(
+    server: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, write = iter(range(9)), os.write
+    monkeypatch.setattr(os, "write", lambda file, text: write(file, text) if next(left, None) is not None else 0)
+    with pytest.raises(UserError, match="answers.jsonl: cannot be written .No space left on device"):
+        Chat(endpoint(server), tmp_path, max_cost=1.0).answers(questions(20), "test")
+    monkeypatch.undo()
+    chat = Chat(endpoint(server), tmp_path, max_cost=1.0)
+    assert 0 < chat.usage.answers < 9 and server.billed <= chat.usage.cost + chat.usage.lost
+    assert chat.usage.requests == len(server.asked)
 
 
 def test_what_is_kept_needs_no_key(server: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def test_after_a_kill_only_the_rest_is_paid(server: Provider, tmp_path: Path) ->
         time.sleep(0.02)
     assert len(server.asked) == 5
     chat = Chat(endpoint(server), tmp_path, max_cost=1.0)
-    with pytest.raises(UserError, match="another process is asking and writing here"):
+    with pytest.raises(UserError, match="another process is at work here"):
         chat.answers(questions(8), "at the same time")
     client.kill()
     client.wait()

@@ -73,7 +73,7 @@ def test_a_cut_at_any_byte_never_hides_money(outcomes: list[str], cut: int) -> N
 
 def test_two_may_not_write_at_once(tmp_path: Path) -> None:
     first, second = Ledger(tmp_path / "ledger"), Ledger(tmp_path / "ledger")
-    with first.locked(), pytest.raises(UserError, match="ledger: another process is asking and writing here"):
+    with first.locked(), pytest.raises(UserError, match="ledger: another process is at work here"):
         with second.locked():
             pass
     with second.locked():
