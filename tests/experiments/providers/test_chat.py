@@ -246,7 +246,7 @@ def test_a_full_disk_stops_the_asking_and_keeps_what_it_took(
     monkeypatch.undo()
     chat = Chat(endpoint(server), tmp_path, max_cost=1.0)
     assert 0 < chat.usage.answers < 9 and server.billed <= chat.usage.cost + chat.usage.lost
-    assert chat.usage.requests == len(server.asked)
+    assert chat.usage.requests >= len(server.asked)
 
 
 def test_what_is_kept_needs_no_key(server: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def test_after_a_kill_only_the_rest_is_paid(server: Provider, tmp_path: Path) ->
     server.answering = threading.Semaphore(3)  # three are answered, the next two wait
     client = subprocess.Popen(
         [sys.executable, "-c", CLIENT, server.url, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"},
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 60
