@@ -145,7 +145,7 @@ def _explained(provider: Jobs, endpoint: Endpoint) -> Iterator[None]:
         status = getattr(error, "status_code", None)
         if status is None:
             raise UserError(
-                f"{endpoint.url}: no answer ({access.told(error, endpoint)}).\n"
+                f"{endpoint.url}: a request failed ({access.told(error, endpoint)}).\n"
                 "Run the same command again: it goes on with the job that was begun, if one was."
             ) from error
         stop = access.no_use(error, endpoint)

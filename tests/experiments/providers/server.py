@@ -38,6 +38,7 @@ class Provider(ThreadingHTTPServer):
         self.models = {"base"}
         self.usage = True  # whether answers say what they cost
         self.reply_tokens = 3
+        self.dearest = False  # charge as much as any server could
         self.asked: list[str] = []  # the last message of every chat request, in order
         self.bodies: list[dict[str, Any]] = []
         self.charged: Counter[str] = Counter()  # times that work was done, by last message
@@ -57,6 +58,9 @@ class Provider(ThreadingHTTPServer):
     def charge(self, body: dict[str, Any]) -> dict[str, int]:
         tokens_in = sum(4 + len(message["content"].split()) for message in body["messages"])
         tokens_out = min(self.reply_tokens, body["max_tokens"])
+        if self.dearest:
+            tokens_in = 64 + sum(16 + len(message["content"].encode()) for message in body["messages"])
+            tokens_out = body["max_tokens"]
         with self.lock:
             self.billed += (tokens_in * PRICE_IN + tokens_out * PRICE_OUT) / 1e6
             self.charged[body["messages"][-1]["content"]] += 1
@@ -122,7 +126,11 @@ class Handler(BaseHTTPRequestHandler):
         if fault in STATUS:
             headers = {"Retry-After": server.retry_after} if server.retry_after and fault == "busy" else {}
             code = "insufficient_quota" if fault == "quota" else None
-            return self.send(STATUS[fault], {"error": {"message": f"a scripted {fault}", "code": code}}, headers)
+            return self.send(
+                STATUS[fault],
+                {"error": {"message": f"a scripted {fault} for {self.headers['Authorization']}", "code": code}},
+                headers,
+            )
         message = {"role": "assistant", "content": question}
         finish = "stop" if server.reply_tokens <= body["max_tokens"] else "length"
         if fault == "refusal":
