@@ -136,14 +136,15 @@ class Asking:
         """Say what has no answer and why; UserError where that holds for everything."""
         if self._stop:
             raise self._stop
-        for said, times in self._refused.items():
-            if times == wanted:
+        if refused := self._refused.total():
+            said = self._refused.most_common(1)[0][0]
+            if refused == wanted:
                 raise UserError(f"{self.endpoint.url}: refuses every request: {said}")
-            note(f"{self.label}: {times} requests refused by the server and left out: {said}")
+            note(f"{self.label}: {refused} requests refused by the server and left out: {said}")
         if self._given_up:
             note(f"{self.label}: {self._given_up} requests without an answer after {self.endpoint.attempts} attempts")
         if self._capped:
-            rest = wanted - answered - self._given_up - self._refused.total()
+            rest = wanted - answered - self._given_up - refused
             note(
                 f"{self.label}: {rest} requests were not sent, as they could cost more than max_cost leaves, "
                 f"{self.max_cost:g} US dollars in all; raise it and run again, the answers are kept"
