@@ -13,8 +13,8 @@ import pytest
 
 from experiments.providers.chat import Chat
 from jaxft.errors import UserError
+from tests.experiments.providers.asked import endpoint, questions, texts
 from tests.experiments.providers.server import Provider
-from tests.experiments.providers.test_chat import endpoint, questions, texts
 from tests.experiments.world import REPOSITORY
 
 CLIENT = """
