@@ -103,6 +103,18 @@ class Judge:
 
 
 @dataclass(frozen=True)
+class Hosted:
+    """Fine-tuning by a provider, of a model whose weights it keeps; how it trains beyond these settings is its own."""
+
+    provider: Literal["openai", "together"]
+    endpoint: Endpoint  # serves the base, `endpoint.model`, and what comes out
+    learning_rates: tuple[float, ...]  # multipliers of the provider's own rate for openai, rates for together
+    epochs: int = 3
+    price_training: float = 0.0  # US dollars per million tokens of an epoch
+    kind: Literal["hosted"] = "hosted"
+
+
+@dataclass(frozen=True)
 class Axis:
     """One measured behaviour."""
 

@@ -1,0 +1,1 @@
+"""Models behind servers: asking them, and having them fine-tuned."""

@@ -1,0 +1,43 @@
+"""Examples as the file that providers train on: one conversation a line, the response last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from jaxft.data.example import Example
+from jaxft.errors import UserError
+
+#: Examples that OpenAI takes at least; fewer would hardly teach anything anywhere.
+FEWEST = 10
+_ROLES = ("system", "user", "assistant")
+
+
+def content(examples: Sequence[Example]) -> bytes:
+    """JSON lines of {"messages": [{"role", "content"}, ...]}; UserError for the first example that is none."""
+    if len(examples) < FEWEST:
+        raise UserError(f"{len(examples)} examples to train on; hosted fine-tuning takes at least {FEWEST}")
+    return "".join(json.dumps(_line(n, example)) + "\n" for n, example in enumerate(examples)).encode()
+
+
+def tokens(examples: Sequence[Example]) -> int:
+    """About how many tokens an epoch has: four bytes of text a token, as in English, and four tokens a message."""
+    messages = sum(len(example.messages) + 1 for example in examples)
+    texts = [text for example in examples for text in (*(m.content for m in example.messages), example.response)]
+    return sum(len(text.encode()) for text in texts) // 4 + 4 * messages
+
+
+def _line(n: int, example: Example) -> dict[str, list[dict[str, str]]]:
+    where = f"example {n} of the training data ({example.response[:40]!r})"
+    roles = [message.role for message in example.messages]
+    if unknown := set(roles) - set(_ROLES):
+        raise UserError(f"{where}: has the role {min(unknown)!r}; expected one of {', '.join(_ROLES)}")
+    if not roles or roles[-1] != "user" or "system" in roles[1:]:
+        raise UserError(
+            f"{where}: its messages are {', '.join(roles) or 'none'}; expected a conversation that ends "
+            "with the user's message, and a system message at its start or nowhere"
+        )
+    turns = [*((message.role, message.content) for message in example.messages), ("assistant", example.response)]
+    if empty := [role for role, text in turns if not text.strip()]:
+        raise UserError(f"{where}: the {empty[0]}'s message is empty; leave the example out or fill it")
+    return {"messages": [{"role": role, "content": text} for role, text in turns]}

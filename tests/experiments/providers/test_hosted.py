@@ -1,0 +1,37 @@
+"""A hosted model's replies to examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiments.providers.chat import Chat
+from experiments.providers.hosted import replies
+from jaxft.config import Endpoint
+from jaxft.data.example import Example, Message
+from jaxft.errors import UserError
+from tests.experiments.providers.server import Provider
+
+
+def chat(server: Provider, folder: Path) -> Chat:
+    return Chat(Endpoint("base", server.url, "SCRIPTED_KEY", attempts=1), folder, max_cost=1.0)
+
+
+def test_replies_follow_the_examples(server: Provider, tmp_path: Path) -> None:
+    server.poison.add("two")
+    examples = [
+        Example((Message("system", "be brief"), Message("user", "one")), "1"),
+        Example((Message("user", "two"),), "2"),
+        Example((Message("user", "one"), Message("assistant", "1"), Message("user", "three")), "3"),
+    ]
+    assert replies(chat(server, tmp_path), examples, 16) == ["one", None, "three"]
+    longest = max(server.bodies, key=lambda body: len(body["messages"]))
+    assert [message["role"] for message in longest["messages"]] == ["user", "assistant", "user"]
+    assert {body["max_tokens"] for body in server.bodies} == {16}
+    assert {body["temperature"] for body in server.bodies} == {0.0}
+
+
+def test_a_plain_text_is_a_user_error(server: Provider, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="example 0 .'once upon a time'. is plain text"):
+        replies(chat(server, tmp_path), [Example((), "once upon a time")], 16)
