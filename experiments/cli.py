@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--rank", type=int, default=512, help="protected directions to assume (default: 512)")
     sub.add_argument("--json", type=Path, help="file to write the record to")
     verb("benchmark", _benchmark, "measure speed and memory beside torch, transformers and peft where installed")
+    verb("data", _data, "count and show the data of a config, and look for test data in what is trained on")
     verb("pretrain", _pretrain, "train a small base model from nothing")
     sub = verb("generate", _generate, "continue a text with a Hugging Face folder", config=False)
     sub.add_argument("--model", default="base", help='Hugging Face folder; "base" is the one that ships')
@@ -270,6 +271,13 @@ def _benchmark(arguments: argparse.Namespace) -> None:
     record = benchmark(settings, out, arguments.command_line)
     print(table(record))
     print(f"chart: {write_chart(record, out)}")
+
+
+def _data(arguments: argparse.Namespace) -> None:
+    from experiments.data import describe
+    from experiments.settings import load_experiment
+
+    print(describe(load_experiment(arguments.config, arguments.overrides)))
 
 
 def _pretrain(arguments: argparse.Namespace) -> None:

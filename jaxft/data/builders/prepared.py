@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core.download.checksums import UrlInfo
+from tensorflow_datasets.core.units import Size
 
 from jaxft.data.builders import raw
 from jaxft.data.builders.splits import SPLITS
@@ -139,7 +140,7 @@ def _prepare(built: RawBuilder, source: str, upstream: raw.Upstream) -> None:
 
 def _checksum(upstream: raw.Upstream) -> UrlInfo:
     """What TFDS demands of a download."""
-    return UrlInfo(size=upstream.size, checksum=upstream.sha256, filename=upstream.files[0][0])
+    return UrlInfo(size=Size(upstream.size), checksum=upstream.sha256, filename=upstream.files[0][0])
 
 
 def _remove_empty(folder: Path, top: Path) -> None:

@@ -105,7 +105,8 @@ def _dialogue_steps(dialogue: Mapping[str, Any], acts: Acts) -> list[Step]:
                 if "service_call" in frame:
                     results = frame["service_results"]
                     known |= {"call": frame["service_call"], "found": len(results), "results": results[:_RESULTS]}
-            facts = json.dumps({name: value for name, value in known.items() if value}, ensure_ascii=False)
+            seen = {name: value for name, value in known.items() if value}
+            facts = json.dumps(seen, ensure_ascii=False) if seen else ""
             steps.append(Step(number, index, task, tuple(history), facts, acts(dialogue, index), said))
         history.append(Turn("user" if turn["speaker"] == "USER" else "agent", said))
     return [step for step in steps if step.text]
