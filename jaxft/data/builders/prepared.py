@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from jaxft.data.builders import raw
 from jaxft.data.builders.splits import SPLITS
 from jaxft.errors import UserError
 
+_TIMEOUT = 20  # s, to reach a server
 Rows = Mapping[str, list[dict[str, Any]]]
 
 
@@ -120,22 +122,25 @@ def _built(builder: type[RawBuilder], name: str, kind: str, paths: tuple[Path, .
 
 
 def _prepare(built: RawBuilder, source: str, upstream: raw.Upstream) -> None:
+    download = not built.builder_config.paths
     try:
+        if download:  # TFDS tries for minutes where there is no network
+            urllib.request.urlopen(upstream.url, timeout=_TIMEOUT).close()
         built.download_and_prepare(download_config=tfds.download.DownloadConfig(force_checksums_validation=True))
     except UserError:
         raise
     except Exception as error:
         if built.data_path.exists():  # another process has prepared it meanwhile
             return
-        if built.builder_config.paths:
+        if not download:
             raise
+        reason = str(error).partition("\n")[0]
         raise UserError(
-            f"The data source {source!r} cannot be downloaded from {upstream.url}: {type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else ''}\n"
+            f"The data source {source!r} cannot be downloaded from {upstream.url}: {type(error).__name__}: {reason}\n"
             f"Get {upstream.files[0][0]} from {upstream.address} and put it into {raw.manual_folder()}."
         ) from error
     finally:
-        _remove_empty(Path(built.data_dir).parent, Path(raw.prepared_folder()))
+        _remove_empty(Path(built.data_dir).parent, raw.prepared_folder())
 
 
 def _checksum(upstream: raw.Upstream) -> UrlInfo:
