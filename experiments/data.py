@@ -62,12 +62,12 @@ def _source(source: Source, load: Load) -> str:
     if source.name in builders.DATASETS:
         held = ", ".join(f"{count:,} {what}" for what, count in builders.counts(source.name).items())
         title += f" (raw files: {held})"
-    lines = [title]
-    for split in sources.splits(source.name):
+    lines, splits = [title], sources.splits(source.name)
+    for split in splits:
         lines.append(f"  {split}: {_counted(load(source.name, split, None))}")
-    shown = load(source.name, source.split, _SHOWN)
-    for number, example in enumerate(shown, 1):
-        lines.append(f"  example {number} of {source.split}")
+    shown = source.split if source.split in splits else splits[0]  # a file is one split whatever the config says
+    for number, example in enumerate(load(source.name, shown, _SHOWN), 1):
+        lines.append(f"  example {number} of {shown}")
         lines += [f"    {line}" for line in _readable(example)]
     return "\n".join(lines)
 
