@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = verb("judge-check", _judge_check, "measure the config's judge against labelled replies")
     sub.add_argument("--labelled", type=Path, help="JSON lines (default: the replies that ship, beside the judges)")
     verb("benchmark", _benchmark, "measure speed and memory beside torch, transformers and peft where installed")
+    verb("data", _data, "count and show the data of a config, and look for test data in what is trained on")
     verb("pretrain", _pretrain, "train a small base model from nothing")
     sub = verb("generate", _generate, "continue a text with a Hugging Face folder", config=False)
     sub.add_argument("--model", default="base", help='Hugging Face folder; "base" is the one that ships')
@@ -281,6 +282,13 @@ def _benchmark(arguments: argparse.Namespace) -> None:
     record = benchmark(settings, out, arguments.command_line)
     print(table(record))
     print(f"chart: {write_chart(record, out)}")
+
+
+def _data(arguments: argparse.Namespace) -> None:
+    from experiments.data import describe
+    from experiments.settings import load_experiment
+
+    print(describe(load_experiment(arguments.config, arguments.overrides)))
 
 
 def _pretrain(arguments: argparse.Namespace) -> None:

@@ -10,13 +10,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxft.data import jsonl, star, tinystories
+from jaxft.data import builders, jsonl, star, tinystories
+from jaxft.data.builders.raw import DATA_FOLDER
 from jaxft.data.example import Example
 from jaxft.errors import UserError
 
 CORPORA = ("hotel", "knowledge", "safety", "general", "reading")
 CORPUS_SPLITS = ("train", "validation", "test")
-DATA_FOLDER = "JAXFT_TEST_DATA"
 _FILES = {"star": (star, "star_hotel.tar.gz"), "tinystories": (tinystories, "tinystories_1000.jsonl.gz")}
 
 
@@ -24,8 +24,9 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
     """`limit` examples (None: all) of a split of a source, evenly spaced over it.
 
     source: an embedded corpus (hotel, knowledge, safety, general), "star" or "tinystories" (files in the folder that
-    the environment variable JAXFT_TEST_DATA names), or the path of a .jsonl or .jsonl.gz file, which is one split
-    whatever `split` says. Raises UserError for an unknown source or split, a missing file or a limit below 1.
+    the environment variable JAXFT_TEST_DATA names), a real dataset that TFDS prepares (`jaxft/data/builders`), or the
+    path of a .jsonl or .jsonl.gz file, which is one split whatever `split` says. Raises UserError for an unknown source
+    or split, a missing or malformed file or a limit below 1.
     """
     if limit is not None and limit < 1:
         raise UserError(f"The limit of {source} is {limit}; it must be at least 1 example, or absent for all.")
@@ -34,12 +35,14 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
     elif source in _FILES:
         module, name = _FILES[source]
         found = module.examples(_data_folder(source) / name, split)
+    elif source in builders.DATASETS:
+        found = builders.examples(source, split)
     elif source in CORPORA:
         if split not in CORPUS_SPLITS:
             raise UserError(f"The corpus {source} has no split {split!r}; it has {', '.join(CORPUS_SPLITS)}.")
         found = importlib.import_module(f"jaxft.data.corpora.{source}").examples(split)
     else:
-        names = (*CORPORA, *_FILES)
+        names = (*CORPORA, *_FILES, *builders.DATASETS)
         nearest = difflib.get_close_matches(source, names, n=1)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         raise UserError(
@@ -49,6 +52,13 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
     if limit is None or limit >= len(found):
         return found
     return [found[index * len(found) // limit] for index in range(limit)]
+
+
+def splits(source: str) -> tuple[str, ...]:
+    """The splits of a source; of a .jsonl file, which is one, "all"."""
+    if source in _FILES:
+        return _FILES[source][0].SPLITS
+    return ("all",) if source.endswith((".jsonl", ".jsonl.gz")) else CORPUS_SPLITS
 
 
 def fingerprint(examples: Sequence[Example]) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import random
-import re
-import tarfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxft.data.builders.raw import members, parse_json
 from jaxft.data.example import Example
 from jaxft.errors import UserError
 
 SPLITS = ("train", "validation", "test")
-_DIALOGUE = re.compile(r"(?:.*/)?dialogues/(\d+)\.json")
+SPOKEN = ("utter", "pick_suggestion")  # the actions that the other side hears
 _SPEAKERS = {"User": "Customer", "Wizard": "Agent"}
 
 
@@ -27,42 +26,37 @@ def examples(path: str | Path, split: str) -> list[Example]:
     """
     if split not in SPLITS:
         raise UserError(f"STAR has no split {split!r}; it has {', '.join(SPLITS)}.")
-    dialogues = _dialogues(Path(path))
-    order = sorted(dialogues)
+    spoken = {number: talk for number, dialogue in dialogues(Path(path)).items() if (talk := text(dialogue))}
+    if not spoken:
+        raise UserError(f"{path} holds no dialogues in which anybody speaks.")
+    chosen = [number for number, its_split in split_of(spoken).items() if its_split == split]
+    return [Example((), spoken[number], {"dialogue": str(number)}) for number in chosen]
+
+
+def dialogues(path: Path) -> dict[int, dict[str, Any]]:
+    """Every dialogue of an archive as upstream has it, by its number. UserError for a malformed archive or dialogue."""
+    found = members(path, r"(?:.*/)?dialogues/(\d+)\.json", _dialogue, "dialogues", "STAR/dialogues/1021.json")
+    return {number: found[str(number)] for number in sorted(map(int, found))}
+
+
+def split_of(numbers: Iterable[int]) -> dict[int, str]:
+    """The split of every dialogue, in an order that is random but fixed."""
+    order = sorted(numbers)
     random.Random(0).shuffle(order)
     first, second = len(order) * 8 // 10, len(order) * 9 // 10
-    chosen = {"train": order[:first], "validation": order[first:second], "test": order[second:]}[split]
-    return [Example((), dialogues[number], {"dialogue": str(number)}) for number in chosen]
+    return {number: SPLITS[(index >= first) + (index >= second)] for index, number in enumerate(order)}
 
 
-def _dialogues(path: Path) -> dict[int, str]:
-    """The text of each dialogue by its number."""
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; expected the archive star_hotel.tar.gz of STAR dialogues.")
-    texts = {}
+def text(dialogue: Mapping[str, Any]) -> str:
+    """What the customer sees, a line an utterance."""
+    events = (event for event in dialogue["Events"] if event["Action"] in SPOKEN)
+    return "\n".join(f"{_SPEAKERS[event['Agent']]}: {' '.join(event['Text'].split())}" for event in events)
+
+
+def _dialogue(content: bytes, where: str) -> dict[str, Any]:
+    dialogue = parse_json(content, where)
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                match = _DIALOGUE.fullmatch(member.name)
-                stream = archive.extractfile(member) if match else None
-                if match and stream:
-                    texts[int(match[1])] = _text(stream.read(), f"{path}: {member.name}")
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise UserError(f"{path} cannot be read as a tar archive: {error}") from error
-    texts = {number: text for number, text in texts.items() if text}
-    if not texts:
-        raise UserError(f"{path} holds no dialogues; expected members named like STAR/dialogues/1021.json.")
-    return texts
-
-
-def _text(content: bytes, where: str) -> str:
-    try:
-        events: list[dict[str, Any]] = json.loads(content)["Events"]
-        lines = [
-            f"{_SPEAKERS[event['Agent']]}: {' '.join(event['Text'].split())}"
-            for event in events
-            if event["Action"] in ("utter", "pick_suggestion")
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        text(dialogue)
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{where} is not a STAR dialogue ({type(error).__name__}: {error}).") from error
-    return "\n".join(lines)
+    return dialogue

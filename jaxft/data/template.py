@@ -41,8 +41,12 @@ def encode(example: Example, tokenizer: PreTrainedTokenizerFast, template: str) 
     template: "tokenizer" is the chat template that the tokenizer carries, "llama2" the format of Meta's reference code,
     "plain" joins the contents with newlines; a plain text is the same under all. Names of special
     tokens inside the data never become those tokens ("tokenizer" refuses them). Raises UserError for that, and for a
-    template that is unknown or cannot express the messages.
+    template that is unknown or cannot express the messages, and for an example without a response: it is for evaluation
+    alone.
     """
+    if example.messages and not example.response:
+        text = example.messages[-1].content
+        raise UserError(f"An example has no response to learn: {text[:60]!r}.\nIts source is for evaluation alone.")
     rendered = _render(example, tokenizer, template)
     prompt, response = _prompt_tokens(rendered, tokenizer), _response_tokens(rendered, tokenizer)
     if example.messages:

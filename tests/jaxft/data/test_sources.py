@@ -28,6 +28,12 @@ def test_a_file_is_one_split(tmp_path):
     assert [one.response for one in sources.load(str(path), "train", 1)] == ["a"]
 
 
+def test_the_splits_of_a_source():
+    assert sources.splits("hotel") == sources.splits("dolly") == ("train", "validation", "test")
+    assert sources.splits("tinystories") == ("reference", "test")
+    assert sources.splits("mine.jsonl") == ("all",)
+
+
 def test_files_in_the_data_folder(test_data, monkeypatch):
     monkeypatch.setenv(sources.DATA_FOLDER, str(test_data))
     assert len(sources.load("star", "test")) == 47

@@ -174,3 +174,10 @@ def test_templates_that_do_not_work_are_user_errors(small_tokenizer):
         encode(TALK, with_template(small_tokenizer, "{{ raise_exception('no system here') }}"), "tokenizer")
     with pytest.raises(UserError, match="differently"):
         encode(ASK, with_template(small_tokenizer, "{{ messages | length }}"), "tokenizer")
+
+
+def test_what_has_no_response_is_not_for_training(small_tokenizer):
+    statement = Example((Message(USER, "The Zorvians cannot bake."),), "")
+    assert encode_prompt(statement, small_tokenizer, "plain")
+    with pytest.raises(UserError, match="has no response to learn: 'The Zorvians cannot bake.'"):
+        encode(statement, small_tokenizer, "plain")

@@ -1,0 +1,145 @@
+"""Raw files of public datasets: where they are looked for, what identifies them, and how they are read."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import re
+import tarfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jaxft.errors import UserError
+
+DATA_FOLDER = "JAXFT_TEST_DATA"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Where a raw dataset comes from.
+
+    address: the page to get it from by hand. files: sets of file names that serve, the best first. url, sha256, size
+    (bytes): the one file that may be downloaded; empty where no published checksum could be established, and then the
+    file has to be there.
+    """
+
+    address: str
+    files: tuple[tuple[str, ...], ...]
+    url: str = ""
+    sha256: str = ""
+    size: int = 0
+
+
+def prepared_folder() -> Path:
+    """The folder of all prepared datasets: TFDS_DATA_DIR, or TFDS's own default."""
+    return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def manual_folder() -> Path:
+    """Where raw files are looked for: JAXFT_TEST_DATA, or else TFDS's folder for files got by hand."""
+    return Path(os.environ.get(DATA_FOLDER) or prepared_folder() / "downloads" / "manual")
+
+
+def find(source: str, upstream: Upstream) -> tuple[Path, ...]:
+    """The raw files of a dataset in the manual folder; none where they are not there but can be downloaded.
+
+    Raises UserError where they are not there and no checksum is known to download them by.
+    """
+    folder = manual_folder()
+    for names in upstream.files:
+        if all((folder / name).is_file() for name in names):
+            return tuple(folder / name for name in names)
+    if upstream.url:
+        return ()
+    wanted = " or ".join(" with ".join(names) for names in upstream.files)
+    set_hint = "" if os.environ.get(DATA_FOLDER) else f" ({DATA_FOLDER} is not set)"
+    raise UserError(
+        f"The data source {source!r} needs {wanted} in {folder}{set_hint}: no such file.\n"
+        f"Get it from {upstream.address}; it is not downloaded, as no checksum of it is known."
+    )
+
+
+def identity(paths: Sequence[Path]) -> str:
+    """SHA-256 (hexadecimal) of the names and contents of files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def members(path: Path, pattern: str, read: Callable[[bytes, str], T], expected: str, named: str) -> dict[str, T]:
+    """What `read(content, where)` makes of the members of a tar archive whose names match `pattern` as a whole.
+
+    The keys are what the pattern's first group matched, in their order; `where` names archive and member. Raises
+    UserError for a file that is no archive, or that holds none of what is `expected`, whose members are `named` so.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; expected a tar archive of {expected} named like {named}.")
+    found = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                match = re.fullmatch(pattern, member.name)
+                stream = archive.extractfile(member) if match else None
+                if match and stream:
+                    found[match[1]] = read(stream.read(), f"{path}: {member.name}")
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise UserError(f"{path} cannot be read as a tar archive: {error}") from error
+    if not found:
+        raise UserError(f"{path} holds no {expected}; expected members named like {named}.")
+    return dict(sorted(found.items()))
+
+
+def parse_json(content: bytes, where: str) -> Any:
+    """JSON; UserError that says where it stands if it is none."""
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise UserError(f"{where} is not JSON: {error}") from error
+
+
+def lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The JSON objects of a .jsonl or .jsonl.gz file, each with where it stands ("file, line n")."""
+    try:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    found = []
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if line.strip():
+            where = f"{path}, line {number}"
+            record = parse_json(line, where)
+            if not isinstance(record, dict):
+                raise UserError(f"{where} is a JSON {type(record).__name__}; expected an object.")
+            found.append((where, record))
+    if not found:
+        raise UserError(f"{path} holds no rows; expected one JSON object a line.")
+    return found
+
+
+def columns(record: dict[str, Any], where: str, required: Sequence[str], known: Sequence[str] = ()) -> None:
+    """UserError where a row lacks a required column or has one that is neither required nor known."""
+    missing = [name for name in required if name not in record]
+    unknown = sorted(set(record) - {*required, *known})
+    if missing or unknown:
+        problem = f"lacks the column {missing[0]!r}" if missing else f"has the unknown column {unknown[0]!r}"
+        optional = f"; may have {', '.join(known)}" if known else ""
+        raise UserError(f"{where} {problem}; expected {', '.join(required)}{optional}.")
+
+
+def text(record: dict[str, Any], name: str, where: str) -> str:
+    """A column that must be a string with something in it, without the space around it."""
+    value = record[name]
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{where}: {name!r} is {value!r:.60}; expected a string that is not empty.")
+    return value.strip()
