@@ -11,9 +11,9 @@ from typing import Any
 from jax.sharding import Mesh
 
 from experiments.setup import model_folder
-from experiments.tasks import RULES, TASKS
+from experiments.tasks import BY_REPLY, RULES, TASKS
 from experiments.tasks.needs import check_examples
-from jaxft.config import Evaluation, Experiment, GradientProjection, Lora, Method
+from jaxft.config import Evaluation, Experiment, GradientProjection, Hosted, Lora, Method
 from jaxft.data.template import TEMPLATES
 from jaxft.errors import UserError
 from jaxft.llama.attention import CHOICES
@@ -151,11 +151,13 @@ def _check_methods(experiment: Experiment) -> None:
         for rate in rates:
             _require(0 < rate < math.inf, key, rate, "a number above 0")
         _check_method(f"methods.{name}", settings)
+        if isinstance(settings, Hosted):
+            _check_hosted(f"methods.{name}", settings, experiment.evaluation)
         if isinstance(settings, GradientProjection) and experiment.reference is None:
             raise UserError(f"methods.{name}: projects away from reference text, and this config sets no `reference`")
 
 
-def _check_method(key: str, settings: Method) -> None:
+def _check_method(key: str, settings: Method | Hosted) -> None:
     if isinstance(settings, Lora | GradientProjection):
         targets = settings.targets
         _require(
@@ -174,6 +176,17 @@ def _check_method(key: str, settings: Method) -> None:
         _require(0 <= settings.decay < math.inf, f"{key}.decay", settings.decay, "0 or a number above it")
         _require(0 < capture <= 1, f"{key}.auto_capture", capture, "a fraction in (0, 1]")
         _require(0 <= floor < 1, f"{key}.auto_plasticity", floor, "a fraction in [0, 1)")
+
+
+def _check_hosted(key: str, settings: Hosted, evaluation: Evaluation) -> None:
+    _require(settings.epochs >= 1, f"{key}.epochs", settings.epochs, "at least 1")
+    _require(0 <= settings.max_cost < math.inf, f"{key}.max_cost", settings.max_cost, "US dollars, 0 or more")
+    for name, axis in evaluation.axes.items():
+        if axis.task not in BY_REPLY:
+            raise UserError(
+                f"{key}: a provider's model gives replies alone, and evaluation.axes.{name}.task is {axis.task!r}; "
+                f"use one of {', '.join(BY_REPLY)}, or leave the method out"
+            )
 
 
 def _check_tasks(evaluation: Evaluation) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from absl import logging
 
 from jaxft import preemption
-from jaxft.config import Experiment
+from jaxft.config import Experiment, Hosted
 from jaxft.errors import UserError
 
 INTERRUPTED = 130
@@ -79,7 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     def one_run(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--method", help="name of a method in the config (default: the first)")
 
-    verb("compare", _compare, "train and measure every method, write record and report")
+    sub = verb("compare", _compare, "train and measure every method, write record and report")
+    sub.add_argument(
+        "--dry-run", action="store_true", help="say what hosted systems would be sent and cost; send nothing"
+    )
     one_run(verb("train", _train, "train one method at its first learning rate and seed"))
     verb("calibrate", _calibrate, "measure which directions the reference text uses")
     one_run(verb("evaluate", _evaluate, "measure the base and one trained method on every axis"))
@@ -139,13 +142,13 @@ def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, P
 
 
 def _methods(arguments: argparse.Namespace, experiment: Experiment) -> list[str]:
-    """The method that was asked for; all of the config where none was."""
-    known = experiment.methods
+    """The method that was asked for; all that are trained here where none was."""
+    known = [name for name, method in experiment.methods.items() if not isinstance(method, Hosted)]
     if not known:
-        raise UserError(f"{arguments.config}: names no methods")
+        raise UserError(f"{arguments.config}: names no methods that are trained here")
     if arguments.method and arguments.method not in known:
         raise UserError(f"--method: found {arguments.method!r}, expected one of {', '.join(known)}")
-    return [arguments.method] if arguments.method else list(known)
+    return [arguments.method] if arguments.method else known
 
 
 def _run(arguments: argparse.Namespace):  # noqa: ANN202 - Run, imported below
@@ -156,15 +159,20 @@ def _run(arguments: argparse.Namespace):  # noqa: ANN202 - Run, imported below
     from experiments.run import Run
 
     settings = experiment.methods[name]
+    assert not isinstance(settings, Hosted)
     return Run(open_output(experiment, out), name, settings, settings.learning_rates[0], experiment.seeds[0])
 
 
 def _compare(arguments: argparse.Namespace) -> None:
     experiment, out = _experiment(arguments)
 
-    from experiments.compare import compare
+    from experiments.compare import compare, open_output
+    from experiments.forecast import forecast
     from experiments.report import table, write_report
 
+    if arguments.dry_run:
+        print(forecast(open_output(experiment, out)))
+        return
     record = compare(experiment, out, arguments.command_line)
     print(table(record))
     print(f"\nreport: {write_report(record, out)[0]}")

@@ -13,12 +13,13 @@ import numpy as np
 from experiments import statistics
 from experiments.checks import check
 from experiments.evaluate import Scores, describe_axis
+from experiments.hosted_run import HostedRun
 from experiments.matched import matched
 from experiments.provenance import hardware, read_json, versions, write_json
 from experiments.run import Run, Workspace
 from experiments.settings import to_json
 from experiments.setup import load_examples, note
-from jaxft.config import Experiment, Method
+from jaxft.config import Experiment, Hosted, Method
 from jaxft.data.example import Example
 from jaxft.distributed import agreed, check_same
 from jaxft.errors import UserError
@@ -67,10 +68,9 @@ def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
     clock = out / "timings.json"  # seconds of all invocations that worked on this record
     earlier = read_json(clock)["total_seconds"] if clock.is_file() else 0.0
     axes = {name: describe_axis(axis) for name, axis in evaluation.axes.items()}
-    before = work.base_scores
-    for name, scores in before.items():
+    for name, scores in work.base_scores.items():
         note(f"base  {name} {scores.mean:.3f}")
-    results = {name: _method(work, name, settings, before, axes) for name, settings in experiment.methods.items()}
+    results = {name: _method(work, name, settings, axes) for name, settings in experiment.methods.items()}
     _correct(results)
     timings = {"total_seconds": round(earlier + time.perf_counter() - began, 1)}
     write_json(clock, timings)
@@ -91,7 +91,7 @@ def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
             "parameters": work.base.model.config.parameter_count,
         },
         "axes": axes,
-        "judge": {"name": work.judge.name} if work.judge else None,
+        "judge": {"name": work.judge.name, "usage": work.judge.usage} if work.judge else None,
         "methods": results,
         "timings": timings,
     }
@@ -100,14 +100,19 @@ def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
     return record
 
 
-def _method(
-    work: Workspace, name: str, settings: Method, before: dict[str, Scores], axes: dict[str, Any]
-) -> dict[str, Any]:
+def _run(work: Workspace, name: str, settings: Method | Hosted, rate: float, seed: int) -> Run | HostedRun:
+    if isinstance(settings, Hosted):
+        return HostedRun(work, name, settings, rate, seed)
+    return Run(work, name, settings, rate, seed)
+
+
+def _method(work: Workspace, name: str, settings: Method | Hosted, axes: dict[str, Any]) -> dict[str, Any]:
     """One method's entry in the record."""
     seeds = work.experiment.seeds
     sweep = _sweep(work, name, settings)
     rate = next(point["learning_rate"] for point in sweep if point["chosen"]) if sweep else settings.learning_rates[0]
-    runs = [Run(work, name, settings, rate, seed) for seed in seeds]
+    runs = [_run(work, name, settings, rate, seed) for seed in seeds]
+    before = runs[0].base_scores
     after = [run.scores(validation=False) for run in runs]
     first = runs[0].result()
     for axis, scores in after[0].items():
@@ -137,14 +142,14 @@ def _method(
     }
 
 
-def _sweep(work: Workspace, name: str, settings: Method) -> list[dict[str, Any]]:
+def _sweep(work: Workspace, name: str, settings: Method | Hosted) -> list[dict[str, Any]]:
     """Every learning rate at the first seed, with the chosen one marked: the smallest that reaches the target
     proficiency on validation data, or the one that comes nearest. One rate needs no sweep."""
     if len(settings.learning_rates) == 1:
         return []
     evaluation, points = work.experiment.evaluation, []
     sign = -1.0 if evaluation.axes["proficiency"].task == "likelihood" else 1.0
-    runs = [Run(work, name, settings, rate, work.experiment.seeds[0]) for rate in sorted(settings.learning_rates)]
+    runs = [_run(work, name, settings, rate, work.experiment.seeds[0]) for rate in sorted(settings.learning_rates)]
     for run in runs:
         scores, test = run.scores(validation=True), run.scores(validation=False)
         points.append(

@@ -19,7 +19,7 @@ from experiments.provenance import versions, write_json
 from experiments.report.columns import aligned
 from experiments.settings import to_json
 from experiments.setup import compute_settings, model_folder, note
-from jaxft.config import Experiment
+from jaxft.config import Experiment, Hosted
 from jaxft.device_memory import GIB, memory_limit
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import read_config
@@ -87,6 +87,7 @@ class Planner:
         experiment, settings = self.experiment, self.experiment.model
         compute = compute_settings(settings, self.model, self._platform(target))
         method, training = experiment.methods[name], experiment.training
+        assert not isinstance(method, Hosted)
         if target.estimated:
             assert target.topology is not None
             chip = chip_of(target.topology)

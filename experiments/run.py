@@ -139,6 +139,10 @@ class Run:
     def folder(self) -> Path:
         return self.work.out / self.name / f"lr_{self.learning_rate:g}" / f"seed_{self.seed}"
 
+    @property
+    def base_scores(self) -> dict[str, Scores]:
+        return self.work.base_scores
+
     @cached_property
     def method(self) -> methods.Method:
         return methods.build(self.settings)

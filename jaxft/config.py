@@ -103,18 +103,6 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class Hosted:
-    """Fine-tuning by a provider, of a model whose weights it keeps; how it trains beyond these settings is its own."""
-
-    provider: Literal["openai", "together"]
-    endpoint: Endpoint  # serves the base, `endpoint.model`, and what comes out
-    learning_rates: tuple[float, ...]  # multipliers of the provider's own rate for openai, rates for together
-    epochs: int = 3
-    price_training: float = 0.0  # US dollars per million tokens of an epoch
-    kind: Literal["hosted"] = "hosted"
-
-
-@dataclass(frozen=True)
 class Axis:
     """One measured behaviour."""
 
@@ -182,6 +170,19 @@ Method = Full | Lora | GradientProjection
 
 
 @dataclass(frozen=True)
+class Hosted:
+    """Fine-tuning by a provider, of a model whose weights it keeps; how it trains beyond these settings is its own."""
+
+    provider: Literal["openai", "together"]
+    endpoint: Endpoint  # serves the base, `endpoint.model`, and what comes out
+    learning_rates: tuple[float, ...]  # multipliers of the provider's own rate for openai, rates for together
+    epochs: int = 3
+    price_training: float = 0.0  # US dollars per million tokens of an epoch
+    max_cost: float = 10.0  # US dollars of a training, and of all replies; more is not begun
+    kind: Literal["hosted"] = "hosted"
+
+
+@dataclass(frozen=True)
 class Pretrain:
     """Shape of a base model trained from nothing, and where it goes."""
 
@@ -207,7 +208,7 @@ class Experiment:
     model: Model = Model()
     reference: Reference | None = None
     training: Training = Training()
-    methods: Mapping[str, Method] = field(default_factory=dict)
+    methods: Mapping[str, Method | Hosted] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
     pretrain: Pretrain | None = None
     judge: Judge = Judge()

@@ -43,6 +43,11 @@ class Judge(Protocol):
 
     name: str
 
+    @property
+    def usage(self) -> dict[str, float]:
+        """What asking took so far, costs in US dollars; empty for a judge that costs nothing."""
+        ...
+
     def verdicts(self, questions: Sequence[Question]) -> list[Verdict]:
         """One verdict for every question, in their order."""
         ...

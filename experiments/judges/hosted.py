@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,14 @@ class Hosted(Remembering):
         name = f"openai {VERSION} {endpoint.model} at {endpoint.url}" + " turned" * turned
         super().__init__(name, folder, self._answers)
         self._chat, self._attempts, self._turned = chat, settings.attempts, turned
+
+    @property
+    def usage(self) -> dict[str, float]:
+        return asdict(self._chat.usage)
+
+    def estimate(self, questions: Sequence[Question]) -> float:
+        """US dollars at most for these questions, where every first answer can be read."""
+        return self._chat.estimate([self._request(question, 0) for question in questions])
 
     def _answers(self, questions: Sequence[Question]) -> Iterator[tuple[int, str, str]]:
         if not is_leader():  # it asks for all, and the others read what it kept

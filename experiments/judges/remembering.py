@@ -27,6 +27,10 @@ class Remembering:
         self._ask = ask
         self._store = Store(folder / "verdicts.jsonl")
 
+    @property
+    def usage(self) -> dict[str, float]:
+        return {}
+
     def verdicts(self, questions: Sequence[Question]) -> list[Verdict]:
         rubrics = [rubric.load(question.rubric) for question in questions]
         for question, its in zip(questions, rubrics, strict=True):

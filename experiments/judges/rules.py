@@ -23,6 +23,7 @@ class Rules:
     """Gives each reply the label that its rubric's rule finds."""
 
     name = f"rules {VERSION}"
+    usage: dict[str, float] = {}
 
     def verdicts(self, questions: Sequence[Question]) -> list[Verdict]:
         return [_verdict(question) for question in questions]

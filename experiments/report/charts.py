@@ -9,7 +9,16 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from experiments.report.files import write_atomically
-from experiments.report.reading import TARGET, Record, after_scores, base_scores, retention, shift, worst_leak
+from experiments.report.reading import (
+    TARGET,
+    Record,
+    after_scores,
+    base_scores,
+    before_scores,
+    retention,
+    shift,
+    worst_leak,
+)
 from experiments.report.style import BASE_COLOUR, GRID_COLOUR, INK, encode, looks, quantity, style, tick, wrap
 
 LEAK_FLOOR = 1e-6
@@ -57,7 +66,7 @@ def scatter(record: Record) -> Figure:
     shared = {"unit": "fraction", "higher_is_better": True} if mixed else next(iter(others.values()))
     before = base_scores(record)
 
-    def point(scores: Record) -> tuple[float, float]:
+    def point(scores: Record, before: Record) -> tuple[float, float]:
         if mixed:
             return _float(scores.get(TARGET)), _float(retention(record, scores, before))
         return _float(scores.get(TARGET)), float(np.mean([_float(scores.get(name)) for name in others]))
@@ -67,12 +76,13 @@ def scatter(record: Record) -> Figure:
         axes = figure.add_subplot()
         for name, (colour, marker) in looks(record).items():
             method = record["methods"][name]
+            its = before_scores(method)
             for tried in method["sweep"]:
-                axes.scatter(*point(tried["test"]), s=20, marker=marker, color=colour, alpha=0.5, linewidths=0)
-            chosen = point(after_scores(method))
+                axes.scatter(*point(tried["test"], its), s=20, marker=marker, color=colour, alpha=0.5, linewidths=0)
+            chosen = point(after_scores(method), its)
             label = textwrap.shorten(name, 24, placeholder="...")
             axes.scatter(*chosen, s=110, marker=marker, color=colour, edgecolors="white", label=label, zorder=3)
-        base = point(before)
+        base = point(before, before)
         axes.axvline(base[0], color="#888888", linestyle="--", linewidth=1, zorder=1)
         axes.axhline(base[1], color="#888888", linestyle="--", linewidth=1, zorder=1, label="base")
         axes.margins(0.08)

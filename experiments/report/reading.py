@@ -63,13 +63,17 @@ def retention(record: Record, scores: Mapping[str, float | None], before: Mappin
 
 
 def base_scores(record: Record) -> dict[str, float]:
-    """The score of the untrained base on every axis that some method was measured on."""
+    """The score of the untrained base on every axis that some method was measured on; providers have bases of their
+    own, which count where there is no other method."""
+    methods = sorted(record["methods"].values(), key=lambda method: method["kind"] != "hosted")  # the last one counts
     return {
-        name: method["axes"][name]["before"]
-        for method in record["methods"].values()
-        for name in record["axes"]
-        if name in method["axes"]
+        name: method["axes"][name]["before"] for method in methods for name in record["axes"] if name in method["axes"]
     }
+
+
+def before_scores(method: Record) -> dict[str, float]:
+    """The scores of the base that a method trained, on its axes."""
+    return {name: axis["before"] for name, axis in method["axes"].items()}
 
 
 def after_scores(method: Record) -> dict[str, float | None]:
@@ -85,7 +89,7 @@ def headline(record: Record) -> str:
     """
     if TARGET not in record["axes"]:
         return f"No {TARGET} axis was measured."
-    before, sign = base_scores(record), 1 if record["axes"][TARGET]["higher_is_better"] else -1
+    methods, sign = record["methods"], 1 if record["axes"][TARGET]["higher_is_better"] else -1
     improvements = {
         name: sign * method["axes"][TARGET]["change"]
         for name, method in record["methods"].items()
@@ -95,7 +99,7 @@ def headline(record: Record) -> str:
     if best <= 0:
         return f"No method improved {TARGET}."
     learnt = [name for name, value in improvements.items() if value >= LEARNT * best]
-    kept = {name: retention(record, after_scores(record["methods"][name]), before) for name in learnt}
+    kept = {name: retention(record, after_scores(methods[name]), before_scores(methods[name])) for name in learnt}
     known = {name: value for name, value in kept.items() if value is not None}
     if not known:
         winner = max(learnt, key=lambda name: improvements[name])

@@ -25,7 +25,8 @@ def test_replies_follow_the_examples(server: Provider, tmp_path: Path) -> None:
         Example((Message("user", "two"),), "2"),
         Example((Message("user", "one"), Message("assistant", "1"), Message("user", "three")), "3"),
     ]
-    assert replies(chat(server, tmp_path), examples, 16) == ["one", None, "three"]
+    found = replies(chat(server, tmp_path), examples, 16)
+    assert [answer and (answer.text, answer.finish) for answer in found] == [("one", "stop"), None, ("three", "stop")]
     longest = max(server.bodies, key=lambda body: len(body["messages"]))
     assert [message["role"] for message in longest["messages"]] == ["user", "assistant", "user"]
     assert {body["max_tokens"] for body in server.bodies} == {16}

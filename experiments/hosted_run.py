@@ -1,0 +1,90 @@
+"""One fine-tuning job at a provider: begun once, awaited, and measured by its replies beside the provider's base."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.evaluate import Scores, score_replies
+from experiments.provenance import read_json, write_json
+from experiments.providers.chat import Chat
+from experiments.providers.finetuning import dry_run, fine_tune
+from experiments.providers.hosted import replies
+from experiments.run import Workspace, cached_scores
+from experiments.setup import load_examples
+from jaxft.config import Hosted
+from jaxft.errors import UserError
+from jaxft.training.metrics import TIMINGS
+
+
+@dataclass(frozen=True)
+class HostedRun:
+    """A `Run` whose weights a provider keeps: nothing is certified or exported. One process alone may ask."""
+
+    work: Workspace
+    name: str
+    settings: Hosted
+    learning_rate: float
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        return self.work.out / self.name / f"lr_{self.learning_rate:g}" / f"seed_{self.seed}"
+
+    @cached_property
+    def model(self) -> str:
+        """The name of the fine-tuned model. UserError where training would cost more than the method may."""
+        examples = load_examples(self.work.experiment.domain)
+        cost = dry_run(self.settings, examples, self.folder).cost
+        if cost > self.settings.max_cost:
+            raise UserError(
+                f"methods.{self.name}.max_cost: {self.settings.max_cost:g} US dollars, and training would cost about "
+                f"{cost:.2f}; raise it, or train fewer examples or epochs"
+            )
+        return fine_tune(self.settings, examples, self.folder, self.seed, self.learning_rate)
+
+    @property
+    def base_scores(self) -> dict[str, Scores]:
+        """Every axis of the provider's base, on test examples."""
+        path = self.work.out / self.name / "base_test.json"
+        return cached_scores(path, lambda: self._measure(lambda: self.settings.endpoint.model, validation=False))
+
+    def scores(self, *, validation: bool) -> dict[str, Scores]:
+        """Every axis of the fine-tuned model, on validation or test examples."""
+        path = self.folder / ("validation.json" if validation else "test.json")
+        return cached_scores(path, lambda: self._measure(lambda: self.model, validation=validation))
+
+    def result(self) -> dict[str, Any]:
+        """What is known of weights that nobody here has seen: nothing but the model's name and what asking cost."""
+        path = self.folder / "result.json"
+        if path.is_file():
+            return read_json(path)
+        unknown = dict.fromkeys(("delta_norm", "certificate", "trained_parameters"))
+        result = {**unknown, "timings": dict.fromkeys(TIMINGS), "model": self.model, "cost": self._chat("").usage.cost}
+        write_json(path, result)
+        return result
+
+    def forget_checkpoints(self) -> None:
+        """There are none here."""
+
+    def _chat(self, model: str) -> Chat:
+        endpoint = replace(self.settings.endpoint, model=model)
+        return Chat(endpoint, self.work.out / self.name / "replies", self.settings.max_cost)
+
+    def _measure(self, model: Callable[[], str], *, validation: bool) -> dict[str, Scores]:
+        if jax.process_count() > 1:
+            raise UserError(f"methods.{self.name}: a provider is asked by one process; leave this method out here")
+        evaluation, chat = self.work.experiment.evaluation, self._chat(model())
+        found = {}
+        for name, axis in evaluation.axes.items():
+            examples = load_examples([axis.validation if validation else axis.source])
+            answers = replies(chat, examples, evaluation.max_new_tokens)
+            texts = [answer.text if answer else None for answer in answers]
+            cut = [answer is not None and answer.finish == "length" for answer in answers]
+            found[name] = score_replies(axis.task, examples, texts, cut, self.work.judge)
+        return found
