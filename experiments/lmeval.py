@@ -173,7 +173,7 @@ class JaxftLM(TemplateLM):
             if key not in ("top_p", "top_k") and (key not in GREEDY or value != GREEDY[key]):
                 raise UserError(
                     f"generation_kwargs: found {key}={value!r}; jaxft's adapter decodes greedily.\n"
-                    "Override it with --gen_kwargs, as do_sample=False, or export the model and use the harness's backend hf."
+                    "Override it with --gen_kwargs, as do_sample=False, or use the backend hf on an exported folder."
                 )
         if not 0 < length < self.max_length:
             expected = f"1 to {self.max_length - 1}, less than the model's context; set it with --gen_kwargs"
