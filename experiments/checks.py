@@ -68,8 +68,7 @@ def check(experiment: Experiment) -> None:
     """UserError for a value that is impossible by itself, or with the base model that the config names."""
     check_settings(experiment)
     _check_methods(experiment)
-    for name, axis in experiment.evaluation.axes.items():
-        check_examples(name, axis)
+    check_examples(experiment.evaluation)
     config = read_config(model_folder(experiment.model.folder))
     check_fit(experiment, config)
     check_mesh(experiment, config, make_mesh(experiment.model.sharding))

@@ -6,14 +6,12 @@ Needs the extra `lmeval`; PyTorch is not needed. All options are the harness's o
 
 Numbers are those of the harness's own backend `hf` on the same folder, by these conventions:
 
-- Every text begins with BOS, once: it is put before each context and each rolled text that does not begin with BOS's
-  name (as one from a chat template does). `hf` leaves that to the tokenizer, which for Llama models does the same; a
-  tokenizer that adds no BOS by itself, as that of the base that ships, needs `add_bos_token=True` there. jaxft's
-  models are trained with BOS on every text.
-- A rolled text is BOS and the text, predicted from one more BOS, so log p of BOS after BOS is part of the sum, as in
-  `hf`. Texts longer than the context are read in windows; every token is predicted once.
+- Every text begins with BOS, once: it is put before each context and rolled text that does not begin with BOS's name
+  (as one from a chat template does), as jaxft's models are trained. `hf` does so where the tokenizer does, as Llama's;
+  for others, as that of the base that ships, give it `add_bos_token=True`.
+- A rolled text is BOS and the text, predicted from one more BOS, so log p of BOS after BOS is part of the sum.
 - The tokenizer is read from tokenizer.json as it stands. `hf` builds Llama tokenizers anew (transformers 5) and then
-  loses a space at the beginning of a text; contexts that begin with one differ there, nothing else does.
+  treats a space at the beginning of a text, and text right after the name of a special token, in another way.
 - An end token is never added. Names of special tokens inside a text stand for those tokens.
 """
 
@@ -23,8 +21,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from lm_eval.__main__ import cli_evaluate
-from lm_eval.api.instance import Instance
+from jinja2 import TemplateError
+
+try:
+    from lm_eval.__main__ import cli_evaluate
+except ModuleNotFoundError as error:
+    raise SystemExit("jaxft: lm-evaluation-harness is missing; it comes with `pip install -e '.[lmeval]'`") from error
 from lm_eval.api.model import TemplateLM
 from lm_eval.api.registry import register_model
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
@@ -35,13 +37,13 @@ from experiments.setup import Base
 from jaxft.config import Model, Sharding
 from jaxft.data.tokenizer import bos_id, eos_id
 from jaxft.errors import UserError
+from jaxft.llama.checkpoint import read_config
 from jaxft.llama.generate import generate
 from jaxft.llama.hf_tensors import DTYPES
-from jaxft.sharding import check_divides, make_mesh, use
+from jaxft.sharding import LAYOUTS, check_divides, make_mesh, use
 
-#: Settings of a task's generation that change nothing where decoding is greedy, with the values that they may have.
-GREEDY = {"do_sample": (False,), "temperature": (0.0,), "num_beams": (1,)}
-WITHOUT_EFFECT = {"top_p", "top_k"}
+#: Settings of a task's generation under which decoding is greedy; top_p and top_k do not matter then.
+GREEDY = {"do_sample": False, "temperature": 0.0, "num_beams": 1}
 BATCH_SIZE = 16
 
 
@@ -66,27 +68,23 @@ class JaxftLM(TemplateLM):
         **unknown: Any,
     ) -> None:
         super().__init__()
-        if unknown:
-            known = "pretrained, param_dtype, compute_dtype, sharding"
-            raise UserError(f"--model_args: unknown {next(iter(unknown))!r}; known: {known}")
+        for key in unknown:
+            raise UserError(f"--model_args: unknown {key!r}; known: pretrained, param_dtype, compute_dtype, sharding")
         if not str(batch_size).isdigit() or int(batch_size) < 1:
             raise UserError(f"--batch_size: found {batch_size!r}, expected a number of rows, at least 1")
         for key, dtype in (("param_dtype", param_dtype), ("compute_dtype", compute_dtype)):
             if dtype not in DTYPES.values():
                 raise UserError(f"--model_args {key}: found {dtype!r}, expected one of {', '.join(DTYPES.values())}")
-        self.batch_size = int(batch_size)
         settings = Model(pretrained, param_dtype=param_dtype, compute_dtype=compute_dtype, sharding=Sharding(sharding))
-        self.base = Base(settings)
-        self.mesh = make_mesh(settings.sharding)
+        self.base, self.mesh, self.batch_size = Base(settings), make_mesh(settings.sharding), int(batch_size)
+        if self.mesh is not None:
+            config, rows = read_config(self.base.folder), {"--batch_size": self.batch_size}
+            check_divides(self.mesh, LAYOUTS[sharding], config, rows)
         with use(self.mesh):
             self.model, self.tokenizer = self.base.model, self.base.tokenizer
-        if self.mesh is not None:
-            layout = self.model.compute.layout
-            check_divides(self.mesh, layout, self.model.config, {"--batch_size": self.batch_size})
 
     @property
     def max_length(self) -> int:
-        """Tokens of the model's context."""
         return self.model.config.max_positions
 
     @property
@@ -103,14 +101,16 @@ class JaxftLM(TemplateLM):
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         """The conversation as the tokenizer's own template writes it; without a prompt, its last turn stays open."""
-        return str(
-            self.tokenizer.apply_chat_template(
+        try:
+            text = self.tokenizer.apply_chat_template(
                 chat_history,
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
                 continue_final_message=not add_generation_prompt,
             )
-        )
+        except (TemplateError, ValueError) as error:  # transformers: ValueError where there is no template
+            raise UserError(f"--apply_chat_template: the tokenizer in {self.base.folder} refuses: {error}") from error
+        return str(text)
 
     def get_model_info(self) -> dict[str, Any]:
         """What the harness's results say of the model."""
@@ -120,8 +120,8 @@ class JaxftLM(TemplateLM):
         """BOS, where the text does not begin with its name, and the text's tokens; add_special_tokens False: no BOS."""
         if add_special_tokens is None:
             add_special_tokens = not string.startswith(str(self.tokenizer.bos_token))
-        tokens = self.tokenizer.encode(string, add_special_tokens=False)
-        return [self.prefix_token_id, *tokens] if add_special_tokens else tokens
+        bos = [self.prefix_token_id] if add_special_tokens else []
+        return bos + self.tokenizer.encode(string, add_special_tokens=False)
 
     def _loglikelihood_tokens(
         self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **kwargs: Any
@@ -131,11 +131,11 @@ class JaxftLM(TemplateLM):
             scored = continuation_scores(self.model, None, pairs, batch_size=self.batch_size)
         return list(zip(scored.sums.tolist(), scored.greedy.tolist(), strict=True))
 
-    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
+    def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
         """log p of whole texts in nat, each in windows of the model's context."""
         windows, owners = [], []
         for index, request in enumerate(requests):
-            tokens = self.tok_encode(_arguments(request)[0])
+            tokens = self.tok_encode(request.args[0])
             for window in get_rolling_token_windows(tokens, self.prefix_token_id, self.max_length, context_len=1):
                 windows.append((("", ""), *make_disjoint_window(window)))
                 owners.append(index)
@@ -144,21 +144,20 @@ class JaxftLM(TemplateLM):
             sums[index] += log_p
         return sums
 
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
         """Greedy continuations, each cut where the first of its stop strings begins.
 
-        A continuation is computed up to its end token or max_gen_toks, and cut afterwards. A context that leaves no
-        room for max_gen_toks loses its beginning. Raises UserError for requests that are not greedy.
+        A continuation is computed up to its end token or max_gen_toks and cut afterwards; a context that leaves no room
+        for that loses its beginning. Raises UserError for requests that are not greedy.
         """
-        by_length: dict[int, list[int]] = {}
-        stops = []
+        stops, by_length = [], {}
         for index, request in enumerate(requests):
-            until, length = self._generation(_arguments(request)[1])
+            until, length = self._generation(request.args[1])
             stops.append(until)
             by_length.setdefault(length, []).append(index)
         replies = [""] * len(requests)
         for length, indices in by_length.items():
-            prompts = [self.tok_encode(_arguments(requests[i])[0])[length - self.max_length :] for i in indices]
+            prompts = [self.tok_encode(requests[i].args[0])[length - self.max_length :] for i in indices]
             with use(self.mesh):
                 tokens = generate(self.model, prompts, max_new_tokens=length, batch_size=self.batch_size)
             for i, text in zip(indices, self.tokenizer.batch_decode(tokens, skip_special_tokens=True), strict=True):
@@ -171,21 +170,15 @@ class JaxftLM(TemplateLM):
         until = handle_stop_sequences(wanted.pop("until"), eos=str(self.tokenizer.eos_token))
         length = int(wanted.pop("max_gen_toks"))
         for key, value in wanted.items():
-            if key not in WITHOUT_EFFECT and value not in GREEDY.get(key, ()):
+            if key not in ("top_p", "top_k") and (key not in GREEDY or value != GREEDY[key]):
                 raise UserError(
                     f"generation_kwargs: found {key}={value!r}; jaxft's adapter decodes greedily.\n"
-                    "Set do_sample=False with --gen_kwargs, or export the model and use the harness's backend hf."
+                    "Override it with --gen_kwargs, as do_sample=False, or use the backend hf on an exported folder."
                 )
         if not 0 < length < self.max_length:
-            raise UserError(
-                f"max_gen_toks: found {length}, expected at least 1 and less than {self.max_length}, the model's "
-                "context; set it with --gen_kwargs max_gen_toks=N"
-            )
+            expected = f"1 to {self.max_length - 1}, less than the model's context; set it with --gen_kwargs"
+            raise UserError(f"max_gen_toks: found {length}, expected {expected}")
         return until, length
-
-
-def _arguments(request: Instance) -> tuple[Any, ...]:
-    return request.args
 
 
 def main(words: Sequence[str]) -> int:

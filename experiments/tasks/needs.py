@@ -6,7 +6,7 @@ from functools import partial
 
 from experiments.setup import load_examples
 from experiments.tasks import answers, choice, judged
-from jaxft.config import Axis
+from jaxft.config import Evaluation
 from jaxft.errors import UserError
 
 #: example -> what it lacks to be one of the task, or ""; by task name.
@@ -17,14 +17,16 @@ NEEDS = {
 }
 
 
-def check_examples(name: str, axis: Axis) -> None:
-    """UserError for the first example of the axis of this name that lacks what its task needs."""
-    if axis.task not in NEEDS:
-        return
-    for part, source in (("source", axis.source), ("validation", axis.validation)):
-        for index, example in enumerate(load_examples([source])):
-            if lack := NEEDS[axis.task](example):
-                raise UserError(
-                    f"evaluation.axes.{name}.{part}: example {index} (from 0) of {source.name!r} has {lack}.\n"
-                    f"Name a source whose examples fit the task {axis.task!r}, or use another task."
-                )
+def check_examples(evaluation: Evaluation) -> None:
+    """UserError for the first example of an axis that lacks what the axis's task needs."""
+    for name, axis in evaluation.axes.items():
+        lacks = NEEDS.get(axis.task)
+        if lacks is None:
+            continue
+        for part, source in (("source", axis.source), ("validation", axis.validation)):
+            for index, example in enumerate(load_examples([source])):
+                if lack := lacks(example):
+                    raise UserError(
+                        f"evaluation.axes.{name}.{part}: example {index} (from 0) of {source.name!r} has {lack}.\n"
+                        f"Name a source whose examples fit the task {axis.task!r}, or use another task."
+                    )

@@ -123,6 +123,15 @@ def test_every_text_begins_with_one_bos(lm: JaxftLM) -> None:
     assert lm.tok_encode(chat).count(bos) == 1
 
 
+def test_conversations_that_have_no_template(lm: JaxftLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lm.tokenizer, "chat_template", "{{ raise_exception('no system messages') }}")
+    with pytest.raises(UserError, match="--apply_chat_template: .* refuses: no system messages"):
+        lm.apply_chat_template([{"role": "system", "content": "Be kind."}])
+    monkeypatch.setattr(lm.tokenizer, "chat_template", None)
+    with pytest.raises(UserError, match="--apply_chat_template: .* refuses: .*chat_template"):
+        lm.apply_chat_template([{"role": "user", "content": "On Monday"}])
+
+
 def test_a_rolled_text_is_the_sum_of_its_tokens(lm: JaxftLM) -> None:
     """Each token after those before it, of BOS and BOS and the text; where it is long, after one context of them."""
     text = "The cat sat by the old trees. " * 40
@@ -162,7 +171,7 @@ def test_replies_end_before_their_stop_strings(lm: JaxftLM) -> None:
         ({"do_sample": True, "temperature": 1.0}, "found do_sample=True"),
         ({"num_beams": 4}, "found num_beams=4"),
         ({"repetition_penalty": 1.2}, "found repetition_penalty=1.2"),
-        ({"max_gen_toks": CONTEXT}, "max_gen_toks: found 160, expected at least 1 and less than 160"),
+        ({"max_gen_toks": CONTEXT}, "max_gen_toks: found 160, expected 1 to 159, less than the model's context"),
         ({"max_gen_toks": 0}, "max_gen_toks: found 0"),
     ],
 )
@@ -179,6 +188,7 @@ def test_requests_that_are_refused(lm: JaxftLM, settings: dict[str, Any], messag
         ({"param_dtype": "float8"}, "--model_args param_dtype: found 'float8', expected one of float32"),
         ({"sharding": "fsdpp"}, "model.sharding.preset 'fsdpp': expected one of single"),
         ({"sharding": "data", "batch_size": 3}, "--batch_size 3 is not a multiple of 8"),
+        ({"sharding": "tensor"}, "num_heads 2 is not a multiple of 8"),
         ({"dtype": "float32"}, "--model_args: unknown 'dtype'; known: pretrained, param_dtype"),
         ({"pretrained": "nowhere"}, "nowhere"),
     ],
