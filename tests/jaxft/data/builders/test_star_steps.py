@@ -27,7 +27,7 @@ TALK = dialogue(
     FOUND,
     pick("rating", "The 'Blue Inn' has 4 stars.", "hello", "never_picked", item=ITEM),
     {"Agent": "Wizard", "Action": "utter", "Text": "Anything else?"},
-    pick("custom", "Say so, please.", "hello"),
+    pick("custom", "Say so, please."),
     user(" "),
 )
 LATER = dialogue(user("Hi"), FOUND, pick("bye", "Goodbye!", "rating", item={**ITEM, "Name": "Red Inn"}))
@@ -50,7 +50,7 @@ def test_steps(archive, tmp_path):
     assert json.loads(rating.known) == {"query": {"Name": '"Blue Inn"'}, "result": ITEM}
     assert sorted(rating.alternatives) == ["Hello, how can I help?", "The 'Blue Inn' has 4 stars."]
     assert (typed.act, typed.alternatives) == ("utter", ())
-    assert (custom.act, custom.alternatives[:0]) == ("custom", ())
+    assert (custom.act, custom.text, custom.alternatives) == ("custom", "Say so, please.", ())
     assert sorted(bye.alternatives) == ["Goodbye!", "The 'Red Inn' has 4 stars."]  # worded as it was picked elsewhere
 
 
