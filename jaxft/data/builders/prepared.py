@@ -93,8 +93,8 @@ class Prepared:
         return dict(self.builder.info.metadata or {})
 
     def rows(self, split: str) -> list[dict[str, Any]]:
-        """All rows of a split, in the order of the raw files, with text as strings."""
-        with _quiet():
+        """All rows of a split, in a fixed order, with text as strings. UserError where the files are damaged."""
+        with _quiet(), _damage(self.builder.data_path):
             return [_decoded(row) for row in self.builder.as_data_source(split)]
 
 
@@ -118,11 +118,13 @@ def prepare(source: str, builder: type[RawBuilder], kind: str) -> Prepared:
 
 def _built(builder: type[RawBuilder], name: str, kind: str, paths: tuple[Path, ...], folder: Path) -> RawBuilder:
     config = RawConfig(name=name, kind=kind, paths=paths)
-    return builder(config=config, data_dir=folder, file_format="array_record")
+    with _damage(folder / builder.name / name):
+        return builder(config=config, data_dir=folder, file_format="array_record")
 
 
 def _prepare(built: RawBuilder, source: str, upstream: raw.Upstream) -> None:
-    download = not built.builder_config.paths
+    download, top = not built.builder_config.paths, raw.prepared_folder()
+    ours = not top.exists()
     try:
         if download:  # TFDS tries for minutes where there is no network
             urllib.request.urlopen(upstream.url, timeout=_TIMEOUT).close()
@@ -140,21 +142,15 @@ def _prepare(built: RawBuilder, source: str, upstream: raw.Upstream) -> None:
             f"Get {upstream.files[0][0]} from {upstream.address} and put it into {raw.manual_folder()}."
         ) from error
     finally:
-        _remove_empty(Path(built.data_dir).parent, raw.prepared_folder())
+        for path in (top / "downloads" / "extracted", top / "downloads", *Path(built.data_dir).parents):
+            if path.is_relative_to(top) and (ours or path != top):
+                with contextlib.suppress(OSError):  # not empty, or never made
+                    path.rmdir()
 
 
 def _checksum(upstream: raw.Upstream) -> UrlInfo:
     """What TFDS demands of a download."""
     return UrlInfo(size=Size(upstream.size), checksum=upstream.sha256, filename=upstream.files[0][0])
-
-
-def _remove_empty(folder: Path, top: Path) -> None:
-    """Remove empty folders from `folder` upward, up to and with `top`, and those TFDS makes for downloads."""
-    for path in (top / "downloads" / "extracted", top / "downloads", folder, *folder.parents):
-        if not path.is_relative_to(top):
-            break
-        with contextlib.suppress(OSError):  # not empty, or not there
-            path.rmdir()
 
 
 @contextlib.contextmanager
@@ -168,6 +164,18 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(before)
+
+
+@contextlib.contextmanager
+def _damage(folder: Path) -> Iterator[None]:
+    """Say what to do where prepared files cannot be read; their readers raise errors of many kinds."""
+    try:
+        yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error)[:100]}"
+        raise UserError(
+            f"{folder} is damaged ({reason}).\nDelete this folder; it is made anew from the raw files."
+        ) from error
 
 
 def _decoded(value: Any) -> Any:

@@ -10,13 +10,13 @@ from jaxft.data import sources
 from jaxft.data.builders import DATASETS, SPLITS, counts, examples
 from jaxft.data.contamination import report
 from jaxft.errors import UserError
-from tests.jaxft.data.builders import test_schema_guided, test_star_steps
+from tests.jaxft.data.builders import sgd_talk, star_talk
 
-TALK = test_star_steps.dialogue(
-    test_star_steps.user("Hello"), test_star_steps.pick("hello", "Hello!", "bye"), test_star_steps.pick("bye", "Bye!")
+TALK = star_talk.dialogue(
+    star_talk.user("Hello"), star_talk.pick("hello", "Hello!", "bye"), star_talk.pick("bye", "Bye!")
 )
-SGD = [test_schema_guided.talk(number) for number in range(4)]
-MULTIWOZ = [test_schema_guided.multiwoz(f"p{number}") for number in range(2)]
+SGD = [sgd_talk.talk(number) for number in range(4)]
+MULTIWOZ = [sgd_talk.multiwoz(f"p{number}") for number in range(2)]
 ARCHIVES = {
     "star_steps": ("star_hotel.tar.gz", {f"dialogues/{number}.json": TALK for number in range(10)}),
     "sgd_steps": ("sgd_hotel.tar.gz", {"train/dialogues_001.json": SGD, "dev/dialogues_001.json": SGD}),

@@ -90,6 +90,10 @@ def test_a_failed_preparation_leaves_nothing(folders, text, message):
     with pytest.raises(UserError, match=message):
         prepare("words", tiny(BY_HAND), "words")
     assert not prepared.exists()
+    prepared.mkdir()
+    with pytest.raises(UserError, match=message):
+        prepare("words", tiny(BY_HAND), "words")
+    assert list(prepared.iterdir()) == []
 
 
 def test_another_process_may_be_faster(folders, monkeypatch):
@@ -104,6 +108,25 @@ def test_another_process_may_be_faster(folders, monkeypatch):
 
     monkeypatch.setattr(slow, "read", overtaken)
     assert len(prepare("words", slow, "words").rows("train")) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("tiny-train*", lambda path: path.write_bytes(path.read_bytes()[:-100])),
+        ("tiny-train*", lambda path: path.write_bytes(b"\0" * path.stat().st_size)),
+        ("tiny-train*", Path.unlink),
+        ("dataset_info.json", lambda path: path.write_text("{")),
+    ],
+)
+def test_damaged_files_are_named(folders, name, damage):
+    folder, prepared = folders
+    (folder / "words.jsonl").write_text(content(WORDS, ["a"], ["b"]))
+    prepare("words", tiny(BY_HAND), "words")
+    (path,) = prepared.glob(f"tiny/*/*/{name}")
+    damage(path)
+    with pytest.raises(UserError, match=rf"{prepared}/tiny/words-.* is damaged .*\nDelete this folder"):
+        prepare("words", tiny(BY_HAND), "words").rows("train")
 
 
 @contextmanager

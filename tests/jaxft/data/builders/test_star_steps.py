@@ -10,24 +10,11 @@ from jaxft.data import star
 from jaxft.data.builders import star_steps
 from jaxft.data.builders.steps import Turn
 from jaxft.errors import UserError
+from tests.jaxft.data.builders.star_talk import dialogue, pick, user
 
 ITEM = {"APIName": "hotel_search", "Name": "Blue Inn", "AverageRating": 4, "Message": "ok"}
 FOUND = {"Agent": "KnowledgeBase", "Action": "return_item", "Item": ITEM, "TotalItems": 1}
 QUERY = {"Agent": "Wizard", "Action": "query", "APIName": "hotel_search", "Constraints": [{"Name": '"Blue Inn"'}]}
-
-
-def user(text: str) -> dict:
-    return {"Agent": "User", "Action": "utter", "Text": text}
-
-
-def pick(label: str, text: str, *options: str, item: dict | None = None) -> dict:
-    event = {"Agent": "Wizard", "Action": "pick_suggestion", "ActionLabel": label, "Text": text}
-    return {**event, "ActionLabelOptions": [label, *options], **({"PrimaryItem": item} if item else {})}
-
-
-def dialogue(*events: dict, domains: tuple[str, ...] = ("hotel",)) -> dict:
-    scenario = {"Domains": list(domains), "WizardCapabilities": [{"Task": "hotel_search"}]}
-    return {"DialogueID": 1, "Scenario": scenario, "Events": list(events)}
 
 
 TALK = dialogue(
@@ -40,7 +27,7 @@ TALK = dialogue(
     FOUND,
     pick("rating", "The 'Blue Inn' has 4 stars.", "hello", "never_picked", item=ITEM),
     {"Agent": "Wizard", "Action": "utter", "Text": "Anything else?"},
-    pick("custom", "Say so, please.", "hello"),
+    pick("custom", "Say so, please."),
     user(" "),
 )
 LATER = dialogue(user("Hi"), FOUND, pick("bye", "Goodbye!", "rating", item={**ITEM, "Name": "Red Inn"}))
@@ -63,7 +50,7 @@ def test_steps(archive, tmp_path):
     assert json.loads(rating.known) == {"query": {"Name": '"Blue Inn"'}, "result": ITEM}
     assert sorted(rating.alternatives) == ["Hello, how can I help?", "The 'Blue Inn' has 4 stars."]
     assert (typed.act, typed.alternatives) == ("utter", ())
-    assert (custom.act, custom.alternatives[:0]) == ("custom", ())
+    assert (custom.act, custom.text, custom.alternatives) == ("custom", "Say so, please.", ())
     assert sorted(bye.alternatives) == ["Goodbye!", "The 'Red Inn' has 4 stars."]  # worded as it was picked elsewhere
 
 
