@@ -22,10 +22,12 @@
 
   const chosen = (row, facet) => facet.value === "" || row[facet.name].includes(Number(facet.value));
 
+  const needle = () => search.value.trim().toLowerCase();
+
   function found() {
-    const needle = search.value.trim().toLowerCase();
-    if (!needle) return rows;
-    const hits = folded.map((text) => text.includes(needle));
+    const sought = needle();
+    if (!sought) return rows;
+    const hits = folded.map((text) => text.includes(sought));
     return rows.filter((row) => [row.prompt, row.reference, row.before, row.after].some((place) => hits[place]));
   }
 
@@ -50,11 +52,14 @@
     const text = texts[place];
     if (!text.trim()) return [make("p", "(empty)", "note")];
     const words = make("div", text, "text");
-    if (text.length <= LONG || search.value.trim()) return [words];
+    if (text.length <= LONG) return [words];
+    const hit = folded[place].indexOf(needle()); // what was searched for is in the part shown
+    const from = hit < LONG / 2 ? 0 : hit - LONG / 2;
+    const part = (from > 0 ? "… " : "") + text.slice(from, from + LONG) + (from + LONG < text.length ? " …" : "");
     const more = make("button", "", "more");
     more.type = "button";
     const show = (whole) => {
-      words.textContent = whole ? text : text.slice(0, LONG) + " …";
+      words.textContent = whole ? text : part;
       more.textContent = whole ? "show less" : `show all ${text.length.toLocaleString("en")} characters`;
       more.setAttribute("aria-expanded", whole);
     };
@@ -104,7 +109,8 @@
   function turn(step) {
     begin += step;
     render();
-    status.focus(); // the new page is read from its top
+    status.focus();
+    status.scrollIntoView(); // the new page is read from its top
   }
 
   function restart() {

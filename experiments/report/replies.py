@@ -35,7 +35,7 @@ def packed(record: Record) -> dict[str, list[Any]]:
     labels = {label for row in rows for label in (*row["before_label"], *row["after_label"])}
     changes = [word for words in (*CHANGES.values(), UNJUDGED) for word in words]
     groups = {group for row in rows for group in row["group"]}
-    listed = [*record["methods"], *record["axes"], *sorted(groups), *changes, *sorted(labels)]
+    listed = [*record["methods"], *record["axes"], *sorted(groups, key=_folded), *changes, *sorted(labels, key=_folded)]
     places: dict[str, int] = {}
 
     def place(value: Any) -> Any:
@@ -67,6 +67,10 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
                     "before_ok": right[0],
                     "after_ok": right[1],
                 }
+
+
+def _folded(text: str) -> tuple[str, str]:
+    return text.casefold(), text
 
 
 def _labels(text: str | None) -> tuple[str, ...]:

@@ -83,8 +83,8 @@ def unjudged(record: Record) -> str | None:
         )
         for axis in record["axes"]
     }
-    left_out = "; ".join(f"{axis}: {methods}" for axis, methods in counts.items() if methods)
-    return f"Examples left out, as a judge gave no verdict on one of the two replies: {left_out}." if left_out else None
+    left_out = "; ".join(f"{methods} ({axis})" for axis, methods in counts.items() if methods)
+    return f"Examples left out as a judge gave no verdict on one of the two replies: {left_out}." if left_out else None
 
 
 def table(record: Record) -> str:
