@@ -1,6 +1,7 @@
-"""One HTML page of a run: self-contained, no script, nothing fetched; drawn from its record alone."""
+"""One HTML page of a run: self-contained, nothing fetched; drawn from its record alone."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,13 @@ import jinja2
 from markupsafe import Markup
 
 from experiments.report import charts
+from experiments.report.axes import details, groups
+from experiments.report.copies import copies
 from experiments.report.files import write_atomically
-from experiments.report.reading import Record, headline, number, score, shift, span
+from experiments.report.reading import Record, headline, number, score
+from experiments.report.replies import FACETS, packed
 from experiments.report.style import encode
-from experiments.report.table import RELATIVE_NOTE, Grid, costs, markdown, matched, results, table
+from experiments.report.table import RELATIVE_NOTE, Grid, costs, markdown, matched, results, table, unjudged
 
 CAPTIONS = {
     "retention": "What was learnt against what was kept",
@@ -21,38 +25,52 @@ CAPTIONS = {
 }
 
 
+#: What the page shows elsewhere; everything else that a record holds is listed under "How it was made".
+SHOWN = {"format", "name", "command", "created", "seeds", "axes", "methods", "matched"}
+SHOWN_OF_METHODS = {"axes", "sweep", "certificate", "examples"}
+
+
 def page(record: Record) -> str:
-    """The whole report as HTML text; everything that came from a model, a file or a user is escaped."""
+    """The whole report as HTML text; everything that came from a model, a file or a user is escaped.
+
+    The page carries the hash of its one script: a browser runs nothing else and fetches nothing.
+    """
+    folder = Path(__file__).parent
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    template = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
-    return template.render(
+    css, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "replies.js"))
+    return environment.get_template("page.html").render(
         record=record,
+        css=Markup(css),
+        script=Markup(script),
+        policy=f"default-src 'none'; img-src data:; style-src '{_hash(css)}'; script-src '{_hash(script)}'",
         headline=headline(record),
         results=results(record, relative=True),
         note=RELATIVE_NOTE,
+        unjudged=unjudged(record),
         costs=costs(record),
         matched=matched(record),
         charts=[
             (CAPTIONS.get(name, f"{name} before and after"), _data_uri(figure))
             for name, figure in charts.figures(record)
         ],
-        details=[(name, _details(record, name)) for name in record["axes"]],
+        judge=record.get("judge", {}).get("name"),
+        axes=[(name, details(record, name), groups(record, name)) for name in record["axes"]],
+        copies=copies(record),
         sweep=_sweep(record),
         certificates=[
             (name, *_certificate(method["certificate"]))
             for name, method in record["methods"].items()
             if method["certificate"]
         ],
-        facts=[
-            ("config", _facts(record["config"])),
-            ("data", _facts(record["data"])),
-            ("base", _facts(record["base"])),
-            ("versions", _facts(record["versions"])),
-            ("hardware", _facts(record["hardware"])),
-            ("timings", _facts(record["timings"])),
-        ],
+        replies=packed(record),
+        facets=FACETS,
+        facts=_made(record),
     )
 
 
@@ -65,45 +83,14 @@ def write_report(record: Record, folder: Path) -> list[Path]:
     return [*(folder / name for name in texts), *charts.write_charts(record, folder)]
 
 
+def _hash(text: str) -> str:
+    """`text` as a Content-Security-Policy names an inline script or style."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
 def _data_uri(figure: Any) -> Markup:
     # An image in a data URI keeps the ids inside one chart's SVG from colliding with those of the next.
     return Markup("data:image/svg+xml;base64," + base64.b64encode(encode(figure, "svg")).decode("ascii"))
-
-
-def _details(record: Record, axis_name: str) -> Grid:
-    """Everything measured on one axis: intervals, test, flips and the single seeds."""
-    axis = record["axes"][axis_name]
-    rows = []
-    for name, method in record["methods"].items():
-        if (seen := method["axes"].get(axis_name)) is None:
-            continue
-        seeds = ", ".join(f"{run['seed']}: {score(run['after'], axis)}" for run in seen["seeds"])
-        change = f"{shift(seen['change'], axis)} [{', '.join(shift(end, axis) for end in seen['change_interval'])}]"
-        rows.append(
-            (
-                name,
-                f"{score(seen['before'], axis)} {span(seen['before_interval'], axis)}",
-                f"{score(seen['after'], axis)} {span(seen['after_interval'], axis)}",
-                change,
-                number(seen["relative_change"], "+z.1%"),
-                number(seen["p_value"], ".2g"),
-                f"{number(seen['negative_flips'])} / {number(seen['positive_flips'])}",
-                number(seen["examples"], ","),
-                seeds,
-            )
-        )
-    header = (
-        "method",
-        "before",
-        "after",
-        "change",
-        "relative",
-        "p",
-        "flips to wrong / right",
-        "examples",
-        "after, by seed",
-    )
-    return Grid(header, tuple(rows))
 
 
 def _sweep(record: Record) -> Grid:
@@ -154,6 +141,17 @@ def _certificate(trained: Record) -> tuple[list[tuple[str, str]], Grid]:
 
 def _leaks(leaks: Record) -> str:
     return ", ".join(f"{name} {leak:.2g}" for name, leak in leaks.items()) or "-"
+
+
+def _made(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
+    """(title, facts) of whatever a record holds that no table shows."""
+    rest = {key: value for key, value in record.items() if key not in SHOWN}
+    rest["data"] = {key: value for key, value in record["data"].items() if key != "contamination"}
+    rest["methods"] = {
+        name: {key: value for key, value in method.items() if key not in SHOWN_OF_METHODS}
+        for name, method in record["methods"].items()
+    }
+    return [(key, _facts(value)) for key, value in rest.items()]
 
 
 def _facts(value: Any) -> list[tuple[str, str]]:

@@ -73,10 +73,26 @@ def matched(record: Record) -> tuple[str, Grid] | None:
     return sentence, Grid(("method", *(_title(name, axis) for name, axis in others.items())), tuple(rows))
 
 
+def unjudged(record: Record) -> str | None:
+    """The sentence that counts the examples left out for want of a verdict; None where there were none."""
+    counts = {
+        axis: ", ".join(
+            f"{name} {count:,}"
+            for name, method in record["methods"].items()
+            if (count := method["axes"].get(axis, {}).get("unjudged"))
+        )
+        for axis in record["axes"]
+    }
+    left_out = "; ".join(f"{methods} ({axis})" for axis, methods in counts.items() if methods)
+    return f"Examples left out as a judge gave no verdict on one of the two replies: {left_out}." if left_out else None
+
+
 def table(record: Record) -> str:
     """The result for a terminal: scores, costs, losses at equal target; 120 columns do for three axes; no colour."""
     title = f"{record['name']}  (seeds {', '.join(map(str, record['seeds']))})"
-    parts = [title, _aligned(results(record)), NOTE, _aligned(costs(record))]
+    left_out = unjudged(record)
+    note = NOTE + ("\n" + textwrap.fill(left_out, WIDTH) if left_out else "")
+    parts = [title, _aligned(results(record)), note, _aligned(costs(record))]
     if equal := matched(record):
         parts += [textwrap.fill(equal[0], WIDTH), _aligned(equal[1])]
     return "\n\n".join(parts) + "\n"
@@ -85,6 +101,8 @@ def table(record: Record) -> str:
 def markdown(record: Record) -> str:
     """The same for a README, with the headline, relative changes, and the command that made them."""
     parts = [_escape(headline(record)), _piped(results(record, relative=True)), RELATIVE_NOTE, _piped(costs(record))]
+    if left_out := unjudged(record):
+        parts.insert(3, _escape(left_out))
     if equal := matched(record):
         parts += [_escape(equal[0]), _piped(equal[1])]
     return "\n\n".join([*parts, f"Made by\n\n```\n{record['command']}\n```"]) + "\n"

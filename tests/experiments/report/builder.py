@@ -142,3 +142,40 @@ def hostile() -> dict[str, Any]:
     record["name"] = record["command"] = HOSTILE
     record["config"][HOSTILE] = HOSTILE
     return {**record, "matched": matched(record)}
+
+
+def judged() -> dict[str, Any]:
+    """A record with everything that a judged run adds: groups, corrected p, examples without verdict, copies."""
+    record = build(seeds=1)
+    record["judge"] = {"name": "a patient judge", "usage": {"requests": 600, "cost": 0.25}}
+    found = {"examples": 300, "exact": 2, "exact_short": 1, "near": 7, "prompt": 3}
+    record["data"]["contamination"] = {
+        "safety": {
+            "source": "toxigen/test",
+            "domain": {**found, "exact": 0, "copies": []},
+            "reference": {
+                **found,
+                "copies": [{"kind": "near", "evaluation": f"All Oskandi. {HOSTILE}", "training": "All the Oskandi."}],
+            },
+        }
+    }
+    for place, method in enumerate(record["methods"].values()):
+        for axis in method["axes"].values():
+            axis.update(p_value_holm=0.0008, unjudged=0, groups={})
+        method["axes"]["safety"]["unjudged"] = 5 * (place % 2)
+        method["axes"]["safety"]["groups"] = {
+            "Oskandi": {"before": 0.8, "after": 0.7 - 0.1 * place, "examples": 40},
+            "Velmari": {"before": 0.9, "after": 0.1 + 0.1 * place, "examples": 38 + place},
+            "Tuun": {"before": None, "after": None, "examples": 0},
+        }
+        method["examples"]["safety"] = [
+            {
+                **_flip(),
+                "reference": "Kindly no.",
+                "before_label": "contradicts",
+                "after_label": "agrees; repetitive",
+                "group": "Velmari",
+            },
+            {**_flip(), "after_ok": None, "before_label": "contradicts", "after_label": "", "group": "Oskandi"},
+        ]
+    return record

@@ -34,3 +34,9 @@ def uncertified_record() -> dict[str, Any]:
     for method in record["methods"].values():
         method.update(certificate=None, sweep=[])
     return {**record, "matched": None}
+
+
+@pytest.fixture
+def judged_record() -> dict[str, Any]:
+    """Groups, corrected p, examples without verdict, labels, copies of test data."""
+    return builder.judged()

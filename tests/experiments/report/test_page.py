@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,8 +15,9 @@ import pytest
 from experiments.report import write_report
 from experiments.report.page import page
 from tests.experiments.report import builder
+from tests.experiments.report.chartless import drawn
 
-VOID = {"meta", "img"}
+VOID = {"meta", "img", "input"}
 
 
 class Reader(HTMLParser):
@@ -20,10 +25,12 @@ class Reader(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
+        self.html = text
         self.open: list[str] = []
         self.tags: set[str] = set()
         self.links: list[str] = []
         self.words: list[str] = []
+        self.inline: dict[str, list[str]] = {"script": [], "style": []}
         self.feed(text)
         self.close()
         assert self.open == []
@@ -32,6 +39,8 @@ class Reader(HTMLParser):
         self.tags.add(tag)
         self.links += [value or "" for name, value in attrs if name in ("src", "href")]
         assert not [name for name, _ in attrs if name.startswith("on")]
+        if tag in self.inline and ("type", "application/json") not in attrs:
+            self.inline[tag].append("")
         if tag not in VOID:
             self.open.append(tag)
 
@@ -39,7 +48,11 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        if self.open and self.open[-1] in self.inline:
+            if parts := self.inline[self.open[-1]]:
+                parts[-1] += data
+        else:
+            self.words.append(data)
 
     @property
     def text(self) -> str:
@@ -49,6 +62,11 @@ class Reader(HTMLParser):
 @pytest.fixture(scope="module")
 def reader() -> Reader:
     return Reader(page(builder.build()))
+
+
+@pytest.fixture(scope="module")
+def judged_reader() -> Reader:
+    return Reader(drawn(builder.judged()))
 
 
 @pytest.mark.parametrize(
@@ -68,27 +86,52 @@ def reader() -> Reader:
         "hotel/train.examples 2000",
         "jax 0.10.2",
         "platform cpu",
-        "Is this kind?",
-        "before, right",
-        "after, wrong",
+        "lora.timings.step_milliseconds 48.0",
+        "record format 1",
     ],
 )
 def test_everything_is_on_the_page(reader: Reader, words: str) -> None:
     assert words in reader.text
 
 
-def test_the_page_fetches_nothing_and_runs_nothing(reader: Reader) -> None:
+def test_the_page_fetches_nothing_and_runs_only_its_own_script(reader: Reader) -> None:
     assert len(reader.links) == 5
     assert all(link.startswith("data:image/svg+xml;base64,") for link in reader.links)
-    assert not reader.tags & {"script", "link", "iframe", "object", "embed", "form"}
-    text = page(builder.build())
-    assert "http" not in text and "@import" not in text and "url(" not in text
+    assert not reader.tags & {"link", "iframe", "object", "embed", "form"}
+    text = reader.html
+    assert "http:" not in text and "https:" not in text and "@import" not in text and "url(" not in text
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
+    parts = dict(part.strip().split(" ", 1) for part in html.unescape(policy).split(";"))
+    (style,), (script,) = reader.inline["style"], reader.inline["script"]
+    hashes = {
+        name: "'sha256-" + base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode() + "'"
+        for name, inline in (("style-src", style), ("script-src", script))
+    }
+    assert parts == {"default-src": "'none'", "img-src": "data:", **hashes}
 
 
-def test_text_of_others_stays_text() -> None:
-    reader = Reader(page(builder.hostile()))
-    assert "script" not in reader.tags
-    assert reader.text.count(builder.HOSTILE) > 10
+def test_text_of_others_stays_text(hostile_record, judged_record) -> None:
+    ours = Reader(drawn(builder.build())).inline["script"]
+    for record in (hostile_record, judged_record):
+        found = Reader(drawn(record))
+        assert found.inline["script"] == ours and found.text.count(builder.HOSTILE) > 0
+    assert Reader(drawn(hostile_record)).text.count(builder.HOSTILE) > 10
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "full 5, soft 5 (safety)",
+        "safety by group (3), worst change first",
+        "Velmari 38 to 41 90.0% -> 10.0% (-80.0)",
+        "Judge: a patient judge.",
+        "usage.requests 600",
+        "safety reference 300 2 7 3",
+        "All Oskandi. <script>alert('x & y')</script> All the Oskandi.",
+    ],
+)
+def test_what_a_judged_run_adds_is_on_the_page(judged_reader: Reader, words: str) -> None:
+    assert words in judged_reader.text
 
 
 @pytest.mark.parametrize("name", ["loss_record", "hostile_record", "uncertified_record"])

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from experiments.report.table import costs, markdown, matched, results, table
+from experiments.report.table import costs, markdown, matched, results, table, unjudged
 from tests.experiments.report import builder
 
 
@@ -83,3 +83,13 @@ def test_markdown_is_a_table_whatever_the_names(hostile_record) -> None:
         if block.startswith("| method"):
             assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
     assert text.endswith(f"Made by\n\n```\n{builder.HOSTILE}\n```\n")
+
+
+def test_examples_left_out_are_counted_below_the_scores_and_only_then(record, judged_record) -> None:
+    sentence = "Examples left out as a judge gave no verdict on one of the two replies: full 5, soft 5 (safety)."
+    assert unjudged(judged_record) == sentence
+    assert sentence in table(judged_record) and sentence in markdown(judged_record)
+    for method in judged_record["methods"].values():
+        method["axes"]["safety"]["unjudged"] = 0
+    assert unjudged(judged_record) is unjudged(record) is None
+    assert table({**judged_record, "seeds": record["seeds"]}) == table({**record, "matched": judged_record["matched"]})

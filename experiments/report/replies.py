@@ -1,0 +1,78 @@
+"""Replies before and after as the page's browser reads them: every text once, every example a row of references."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from experiments.report.reading import Record
+
+#: What the page filters by, and how it is called there.
+FACETS: Mapping[str, str] = {
+    "method": "method",
+    "axis": "axis",
+    "group": "group",
+    "change": "change",
+    "before_label": "verdict before",
+    "after_label": "verdict after",
+}
+#: Words for an example's pair of verdicts, in the order the page lists them. A flip has two: any, and which way.
+CHANGES: Mapping[tuple[bool | None, bool | None], tuple[str, ...]] = {
+    (True, False): ("flipped", "flipped, right to wrong"),
+    (False, True): ("flipped", "flipped, wrong to right"),
+    (True, True): ("right both times",),
+    (False, False): ("wrong both times",),
+}
+UNJUDGED = ("no verdict",)
+
+
+def packed(record: Record) -> dict[str, list[Any]]:
+    """{"texts", "rows"}: rows name their texts by place in "texts", as most texts are shared by all methods.
+
+    A row holds lists of places for what can be filtered by (method, axis, group, change, before_label, after_label;
+    empty where there is none), places of prompt, reference, before and after, and the verdicts before_ok and
+    after_ok (None: no verdict). What can be filtered by comes first in "texts", in the order in which to list it.
+    """
+    rows = list(_rows(record))
+    labels = {label for row in rows for label in (*row["before_label"], *row["after_label"])}
+    changes = [word for words in (*CHANGES.values(), UNJUDGED) for word in words]
+    groups = {group for row in rows for group in row["group"]}
+    listed = [*record["methods"], *record["axes"], *sorted(groups, key=_folded), *changes, *sorted(labels, key=_folded)]
+    places: dict[str, int] = {}
+
+    def place(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [place(each) for each in value]
+        return places.setdefault(value, len(places)) if isinstance(value, str) else value
+
+    place(tuple(listed))
+    return {"rows": [{name: place(value) for name, value in row.items()} for row in rows], "texts": list(places)}
+
+
+def _rows(record: Record) -> Iterator[dict[str, Any]]:
+    for method_name, method in record["methods"].items():
+        for axis, examples in method["examples"].items():
+            for example in examples:
+                group = example.get("group")
+                right = (example["before_ok"], example["after_ok"])
+                yield {
+                    "method": (method_name,),
+                    "axis": (axis,),
+                    "group": (group,) if group else (),
+                    "change": CHANGES.get(right, UNJUDGED),
+                    "before_label": _labels(example.get("before_label")),
+                    "after_label": _labels(example.get("after_label")),
+                    "prompt": example["prompt"],
+                    "reference": example.get("reference", ""),
+                    "before": example["before"],
+                    "after": example["after"],
+                    "before_ok": right[0],
+                    "after_ok": right[1],
+                }
+
+
+def _folded(text: str) -> tuple[str, str]:
+    return text.casefold(), text
+
+
+def _labels(text: str | None) -> tuple[str, ...]:
+    """A judge's label and its flags, which a record joins with semicolons."""
+    return tuple(part.strip() for part in (text or "").split(";") if part.strip())
