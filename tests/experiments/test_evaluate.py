@@ -147,6 +147,7 @@ class Sceptic:
     """A judge that finds short replies good, long ones bad, and says nothing of those that mention rooms."""
 
     name = "sceptic"
+    usage: dict[str, float] = {}
 
     def verdicts(self, questions: Sequence[Question]) -> list[Verdict]:
         self.questions = questions
