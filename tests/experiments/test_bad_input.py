@@ -162,11 +162,11 @@ def test_a_config_with_an_unknown_key(own_world, tmp_path, capsys) -> None:
     assert own_world.config in message and "'stpes'; did you mean 'steps'?" in message
 
 
-def test_a_prompt_that_leaves_no_room_for_a_reply(world, tmp_path, capsys) -> None:
+def test_a_reply_that_leaves_no_room_for_a_prompt(world, tmp_path, capsys) -> None:
     """Found when the prompts are encoded; the folder may then be used with a mended config."""
     out = tmp_path / "out"
-    assert world.run("compare", out, "--evaluation.max_new_tokens", "159") == 1
-    assert re.search(r"prompt of \d+ tokens \+ max_new_tokens 159 exceed the model's context of 160", one_error(capsys))
+    assert world.run("compare", out, "--evaluation.max_new_tokens", "160") == 1
+    assert re.search(r"prompt of \d+ tokens \+ max_new_tokens 160 exceed the model's context of 160", one_error(capsys))
     assert [path.name for path in out.iterdir()] == ["config.json"]
     assert world.run("calibrate", out) == 0
 

@@ -29,7 +29,7 @@ def test_mistakes(name: str, tmp_path: Path) -> None:
 def test_each_kind_says_which_judge_it_is(chat: Chat, tmp_path: Path) -> None:
     hosted = Judge("openai", endpoint=Endpoint("judge-model", url="http://localhost:1/v1"), max_cost=2.0)
     names = [build(settings, tmp_path).name for settings in (Judge(), hosted, Judge("local", folder="base"))]
-    assert names[0] == "rules 1"
+    assert names[0] == "rules 2"
     assert names[1] == "openai 1 judge-model at http://localhost:1/v1"
     assert names[2].startswith("local 1 ") and len(names[2].split()[2]) == 64
 
