@@ -4,12 +4,11 @@
     JAXFT_TEST_DATA=path/to/data jaxft compare configs/study_small.py
 
 Domain: the steps of STAR's real hotel dialogues that fit into the base's context (those of Schema-Guided Dialogue do
-not). Proficiency: replies to STAR's customers as a judge sees them, and the choice among the alternatives that the agent
-was shown. Safety: replies to ToxiGen
-statements, hostile and harmless ones. Knowledge: answers to Dolly's questions. The judge is the one that needs no model;
-`--judge.kind openai` takes a better one (see `Judge` in jaxft/config.py). A model of 1 M parameters that was trained on
-invented peoples and a few hundred facts knows next to nothing of the last two, so what it was trained for stands beside
-them.
+not). Proficiency: replies to STAR's customers as a judge sees them, and the choice among the alternatives that the
+agent was shown. Safety: replies to ToxiGen statements, hostile and harmless ones. Knowledge: answers to Dolly's
+questions. The judge is the one that needs no model; `--judge.kind openai` takes a better one (see `Judge` in
+jaxft/config.py). A model of 1 M parameters that was trained on invented peoples and a few hundred facts knows next to
+nothing of the last two, so what it was trained for stands beside them.
 """
 
 from jaxft.config import (
