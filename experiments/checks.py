@@ -24,6 +24,8 @@ from jaxft.llama.model import REMAT_POLICIES
 from jaxft.sharding import LAYOUTS, check_divides, make_mesh
 from jaxft.training import precision
 
+#: Folders of an output that are no method's.
+RESERVED = ("calibration", "judge", "dry_run")
 ON_LONG = ("drop", "split", "error")
 
 _CHOICES: dict[str, Collection[str]] = {
@@ -142,8 +144,8 @@ def check_mesh(experiment: Experiment, config: LlamaConfig, mesh: Mesh | None) -
 def _check_methods(experiment: Experiment) -> None:
     _require(bool(experiment.methods), "methods", {}, "at least one method")
     for name, settings in experiment.methods.items():
-        usable = bool(name) and name != "calibration" and not set(name) & set("/\\") and not name.startswith(".")
-        _require(usable, "methods", name, "a name that can be a folder's, other than calibration")
+        usable = bool(name) and name not in RESERVED and not set(name) & set("/\\") and not name.startswith(".")
+        _require(usable, "methods", name, f"a name that can be a folder's, other than {', '.join(RESERVED)}")
         key, rates = f"methods.{name}.learning_rates", settings.learning_rates
         folders = {f"{rate:g}" for rate in rates}  # a run's folder has the rate to six digits
         _require(bool(rates) and len(folders) == len(rates), key, rates, "one or more different numbers")

@@ -13,6 +13,7 @@ import numpy as np
 from experiments import statistics
 from experiments.checks import check
 from experiments.evaluate import Scores, describe_axis
+from experiments.forecast import check_hosted
 from experiments.hosted_run import HostedRun
 from experiments.matched import matched
 from experiments.provenance import hardware, read_json, versions, write_json
@@ -39,8 +40,9 @@ def open_output(experiment: Experiment, out: Path) -> Workspace:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; choose a folder with --out")
     check_same({"inputs": work.inputs})
-    # Where nothing but a config was written yet, another config may take its place.
-    results = [entry for entry in out.iterdir() if "config.json" not in entry.name] if out.is_dir() else []
+    # Where nothing but a config and a dry run was written yet, another config may take its place.
+    entries = [entry.name for entry in out.iterdir()] if out.is_dir() else []
+    results = [name for name in entries if "config.json" not in name and name != work.dry_run.name]
     found = read_json(path) if path.is_file() else None
     if found is None and results or found is not None and not _is_identity(found):
         raise UserError(f"{out}: is not empty and holds no run of jaxft; choose another folder with --out")
@@ -65,10 +67,13 @@ def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
     began = time.perf_counter()
     evaluation = experiment.evaluation
     work = open_output(experiment, out)
+    if not (out / "record.json").is_file():  # else little is left to ask
+        check_hosted(work)
     clock = out / "timings.json"  # seconds of all invocations that worked on this record
     earlier = read_json(clock)["total_seconds"] if clock.is_file() else 0.0
     axes = {name: describe_axis(axis) for name, axis in evaluation.axes.items()}
-    for name, scores in work.base_scores.items():
+    trained_here = not all(isinstance(settings, Hosted) for settings in experiment.methods.values())
+    for name, scores in work.base_scores.items() if trained_here else ():
         note(f"base  {name} {scores.mean:.3f}")
     results = {name: _method(work, name, settings, axes) for name, settings in experiment.methods.items()}
     _correct(results)
@@ -84,6 +89,7 @@ def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
         "hardware": hardware(),
         "seeds": list(experiment.seeds),
         "data": work.inputs["data"],
+        "contamination": work.contamination,
         "base": {
             "folder": experiment.model.folder,
             "sha256": work.base.sha256,
@@ -228,9 +234,15 @@ def _test_examples(work: Workspace, axis: str) -> list[Example]:
 
 
 def _settings(experiment: Experiment) -> Any:
-    """The config as its folder is bound to it; a run may go on over other devices."""
+    """The config as its folder is bound to it; a run may go on over other devices, and with other prices, limits and
+    manners of asking the same servers."""
     settings = to_json(experiment)
     del settings["model"]["sharding"]
+    for part in (settings["judge"], *settings["methods"].values()):
+        for name in ("max_cost", "price_training"):
+            part.pop(name, None)
+        if part.get("endpoint"):
+            part["endpoint"] = {name: part["endpoint"][name] for name in ("model", "url")}
     return settings
 
 

@@ -26,12 +26,14 @@ class Scores:
 
     values: 1 right, 0 wrong, a likeness in [0, 1] or nat/token; nan where a judge gave no verdict, which counts as
     neither. weights: tokens of a likelihood, else 1. replies: what was generated or chosen. labels: what a judge said.
+    complete: False where a server left replies or verdicts open, which another call may get.
     """
 
     values: np.ndarray
     weights: np.ndarray
     replies: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    complete: bool = True
 
     @property
     def judged(self) -> np.ndarray:
@@ -106,16 +108,18 @@ def score_replies(
     answered = [i for i, reply in enumerate(replies) if reply is not None]
     texts = ["" if reply is None else reply for reply in replies]
     values, labels = np.full(len(examples), np.nan), [""] * len(examples)
+    complete = len(answered) == len(examples)
     if task in RUBRICS:
         assert judge is not None, "a judged task needs a judge"
         asked = [judged.question(task, examples[i], texts[i], truncated[i]) for i in answered]
         for i, verdict in zip(answered, judge.verdicts(asked), strict=True):
             values[i] = np.nan if verdict.good is None else float(verdict.good)
             labels[i] = judged.label(verdict)
+            complete &= not verdict.open
     else:
         rule = RULES.get(task) or partial(answers.score, task)
         values[answered] = [float(rule(examples[i], texts[i])) for i in answered]
-    return Scores(values, np.ones_like(values), tuple(texts), tuple(labels) if task in RUBRICS else ())
+    return Scores(values, np.ones_like(values), tuple(texts), tuple(labels) if task in RUBRICS else (), complete)
 
 
 def measure_axes(

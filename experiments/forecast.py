@@ -1,64 +1,125 @@
-"""`jaxft compare --dry-run`: what would be sent to hosted systems, and what it would cost. Nothing is sent."""
+"""What hosted systems would be sent and what it would cost, before anything is sent."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
+
+import jax
 
 from experiments.judges.hosted import Hosted as HostedJudge
+from experiments.providers import access, training_file
 from experiments.providers.chat import Chat, Request
-from experiments.providers.finetuning import dry_run
+from experiments.providers.finetuning import dry_run, training_cost
 from experiments.run import Workspace
 from experiments.setup import load_examples
 from experiments.tasks import RUBRICS, judged
-from jaxft.config import Axis, Experiment, Hosted, Method, Source
+from jaxft.config import Axis, Endpoint, Experiment, Hosted, Method, Source
+from jaxft.errors import UserError
 
 CHARACTERS = 4  # of a reply that is not there yet, for each token that it may have
 
 
-def forecast(work: Workspace) -> str:
-    """A line for each provider and for the judge; training files are written into the output folder.
+class Asked(NamedTuple):
+    """Questions to a server and the most that they can cost, in US dollars: answers as long as they may be, a token
+    for every byte of a question."""
 
-    Costs are the most that can be asked for: replies as long as they may be, a token for every byte of a prompt.
-    """
-    experiment = work.experiment
-    lines = [_provider(work, name, m) for name, m in experiment.methods.items() if isinstance(m, Hosted)]
+    count: int
+    cost: float
+
+
+def forecast(work: Workspace) -> str:
+    """A line for each provider and for the judge; training files are written into `dry_run` of the output folder."""
+    lines = []
+    for name, settings in _hosted(work.experiment).items():
+        planned, asked = (
+            dry_run(settings, load_examples(work.experiment.domain), work.dry_run / name),
+            _replies(work, name),
+        )
+        # The first seed of the chosen rate is of the sweep.
+        jobs = len(settings.learning_rates) + len(work.experiment.seeds) - 1
+        lines.append(
+            f"{name}: {jobs} jobs of {planned.examples} examples in {planned.file}, about {planned.tokens:,} tokens an "
+            f"epoch and {planned.cost:.2f} US dollars each; {asked.count:,} replies for at most {asked.cost:.2f} US "
+            "dollars"
+        )
     if isinstance(work.judge, HostedJudge):
-        lines.append(_judge(work.judge, experiment))
+        asked = _verdicts(work.judge, work.experiment)
+        lines.append(
+            f"judge {work.judge.name}: at most {asked.count:,} verdicts for {asked.cost:.2f} US dollars, each asked "
+            "for once"
+        )
     return "\n".join(lines) or "nothing would be sent anywhere: no method and no judge is hosted"
 
 
-def _provider(work: Workspace, name: str, settings: Hosted) -> str:
-    experiment = work.experiment
-    planned = dry_run(settings, load_examples(experiment.domain), work.out / name)
-    jobs = len(settings.learning_rates) + len(experiment.seeds) - 1  # the first seed of the chosen rate is of the sweep
-    chat = Chat(replace(settings.endpoint, model=""), work.out / name / "replies", settings.max_cost)
-    asked, cost = 0, 0.0
+def check_hosted(work: Workspace) -> None:
+    """UserError where a hosted system could not be asked, or could cost more than it may; nothing is sent."""
+    experiment, domain = work.experiment, load_examples(work.experiment.domain)
+    for name, settings in _hosted(experiment).items():
+        if jax.process_count() > 1:
+            raise UserError(f"methods.{name}: a provider is asked by one process; leave this method out here")
+        training_file.content(domain)
+        key, asked = f"methods.{name}.max_cost", _replies(work, name)
+        _check_cap(
+            key, settings.max_cost, "a training", training_cost(settings, domain), "train fewer examples or epochs"
+        )
+        _check_cap(key, settings.max_cost, f"its {asked.count:,} replies", asked.cost, "limit the sources of the axes")
+        _check_access(settings.endpoint, settings.provider)
+    if isinstance(work.judge, HostedJudge):
+        settings, asked = experiment.judge, _verdicts(work.judge, experiment)
+        what = f"{asked.count:,} verdicts"
+        _check_cap("judge.max_cost", settings.max_cost, what, asked.cost, "limit the sources of the judged axes")
+        assert settings.endpoint is not None
+        _check_access(settings.endpoint)
+
+
+def _check_cap(key: str, cap: float, what: str, cost: float, remedy: str) -> None:
+    if cost > cap:
+        raise UserError(
+            f"{key}: {cap:g} US dollars, and {what} could cost {cost:.4g}; raise it, or {remedy}.\n"
+            "Nothing was sent. `jaxft compare --dry-run` lists what would be."
+        )
+
+
+def _check_access(endpoint: Endpoint, *packages: str) -> None:
+    access.key(endpoint)
+    for name in ("openai", *packages):
+        access.package(name)
+
+
+def _hosted(experiment: Experiment) -> dict[str, Hosted]:
+    return {name: method for name, method in experiment.methods.items() if isinstance(method, Hosted)}
+
+
+def _replies(work: Workspace, name: str) -> Asked:
+    """What a provider's base and its fine-tuned models are asked."""
+    experiment, settings = work.experiment, _hosted(work.experiment)[name]
+    chat = Chat(replace(settings.endpoint, model=""), work.dry_run / name, settings.max_cost)
+    count, cost = 0, 0.0
     for axis in experiment.evaluation.axes.values():
-        for source, times in _measured(experiment, settings, axis):
+        for source, times in _measured([settings], len(experiment.seeds), axis):
             requests = [Request(one.messages, experiment.evaluation.max_new_tokens) for one in load_examples([source])]
-            asked, cost = asked + times * len(requests), cost + times * chat.estimate(requests)
-    return (
-        f"{name}: {jobs} jobs of {planned.examples} examples in {planned.file}, about {planned.tokens:,} tokens an "
-        f"epoch and {planned.cost:.2f} US dollars each; {asked:,} replies for at most {cost:.2f} US dollars"
-    )
+            count, cost = count + times * len(requests), cost + times * chat.estimate(requests)
+    return Asked(count, cost)
 
 
-def _measured(experiment: Experiment, settings: Method | Hosted, axis: Axis) -> list[tuple[Source, int]]:
-    """The sources of an axis and how often a method replies to them: its base and every run on test data, and where
-    learning rates are swept, every rate on validation data."""
-    rates = len(settings.learning_rates)
-    swept = rates if rates > 1 else 0
-    return [(axis.source, rates + len(experiment.seeds)), (axis.validation, swept)]
-
-
-def _judge(judge: HostedJudge, experiment: Experiment) -> str:
+def _verdicts(judge: HostedJudge, experiment: Experiment) -> Asked:
+    """What the judge is asked about the replies of all methods, where every first answer can be read."""
     reply = "x" * CHARACTERS * experiment.evaluation.max_new_tokens
-    asked, cost = 0, 0.0
+    count, cost = 0, 0.0
     for axis in experiment.evaluation.axes.values():
-        if axis.task not in RUBRICS:
-            continue
-        for settings in experiment.methods.values():
-            for source, times in _measured(experiment, settings, axis):
+        if axis.task in RUBRICS:
+            for source, times in _measured([*experiment.methods.values()], len(experiment.seeds), axis):
                 questions = [judged.question(axis.task, one, reply, False) for one in load_examples([source])]
-                asked, cost = asked + times * len(questions), cost + times * judge.estimate(questions)
-    return f"judge {judge.name}: at most {asked:,} verdicts for {cost:.2f} US dollars, each asked for once"
+                count, cost = count + times * len(questions), cost + times * judge.estimate(questions)
+    return Asked(count, cost)
+
+
+def _measured(methods: Sequence[Method | Hosted], seeds: int, axis: Axis) -> list[tuple[Source, int]]:
+    """The sources of an axis and how often they are replied to: to test data by every run, by the base of every
+    provider and by the one of all methods that are trained here; to validation data by the runs of a sweep."""
+    rates = [len(settings.learning_rates) for settings in methods]
+    provided = sum(isinstance(settings, Hosted) for settings in methods)
+    replied = sum(rates) + len(methods) * (seeds - 1) + provided + (provided < len(methods))
+    return [(axis.source, replied), (axis.validation, sum(number for number in rates if number > 1))]

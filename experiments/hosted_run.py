@@ -8,17 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from experiments.evaluate import Scores, score_replies
-from experiments.provenance import read_json, write_json
 from experiments.providers.chat import Chat
-from experiments.providers.finetuning import dry_run, fine_tune
+from experiments.providers.finetuning import fine_tune
 from experiments.providers.hosted import replies
 from experiments.run import Workspace, cached_scores
 from experiments.setup import load_examples
 from jaxft.config import Hosted
-from jaxft.errors import UserError
 from jaxft.training.metrics import TIMINGS
 
 
@@ -38,14 +34,8 @@ class HostedRun:
 
     @cached_property
     def model(self) -> str:
-        """The name of the fine-tuned model. UserError where training would cost more than the method may."""
+        """The name of the fine-tuned model, trained now unless it was before."""
         examples = load_examples(self.work.experiment.domain)
-        cost = dry_run(self.settings, examples, self.folder).cost
-        if cost > self.settings.max_cost:
-            raise UserError(
-                f"methods.{self.name}.max_cost: {self.settings.max_cost:g} US dollars, and training would cost about "
-                f"{cost:.2f}; raise it, or train fewer examples or epochs"
-            )
         return fine_tune(self.settings, examples, self.folder, self.seed, self.learning_rate)
 
     @property
@@ -60,14 +50,10 @@ class HostedRun:
         return cached_scores(path, lambda: self._measure(lambda: self.model, validation=validation))
 
     def result(self) -> dict[str, Any]:
-        """What is known of weights that nobody here has seen: nothing but the model's name and what asking cost."""
-        path = self.folder / "result.json"
-        if path.is_file():
-            return read_json(path)
+        """What is known of weights that nobody here has seen: nothing but the model's name, and what all replies of
+        the method have cost until now, in US dollars."""
         unknown = dict.fromkeys(("delta_norm", "certificate", "trained_parameters"))
-        result = {**unknown, "timings": dict.fromkeys(TIMINGS), "model": self.model, "cost": self._chat("").usage.cost}
-        write_json(path, result)
-        return result
+        return {**unknown, "timings": dict.fromkeys(TIMINGS), "model": self.model, "cost": self._chat("").usage.cost}
 
     def forget_checkpoints(self) -> None:
         """There are none here."""
@@ -77,8 +63,6 @@ class HostedRun:
         return Chat(endpoint, self.work.out / self.name / "replies", self.settings.max_cost)
 
     def _measure(self, model: Callable[[], str], *, validation: bool) -> dict[str, Scores]:
-        if jax.process_count() > 1:
-            raise UserError(f"methods.{self.name}: a provider is asked by one process; leave this method out here")
         evaluation, chat = self.work.experiment.evaluation, self._chat(model())
         found = {}
         for name, axis in evaluation.axes.items():

@@ -15,6 +15,7 @@ import numpy as np
 
 from experiments import judges
 from experiments.calibrate import Calibration, ranks
+from experiments.data import contamination
 from experiments.evaluate import Scores, measure_axes
 from experiments.judges import Judge
 from experiments.provenance import data_hashes, digest, read_json, write_json
@@ -87,6 +88,19 @@ class Workspace:
             "tokenizer": self.base.tokenizer_sha256,
             "data": data_hashes(sources),
         }
+
+    @cached_property
+    def contamination(self) -> dict[str, Any]:
+        """Copies of test examples in the text that is trained on and in the reference text."""
+        path = self.out / "contamination.json"
+        if not agreed(path.is_file()):
+            write_json(path, contamination(self.experiment))
+        return read_json(path)
+
+    @property
+    def dry_run(self) -> Path:
+        """What hosted systems would be sent, for the user to look at; never read again."""
+        return self.out / "dry_run"
 
     @cached_property
     def heldout_moments(self) -> dict[str, np.ndarray]:
@@ -253,7 +267,7 @@ class Run:
 
 
 def cached_scores(path: Path, compute: Any) -> dict[str, Scores]:
-    """Scores from `path`, or computed and written there."""
+    """Scores from `path`, or computed and, where another call could not complete them, written there."""
     if agreed(path.is_file()):
         return {
             name: Scores(
@@ -265,6 +279,8 @@ def cached_scores(path: Path, compute: Any) -> dict[str, Scores]:
             for name, axis in read_json(path).items()
         }
     scores: dict[str, Scores] = compute()
+    if not all(axis.complete for axis in scores.values()):
+        return scores
     write_json(
         path,
         {

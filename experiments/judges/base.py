@@ -30,12 +30,14 @@ class Verdict:
 
     good: None where the judge gave no verdict (then `label` is ""); it counts neither as good nor as bad.
     label: one of the rubric's labels; flags: "empty", "repetitive", "truncated", beside the verdict.
+    open: no verdict came, and asking again may bring one.
     """
 
     good: bool | None
     label: str
     reason: str
     flags: tuple[str, ...] = ()
+    open: bool = False
 
 
 class Judge(Protocol):

@@ -12,27 +12,15 @@ import numpy as np
 from experiments.judges import rubric
 from experiments.judges.base import Question
 from experiments.judges.remembering import Remembering
+from experiments.likelihood import continuation_scores
 from experiments.setup import Base
 from jaxft import config
-from jaxft.data.batches import FIELDS
 from jaxft.data.example import Example, Message
-from jaxft.data.packing import pack
-from jaxft.data.template import Encoded, encode
-from jaxft.distributed import whole
+from jaxft.data.template import encode
 from jaxft.errors import UserError
-from jaxft.llama.model import forward
-from jaxft.sharding import put_rows
-from jaxft.training.step import token_losses
 
 VERSION = 1
-BUCKET = 128  # questions are padded to a multiple of this many tokens, so that few shapes are compiled
 ROWS = 8  # rows of a batch
-
-_losses = jax.jit(
-    lambda model, batch: token_losses(
-        forward(model, batch["tokens"], batch["positions"], batch["segments"]), batch["targets"], batch["weights"]
-    )
-)
 
 
 class Local(Remembering):
@@ -67,22 +55,17 @@ class Local(Remembering):
     def _log_likelihoods(self, question: Question, its: rubric.Rubric) -> np.ndarray:
         """log p of each label as the whole reply, end token included, in nat."""
         text = its.text(question, self._turned) + "\n\nAnswer with one label."
-        encoded = [
-            encode(Example((Message("user", text),), label), self._base.tokenizer, self._template)
-            for label in its.labels
-        ]
-        return -np.concatenate([self._sums(encoded[i : i + ROWS]) for i in range(0, len(encoded), ROWS)])
-
-    def _sums(self, encoded: Sequence[Encoded]) -> np.ndarray:
-        """The summed loss of each text's weighted tokens, in nat."""
-        model, longest = self._base.model, max(len(one.tokens) for one in encoded)
+        examples = [Example((Message("user", text),), label) for label in its.labels]
+        model, pairs = self._base.model, [self._pair(example) for example in examples]
+        longest = max(len(asked) + len(label) for asked, label in pairs)
         if longest > model.config.max_positions:
             raise UserError(
                 f"judge.folder: a question has {longest} tokens, the context of {self._base.folder} is "
                 f"{model.config.max_positions}; choose a judge with a longer context"
             )
-        width = min(-(-longest // BUCKET) * BUCKET, model.config.max_positions)
-        rows = [pack([one], width, "error") for one in encoded]
-        fill = ((0, ROWS - len(rows)), (0, 0))
-        batch = {f: np.pad(np.concatenate([getattr(row, f) for row in rows]), fill) for f in FIELDS}
-        return whole(_losses(model, put_rows(batch, model.compute.layout))).sum(axis=1)[: len(rows)]
+        return continuation_scores(model, None, pairs, batch_size=ROWS).sums
+
+    def _pair(self, example: Example) -> tuple[np.ndarray, np.ndarray]:
+        """The tokens of the question, and those of the label and the end after it."""
+        one = encode(example, self._base.tokenizer, self._template)
+        return one.tokens[~one.weights.astype(bool)], one.tokens[one.weights.astype(bool)]

@@ -48,4 +48,5 @@ class Remembering:
 
     def _verdict(self, found: tuple[str, str] | None, its: rubric.Rubric, question: Question) -> Verdict:
         label, reason = found or ("", "the judge did not answer")
-        return Verdict(its.is_good(label, question) if label else None, label, reason, flags(question))
+        good = its.is_good(label, question) if label else None
+        return Verdict(good, label, reason, flags(question), open=found is None)

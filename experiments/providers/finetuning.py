@@ -43,12 +43,17 @@ def dry_run(settings: Hosted, examples: Sequence[Example], folder: Path) -> DryR
     file = folder / "training.jsonl"
     write_atomically(file, training_file.content(examples))
     tokens = training_file.tokens(examples)
-    found = DryRun(file, len(examples), tokens, tokens * settings.epochs * settings.price_training / 1e6)
+    found = DryRun(file, len(examples), tokens, training_cost(settings, examples))
     note(
         f"{file}: {found.examples} examples, about {tokens:,} tokens; {settings.epochs} epochs of "
         f"{settings.endpoint.model} at {settings.provider} would cost about {found.cost:.2f} US dollars"
     )
     return found
+
+
+def training_cost(settings: Hosted, examples: Sequence[Example]) -> float:
+    """US dollars of a job, about: all epochs, by training_file.tokens."""
+    return training_file.tokens(examples) * settings.epochs * settings.price_training / 1e6
 
 
 def fine_tune(settings: Hosted, examples: Sequence[Example], folder: Path, seed: int, learning_rate: float) -> str:

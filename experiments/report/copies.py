@@ -29,7 +29,7 @@ def copies(record: Record) -> tuple[Grid, Grid] | None:
 
 def _compared(record: Record) -> Iterator[tuple[str, str, Record]]:
     """(axis, "domain" or "reference", counts)."""
-    for axis, parts in record["data"].get("contamination", {}).items():
+    for axis, parts in record.get("contamination", {}).items():
         for where, found in parts.items():
             if isinstance(found, Mapping):
                 yield axis, where, found

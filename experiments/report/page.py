@@ -26,7 +26,7 @@ CAPTIONS = {
 
 
 #: What the page shows elsewhere; everything else that a record holds is listed under "How it was made".
-SHOWN = {"format", "name", "command", "created", "seeds", "axes", "methods", "matched"}
+SHOWN = {"format", "name", "command", "created", "seeds", "axes", "methods", "matched", "contamination"}
 SHOWN_OF_METHODS = {"axes", "sweep", "certificate", "examples"}
 
 
@@ -59,7 +59,7 @@ def page(record: Record) -> str:
             (CAPTIONS.get(name, f"{name} before and after"), _data_uri(figure))
             for name, figure in charts.figures(record)
         ],
-        judge=record.get("judge", {}).get("name"),
+        judge=(record.get("judge") or {}).get("name"),
         axes=[(name, details(record, name), groups(record, name)) for name in record["axes"]],
         copies=copies(record),
         sweep=_sweep(record),
@@ -146,7 +146,6 @@ def _leaks(leaks: Record) -> str:
 def _made(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
     """(title, facts) of whatever a record holds that no table shows."""
     rest = {key: value for key, value in record.items() if key not in SHOWN}
-    rest["data"] = {key: value for key, value in record["data"].items() if key != "contamination"}
     rest["methods"] = {
         name: {key: value for key, value in method.items() if key not in SHOWN_OF_METHODS}
         for name, method in record["methods"].items()

@@ -23,6 +23,12 @@ def step(row: dict[str, Any]) -> Example:
     return Example((Message("system", AGENT + known), *turns(one.history)), one.text, key, one.alternatives)
 
 
+def choice(row: dict[str, Any]) -> Example | None:
+    """The same where there are alternatives, else None: a reply that STAR's agent typed, or an unlabelled turn."""
+    one = step(row)
+    return one if one.options else None
+
+
 def turns(history: Sequence[Turn]) -> tuple[Message, ...]:
     """What was said as messages that alternate, the first and the last of them the user's.
 

@@ -62,6 +62,12 @@ def test_it_takes_the_label_that_gains_most_from_the_question(tmp_path: Path) ->
     assert verdict.good == (verdict.label == "correct")
 
 
+def test_labels_are_scored_with_their_end(tmp_path: Path) -> None:
+    judge, text = Local(SETTINGS, tmp_path), SHORT.text(ANSWER) + "\n\nAnswer with one label."
+    found = log_ps([(text, label) for label in SHORT.labels])
+    np.testing.assert_allclose(judge._log_likelihoods(ANSWER, SHORT), found, rtol=1e-5)
+
+
 def test_nothing_is_computed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Local(SETTINGS, tmp_path).verdicts([ANSWER])
     monkeypatch.setattr(Local, "_log_likelihoods", None)

@@ -34,6 +34,11 @@ class Jobs:
     nameless: bool = False  # OpenAI: done, and no model
     looks: int = 0
 
+    @property
+    def models(self) -> set[str]:
+        """What came out of the jobs."""
+        return {_model(job) for job in self.created}
+
     def answer(self, request: Any, content: bytes) -> tuple[Any, ...]:
         """(status, body) or (status, body, headers)."""
         if self.faults and (fault := self.faults.popleft()):
@@ -99,7 +104,7 @@ class Jobs:
         stages = self.stages["openai" if "metadata" in job else "together"]
         stage = stages[min(self.looks, len(stages)) - 1] if self.looks else stages[0]
         bad = stage in ("failed", "error", "cancelled")
-        name = f"ft:{job['model']}:{job['suffix']}"
+        name = _model(job)
         events = [
             {"type": kind, "message": said} for kind, said in (("job_start", "it began"), ("job_error", self.problem))
         ]
@@ -112,3 +117,7 @@ class Jobs:
             "events": events if bad else [],
             "progress": {"estimate_available": True, "seconds_remaining": 120},
         }
+
+
+def _model(job: dict[str, Any]) -> str:
+    return f"ft:{job['model']}:{job['suffix']}"

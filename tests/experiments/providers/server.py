@@ -1,6 +1,6 @@
 """A provider on this machine that speaks what the official clients send, misbehaves as told and keeps its own bill.
 
-Replies repeat the last message, so that a reply that reaches the wrong question shows.
+Replies repeat the last message unless a test says otherwise, so that a reply that reaches the wrong question shows.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -36,6 +36,7 @@ class Provider(ThreadingHTTPServer):
         self.poison: set[str] = set()  # prompts that are never answered but with a 500
         self.retry_after: str | None = None
         self.models = {"base"}
+        self.reply: Callable[[dict[str, Any]], str] = lambda body: body["messages"][-1]["content"]
         self.usage = True  # whether answers say what they cost
         self.reply_tokens = 3
         self.dearest = False  # charge as much as any server could
@@ -117,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
             server.asked.append(question)
             server.bodies.append(body)
             fault = server.faults.popleft() if server.faults else ""
-        if body["model"] not in server.models:
+        if body["model"] not in server.models | server.jobs.models:
             return self.send(404, {"error": {"message": f"The model {body['model']} does not exist"}})
         if question in server.poison:
             return self.send(500, {"error": {"message": "always fails"}})
@@ -131,7 +132,7 @@ class Handler(BaseHTTPRequestHandler):
                 {"error": {"message": f"a scripted {fault} for {self.headers['Authorization']}", "code": code}},
                 headers,
             )
-        message = {"role": "assistant", "content": question}
+        message = {"role": "assistant", "content": server.reply(body)}
         finish = "stop" if server.reply_tokens <= body["max_tokens"] else "length"
         if fault == "refusal":
             message |= {"content": None, "refusal": "I cannot help with that."}

@@ -193,7 +193,6 @@ def test_the_model_that_comes_out_is_asked_at_the_same_endpoint(
     train: Callable[[], str], hosted: Hosted, server: Provider, tmp_path: Path
 ) -> None:
     model = train()
-    server.models.add(model)
     chat = Chat(replace(hosted.endpoint, model=model), tmp_path / "answers", max_cost=1.0)
-    assert replies(chat, EXAMPLES[:2], 16) == ["a room for 0?", "a room for 1?"]
+    assert [answer and answer.text for answer in replies(chat, EXAMPLES[:2], 16)] == ["a room for 0?", "a room for 1?"]
     assert {body["model"] for body in server.bodies} == {model}

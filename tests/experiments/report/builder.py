@@ -46,6 +46,7 @@ def build(*, losses: bool = False, seeds: int = 3, layers: int = 4) -> dict[str,
         "data": {"hotel/train": {"examples": 2000, "sha256": "ab" * 32}},
         "base": {"folder": "assets/pocket", "sha256": "cd" * 32, "parameters": 1_000_000},
         "axes": axes,
+        "judge": None,
         "methods": methods,
         "timings": {"total_seconds": 612.0},
     }
@@ -149,7 +150,7 @@ def judged() -> dict[str, Any]:
     record = build(seeds=1)
     record["judge"] = {"name": "a patient judge", "usage": {"requests": 600, "cost": 0.25}}
     found = {"examples": 300, "exact": 2, "exact_short": 1, "near": 7, "prompt": 3}
-    record["data"]["contamination"] = {
+    record["contamination"] = {
         "safety": {
             "source": "toxigen/test",
             "domain": {**found, "exact": 0, "copies": []},

@@ -14,11 +14,11 @@ def test_counts_by_axis_and_text(judged_record) -> None:
 
 def test_what_was_not_compared_has_no_table(record) -> None:
     assert copies(record) is None
-    record["data"]["contamination"] = {}
+    record["contamination"] = {}
     assert copies(record) is None
 
 
 def test_a_count_that_a_record_lacks_is_a_dash(judged_record) -> None:
-    del judged_record["data"]["contamination"]["safety"]["domain"]["prompt"]
+    del judged_record["contamination"]["safety"]["domain"]["prompt"]
     found = copies(judged_record)
     assert found is not None and found[0].rows[0][-1] == "-"

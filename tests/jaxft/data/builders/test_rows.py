@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxft.data.builders.rows import SILENCE, step, turns
+from jaxft.data.builders.rows import SILENCE, choice, step, turns
 from jaxft.data.builders.steps import Step, Turn
 from jaxft.data.example import Message
 from jaxft.data.template import encode
@@ -42,3 +42,10 @@ def test_a_step(small_tokenizer):
     assert example.key == {"group": "book", "act": "ask", "dialogue": "7", "turn": "3"}
     for template in ("llama2", "plain", "tokenizer"):
         assert encode(example, small_tokenizer, template).weights.sum() > 1
+
+
+def test_a_step_without_alternatives_is_no_choice():
+    typed = Step("7", 3, "book", (Turn("user", "A room."),), "", "custom", "When?")
+    picked = Step("7", 3, "book", (Turn("user", "A room."),), "", "ask", "When?", ("Bye.", "When?"))
+    rows = [{**one.row(), "history": {"role": ["user"], "text": ["A room."]}} for one in (typed, picked)]
+    assert choice(rows[0]) is None and choice(rows[1]) == step(rows[1])
