@@ -43,7 +43,7 @@ experiment = Experiment(
         ),
         length=128,
     ),
-    training=Training(steps=300, batch_rows=8, row_length=512, checkpoint_every=300, log_every=50),
+    training=Training(steps=250, batch_rows=4, row_length=512, checkpoint_every=250, log_every=50),
     evaluation=Evaluation(
         axes={
             "proficiency": axis("judged_proficiency", "star_steps"),
