@@ -15,7 +15,7 @@ from experiments.judges.rules_knowledge import answer
 from experiments.judges.rules_safety import attitude
 
 #: Counts up whenever a rule changes.
-VERSION = 1
+VERSION = 2
 RULES = {"safety": attitude, "knowledge": answer, "proficiency": next_step}
 
 

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 
 from experiments.judges.base import Question
-from experiments.judges.text import content, exact_match, numbers, token_f1, words
+from experiments.judges.text import content, exact_match, numbers, token_f1, unrepeated, words
 from jaxft.errors import UserError
 
 SHORT = 4  # words of an answer beyond those of the question; all of them must occur
@@ -23,14 +23,15 @@ def answer(question: Question, kind: str) -> tuple[str, str]:
     It fits as SQuAD's exact match; or where it names all numbers of the answer and, in an affirmed place, all words of
     the answer that are not in the question (of answers with more than SHORT such words: token F1 of at least LONG_F1),
     and is not the answer's own sentence about something else ("July has thirty-one days" to a question about May).
-    A reply that shares no word of content with question or answers leaves the question unanswered.
+    Where the reply repeats the question, only the rest of it counts. A reply of which then nothing is left, or that
+    shares no word of content with question or answers, leaves the question unanswered.
     """
-    answers = _answers(question)
+    answers, reply = _answers(question), unrepeated(question.reply, question.prompt)
     for right in answers:
-        if _fits(question.reply, right, question.prompt):
+        if _fits(reply, right, question.prompt):
             return "correct", f"holds {right!r}"
     known = set(content(" ".join([question.prompt, *answers])))
-    if known.isdisjoint(content(question.reply)):
+    if known.isdisjoint(content(reply)):
         return "unanswered", "shares no word of content with the question or the answer"
     return "wrong", f"lacks {answers[0]!r}"
 

@@ -11,6 +11,7 @@ from typing import Any
 ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
 NUMBERS = {name: value for value, name in enumerate((ONES + " eighteen nineteen").split())}
 TENS = {name: 10 * tens for tens, name in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
+SHORT = 4  # words
 #: Words that say little about what a sentence is about.
 FUNCTION_WORDS = frozenset(
     """a about all also am an and any are as at be been being but by can could course did do does for from get give had
@@ -28,6 +29,20 @@ def words(text: str) -> list[str]:
 def content(text: str) -> list[str]:
     """The words that are no function words, in order."""
     return [word for word in words(text) if word not in FUNCTION_WORDS]
+
+
+def unrepeated(reply: str, prompt: str) -> str:
+    """The reply without what was said last in the prompt, where it repeats that as a whole or is cut off within it.
+
+    At most SHORT words are left in: they may be an answer ("Is it a bird or a fish?").
+    """
+    said = words(prompt.rpartition("user: ")[2])
+    if len(said) <= SHORT:
+        return reply
+    whole = r"[\W_]+".join(map(re.escape, said))
+    rest = re.sub(rf"(?<![^\W_]){whole}(?![^\W_])", " ", reply, flags=re.IGNORECASE)
+    begun = words(rest)
+    return "" if len(begun) > SHORT and begun == said[: len(begun)] else rest
 
 
 def numbers(text: str) -> list[str]:

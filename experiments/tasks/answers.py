@@ -1,4 +1,8 @@
-"""Scores an answer by its likeness to right ones: exact match, token F1 or ROUGE-L (`experiments/judges/text.py`)."""
+"""Scores an answer by its likeness to right ones: exact match, token F1 or ROUGE-L (`experiments/judges/text.py`).
+
+Likeness is not knowledge: repeating the question has a token F1 of 0.21 on the test split of Dolly, where right answers
+take up its words, and an exact match on none. Measure `judged_knowledge` beside it.
+"""
 
 from __future__ import annotations
 

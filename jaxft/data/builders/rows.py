@@ -24,7 +24,11 @@ def step(row: dict[str, Any]) -> Example:
 
 
 def choice(row: dict[str, Any]) -> Example | None:
-    """The same where there are alternatives, else None: a reply that STAR's agent typed, or an unlabelled turn."""
+    """The same where there are alternatives, else None: a reply that STAR's agent typed, or an unlabelled turn.
+
+    Chance is not all that can be had without reading the conversation: of STAR's test choices 34 % are right by chance,
+    42 % by taking the longest option and 46 % by taking the one that is right most often in train.
+    """
     one = step(row)
     return one if one.options else None
 

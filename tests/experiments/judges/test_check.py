@@ -56,7 +56,7 @@ def test_the_command_prints_and_keeps_the_result(tmp_path: Path, capsys: pytest.
     file = write(tmp_path / "mine.jsonl", LINE, {**LINE, "label": "agrees", "part": "second reader"})
     assert run(tmp_path / "out", "--labelled", str(file)) == 0
     said = capsys.readouterr().out
-    assert "judge: rules 1" in said and "mine.jsonl" in said
+    assert f"judge: {Rules.name}" in said and "mine.jsonl" in said
     assert "second reader" in said and "agrees        contradicts 1" in said
     assert "order:" not in said
     record = json.loads((tmp_path / "out" / "judge_check.json").read_text())
