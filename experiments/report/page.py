@@ -59,7 +59,7 @@ def page(record: Record) -> str:
             (CAPTIONS.get(name, f"{name} before and after"), _data_uri(figure))
             for name, figure in charts.figures(record)
         ],
-        judge=record.get("judge", {}).get("name"),
+        judge=(record.get("judge") or {}).get("name"),
         axes=[(name, details(record, name), groups(record, name)) for name in record["axes"]],
         copies=copies(record),
         sweep=_sweep(record),
