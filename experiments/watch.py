@@ -29,8 +29,8 @@ def rule(settings: config.Watch) -> str:
     return (
         f"evaluated every {settings.every} steps and after the last on up to {settings.examples} validation examples "
         f"an axis; the best is the step with the highest {TARGET} among those whose every other axis lost at most "
-        f"{settings.budget:.3g} of the base's score on the same examples, where there are none the step that lost "
-        f"least, of equals the earlier{stop}; the weights of the {settings.keep} step are kept"
+        f"{100 * settings.budget:.3g} % of the base's score on the same examples, where there are none the step that "
+        f"lost least, of equals the earlier{stop}; the weights of the {settings.keep} step are kept"
     )
 
 
@@ -136,7 +136,7 @@ class Watcher:
         scores = "  ".join(f"{name} {'-' if line[name] is None else format(line[name], '.3f')}" for name in self.base)
         marks = ", best yet" * (seen.best == step) + ", training stops" * seen.stop
         loss = lost(line, self.base, self.lower)
-        note(f"{self.label}  step {step}/{self.steps}  {scores}  lost {max(loss, 0):.1%}{marks}")
+        note(f"{self.label}  step {step}/{self.steps}  {scores}  lost {max(loss, 0):.2%}{marks}")
         return seen
 
     def _seen(self) -> Seen:
