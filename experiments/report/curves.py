@@ -38,11 +38,11 @@ def curves(record: Record) -> Figure:
             panel.set_title(axis_name)
             panel.set_xlabel("step")
             panel.set_ylabel(f"{quantity(axis)}, {'higher' if axis['higher_is_better'] else 'lower'} is better")
-            panel.yaxis.set_major_formatter(lambda value, _, axis=axis: tick(value, axis))
             panel.xaxis.get_major_locator().set_params(integer=True)
             panel.margins(y=0.08)
             if axis["unit"] == "fraction":
                 panel.set_ylim(-0.03, 1.03)
+                panel.yaxis.set_major_formatter(lambda value, _, axis=axis: tick(value, axis))
             panel.grid(True, color=GRID_COLOUR)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
