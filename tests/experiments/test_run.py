@@ -31,7 +31,7 @@ def test_scores_survive_the_disk(tmp_path) -> None:
     second = cached_scores(tmp_path / "s.json", lambda: pytest.fail("computed twice"))
     assert first is scores
     np.testing.assert_array_equal(second["a"].values, scores["a"].values)
-    assert second["a"].mean == scores["a"].mean == 0.1
+    assert second["a"].mean == scores["a"].mean == pytest.approx(0.1)
     assert second["a"].replies == ("x", "ÿ") and second["a"].labels == ("good", "unjudged")
 
 
