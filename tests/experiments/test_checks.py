@@ -116,10 +116,6 @@ def test_energies_that_are_no_numbers(world, energy) -> None:
             "axes.safety.source: example 0 (from 0) of 'safety' has 0 different options, and needs at least 2.\nName a",
         ),
         (
-            ["--evaluation.axes.proficiency.task", "judged_safety"],
-            "has no prompt to reply to",
-        ),
-        (
             ["--evaluation.axes.safety.task", "judged_safety", "--evaluation.axes.safety.source.name", "hotel"],
             "has the kind None, and needs 'hostile' or 'harmless'",
         ),
