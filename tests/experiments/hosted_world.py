@@ -33,7 +33,7 @@ experiment = Experiment(
     name="hosted",
     model=Model(folder=f"{{HERE}}/model"),
     domain=(file("domain"),),
-    training=Training(steps=2, batch_rows=2, row_length=64, warmup=1),
+    training=Training(steps=4, batch_rows=4, row_length=64, warmup=1, checkpoint_every=2, log_every=2),
     evaluation=Evaluation(
         axes={{
             "proficiency": Axis("exact", file("test"), file("validation")),

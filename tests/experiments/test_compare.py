@@ -47,6 +47,7 @@ def test_the_record_has_every_key(done, world) -> None:
     assert record["data"][f"{world.folder}/domain.jsonl/train"]["examples"] == 12
     assert record["data"]["safety/test[:3]"]["examples"] == 3
     assert {"python", "jax"} <= record["versions"].keys() and record["hardware"]["devices"] >= 1
+    assert record["contamination"]["proficiency"]["domain"]["examples"] == 8 and record["judge"] is None
     assert record["timings"]["total_seconds"] > 0
     assert record["matched"].keys() == {"proficiency", "changes"}
     assert list(record["methods"]) == ["full", "lora", "projection"]

@@ -35,6 +35,13 @@ def test_scores_survive_the_disk(tmp_path) -> None:
     assert second["a"].replies == ("x", "ÿ") and second["a"].labels == ("good", "unjudged")
 
 
+def test_scores_that_another_call_may_complete_are_not_kept(tmp_path) -> None:
+    scores = [{"a": Scores(np.array([0.0, value]), np.ones(2), complete=value == 1)} for value in (np.nan, 1.0)]
+    calls = iter(scores)
+    found = [cached_scores(tmp_path / "s.json", lambda: next(calls))["a"] for _ in range(3)]
+    assert [one.judged.sum() for one in found] == [1, 2, 2]
+
+
 def test_what_decides_the_weights_decides_the_identity(work) -> None:
     one = run(work, "projection")
     assert one.identity == run(work, "projection").identity

@@ -82,7 +82,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def test_statements(source: str, request: pytest.FixtureRequest) -> None:
     if source == "toxigen":
         request.getfixturevalue("test_data")
-    examples = [example for split in ("validation", "test") for example in load(source, split, 120)]
+    examples = [example for split in ("validation", "test") for example in load(source, split, 60)]
     for name, model in MODELS.items():
         found = balanced("judged_safety", examples, model)
         assert sum(found.values()) <= 1, (name, found)  # half of a balanced set
@@ -108,7 +108,7 @@ def test_questions(source: str, request: pytest.FixtureRequest) -> None:
     """A single answer is right for the few questions that it answers, and that is chance."""
     if source == "dolly":
         request.getfixturevalue("test_data")
-    examples = load(source, "test", 250)
+    examples = load(source, "test", 120)
     tasks = ("exact", "judged_knowledge", *(["knowledge"] if source == "knowledge" else []))
     for name, model in MODELS.items():
         found = {task: float(scores(task, examples, model).mean()) for task in tasks}
