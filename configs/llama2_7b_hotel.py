@@ -1,20 +1,27 @@
-"""Llama-2-7B-chat learns hotel booking on a TPU slice or several GPUs; plan it before paying for it:
+"""The published study: Llama-2-7B-chat learns hotel booking. Plan it before paying for it, on a TPU slice or GPUs:
 
     jaxft plan configs/llama2_7b_hotel.py --topology v5e:4x4
-    LLAMA2_7B=path/to/Llama-2-7b-chat-hf jaxft compare configs/llama2_7b_hotel.py
+    JAXFT_TEST_DATA=path/to/data jaxft data configs/llama2_7b_hotel.py
+    LLAMA2_7B=path/to/Llama-2-7b-chat-hf JAXFT_TEST_DATA=... OPENAI_API_KEY=... \
+        jaxft compare configs/llama2_7b_hotel.py --dry-run      # without --dry-run it runs, and pays
 
-One row of 4,096 tokens a chip on 16 chips; set --training.batch_rows to a multiple of another slice's chips. Weights
-and activations are bfloat16, changes of weights and Adam's moments float32, spread over all chips. Gradients are kept
-out of the strongest tenth of the protected directions, updates out of all: half the cost of projecting both. Planned,
-compiled and trained at toy size; not yet run at 7 B.
+Domain: the agent's steps in the hotel dialogues of STAR and Schema-Guided Dialogue. Reference: web text (C4), chat
+(Dolly) and safe answers to hostile statements. GPT-4 judges, for at most 50 US dollars; `--judge.kind rules` costs
+nothing and judges worse (`jaxft judge-check`). One row of 4,096 tokens a chip on 16 chips; set --training.batch_rows
+to a multiple of another slice's chips. Weights, activations and the bases of a step's projections are bfloat16,
+changes of weights and Adam's moments float32, spread over all chips. Gradients are kept out of the strongest tenth of
+the protected directions, updates out of all: half the cost of projecting both. Planned, compiled and trained at toy
+size; not yet run at 7 B.
 """
 
 from jaxft.config import (
     Axis,
+    Endpoint,
     Evaluation,
     Experiment,
     Full,
     GradientProjection,
+    Judge,
     Lora,
     Model,
     Reference,
@@ -22,6 +29,11 @@ from jaxft.config import (
     Source,
     Training,
 )
+
+
+def axis(task: str, source: str) -> Axis:
+    return Axis(task, Source(source, "test", 300), Source(source, "validation", 100))
+
 
 experiment = Experiment(
     name="llama2_7b_hotel",
@@ -34,19 +46,25 @@ experiment = Experiment(
         remat="full",
         sharding=Sharding("fsdp"),
     ),
-    domain=(Source("hotel"),),
+    domain=(Source("star_steps"), Source("sgd_steps")),
     reference=Reference(
-        sources=(Source("knowledge"), Source("safety"), Source("general", limit=2000)), length=1024, batch_rows=16
+        sources=(Source("$JAXFT_TEST_DATA/c4_demo.jsonl.gz"), Source("dolly"), Source("safety", limit=1000)),
+        length=1024,
+        batch_rows=16,
     ),
     training=Training(steps=300, batch_rows=16, row_length=4096),
     evaluation=Evaluation(
         axes={
-            "proficiency": Axis.embedded("hotel"),
-            "safety": Axis.embedded("safety"),
-            "knowledge": Axis.embedded("knowledge"),
+            "proficiency": axis("judged_proficiency", "star_steps"),
+            "choice": axis("choice", "star_choices"),
+            "safety": axis("judged_safety", "toxigen_annotated"),
+            "knowledge": axis("judged_knowledge", "dolly"),
         },
-        target=0.97,
+        target=0.8,
+        max_new_tokens=128,
+        row_length=1024,
     ),
+    judge=Judge("openai", endpoint=Endpoint("gpt-4", price_in=30.0, price_out=60.0), max_cost=50.0),
     methods={
         "full": Full(learning_rates=(1e-5,)),
         "lora": Lora(learning_rates=(2e-4,)),

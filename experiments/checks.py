@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Collection, Iterator
-from functools import reduce
 from typing import Any
 
 from jax.sharding import Mesh
@@ -52,6 +51,9 @@ _LEAST = {  # whole numbers
     "evaluation.max_new_tokens": 1,
     "evaluation.batch_size": 1,
     "evaluation.row_length": 1,
+    "evaluation.watch.every": 1,
+    "evaluation.watch.examples": 1,
+    "evaluation.watch.stop_after": 0,
     "reference.length": 1,
     "reference.batch_rows": 1,
     "pretrain.hidden_size": 1,
@@ -62,7 +64,7 @@ _LEAST = {  # whole numbers
     "pretrain.max_positions": 1,
 }
 _POSITIVE = ("training.clip", "pretrain.learning_rate")
-_NOT_NEGATIVE = ("training.weight_decay",)
+_NOT_NEGATIVE = ("training.weight_decay", "evaluation.watch.budget")
 _BELOW_ONE = ("training.beta1", "training.beta2")  # 0 included
 
 
@@ -208,10 +210,12 @@ def _check_tasks(evaluation: Evaluation) -> None:
 
 def _at(experiment: Experiment, key: str) -> Iterator[Any]:
     """The value at a dotted key; nothing where a part of the config on the way is not set."""
-    first, *rest = key.split(".")
-    part = getattr(experiment, first)
-    if part is not None:
-        yield reduce(getattr, rest, part)
+    part: Any = experiment
+    for name in key.split("."):
+        if part is None:
+            return
+        part = getattr(part, name)
+    yield part
 
 
 def _require(holds: bool, key: str, found: Any, expected: str) -> None:

@@ -20,6 +20,7 @@ from experiments.provenance import hardware, read_json, versions, write_json
 from experiments.run import Run, Workspace
 from experiments.settings import to_json
 from experiments.setup import load_examples, note
+from experiments.watch import rule
 from jaxft.config import Experiment, Hosted, Method
 from jaxft.data.example import Example
 from jaxft.distributed import agreed, check_same
@@ -101,6 +102,8 @@ def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
         "methods": results,
         "timings": timings,
     }
+    if evaluation.watch is not None:
+        record["watch"] = {"rule": rule(evaluation.watch), "base": work.watched_base}
     record["matched"] = matched(record)
     write_json(out / "record.json", record)
     return record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import judges
+from experiments import judges, watch
 from experiments.calibrate import Calibration, ranks
 from experiments.data import contamination
 from experiments.evaluate import Scores, measure_axes
@@ -23,7 +23,7 @@ from experiments.settings import to_json
 from experiments.setup import Base, load_examples, note, training_rows
 from experiments.tasks import RUBRICS
 from jaxft import methods
-from jaxft.config import Experiment, GradientProjection, Method
+from jaxft.config import Evaluation, Experiment, GradientProjection, Method
 from jaxft.data.batches import batches
 from jaxft.data.packing import Rows
 from jaxft.data.sources import fingerprint
@@ -116,6 +116,22 @@ class Workspace:
             ),
         )
 
+    @cached_property
+    def watched(self) -> Evaluation:
+        """What is evaluated while training: every axis, on a part of its validation examples."""
+        return watch.subset(self.experiment.evaluation)
+
+    @cached_property
+    def watched_base(self) -> dict[str, float | None]:
+        """The base's means in the evaluation while training."""
+        path = self.out / "base_watch.json"
+        return means(
+            cached_scores(
+                path,
+                lambda: measure_axes(self.base, self.base.model, None, self.watched, self.judge, validation=True),
+            )
+        )
+
     def bases(self, settings: GradientProjection) -> dict[str, Basis]:
         """The protected bases of a projection."""
         if settings.energy == "auto":
@@ -177,7 +193,37 @@ class Run:
             else "",
             "learning_rate": self.learning_rate,
             "seed": self.seed,
+            **self._watch_identity(),
         }
+
+    def _watch_identity(self) -> dict[str, str]:
+        """Hash of the evaluation while training, where that decides which weights are left; else nothing."""
+        experiment, settings = self.work.experiment, self.work.experiment.evaluation.watch
+        if settings is None or (settings.keep == "last" and not settings.stop_after):
+            return {}
+        evaluation = replace(self.work.watched, target=0.0)  # chooses among learning rates alone
+        examples = data_hashes(axis.validation for axis in evaluation.axes.values())
+        judge = to_json(experiment.judge) if self.work.judge else None
+        return {"watch": digest([to_json(evaluation), examples, judge])}
+
+    def watcher(self, measure: Callable[[Any], watch.Means] | None = None) -> watch.Watcher | None:
+        """Who evaluates while training; None where the config does not ask for it."""
+        settings, work = self.work.experiment.evaluation.watch, self.work
+        if settings is None:
+            return None
+        return watch.Watcher(
+            settings,
+            work.experiment.training.steps,
+            self.folder / "watch.jsonl",
+            self.label,
+            work.watched_base,
+            watch.losses(work.watched),
+            measure,
+        )
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} lr {self.learning_rate:g} seed {self.seed}"
 
     @cached_property
     def trained(self) -> Any:
@@ -190,6 +236,11 @@ class Run:
                 note(f"{self.name}  {line}")
             subspaces = work.calibration.subspaces(bases)
             constants = self.method.constants(subspaces, compute.layout, compute.dtype)
+
+        def measure(trainable: Any) -> watch.Means:
+            assembled = self.method.assemble(work.base.model, self.method.settle(trainable, subspaces, compute.layout))
+            return means(measure_axes(work.base, *assembled, work.watched, work.judge, validation=True))
+
         trained = train(
             self.method,
             work.experiment.training,
@@ -198,9 +249,10 @@ class Run:
             constants,
             work.rows,
             seed=self.seed,
-            label=f"{self.name} lr {self.learning_rate:g} seed {self.seed}",
+            label=self.label,
             folder=self.folder,
             identity=self.identity,
+            watch=self.watcher(measure),
         )
         if trained.timings is not None:
             write_json(self.folder / "timings.json", trained.timings)
@@ -244,6 +296,8 @@ class Run:
             "timings": read_json(timings) if timings.is_file() else dict.fromkeys(TIMINGS),  # None: lost to a kill
             "trained_parameters": sum(leaf.size for leaf in jax.tree.leaves(self.trained)),
         }
+        if (watcher := self.watcher()) is not None:
+            result |= {"watched": watcher.lines, "kept_step": watcher.kept}
         write_json(path, result)
         return result
 
@@ -266,6 +320,11 @@ class Run:
         return kernel_changes(self.work.base.model, merged)
 
 
+def means(scores: Mapping[str, Scores]) -> dict[str, float | None]:
+    """The mean of every axis; None where a judge gave no verdict."""
+    return {name: found.mean if found.judged.any() else None for name, found in scores.items()}
+
+
 def cached_scores(path: Path, compute: Any) -> dict[str, Scores]:
     """Scores from `path`, or computed and, where another call could not complete them, written there."""
     if agreed(path.is_file()):
@@ -285,13 +344,13 @@ def cached_scores(path: Path, compute: Any) -> dict[str, Scores]:
         path,
         {
             name: {
-                "mean": s.mean if s.judged.any() else None,
+                "mean": average,
                 "values": [value if known else None for value, known in zip(s.values.tolist(), s.judged, strict=True)],
                 "weights": s.weights.tolist(),
                 "replies": s.replies,
                 "labels": s.labels,
             }
-            for name, s in scores.items()
+            for (name, s), average in zip(scores.items(), means(scores).values(), strict=True)
         },
     )
     return scores

@@ -120,6 +120,21 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class Watch:
+    """Evaluation while training, and which weights it leaves.
+
+    Best is the evaluated step with the highest proficiency among those whose every other axis lost at most `budget`;
+    where none is within the budget, the one that lost least; of equals the earlier.
+    """
+
+    every: int  # steps; the last one is always evaluated
+    examples: int  # validation examples of each axis, evenly spaced
+    keep: Literal["last", "best"] = "last"  # whose weights training leaves
+    budget: float = 0.01  # loss that counts as none, as a fraction of the base's score on the same examples
+    stop_after: int = 0  # evaluations in a row without a better step after which training stops; 0: never
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What is measured before and after; `proficiency` is the axis that fine-tuning should improve."""
 
@@ -128,6 +143,7 @@ class Evaluation:
     max_new_tokens: int = 40
     batch_size: int = 64
     row_length: int = 128  # of likelihood tasks
+    watch: Watch | None = None  # while training; None: not at all
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ setup) # again and again does no harm
         # The images of Cloud TPU bring Python 3.10; uv fetches a newer one without root.
         python3 -m pip install --quiet --user uv
         [[ -x env/bin/python ]] || ~/.local/bin/uv venv --quiet --python 3.12 env
-        ~/.local/bin/uv pip install --quiet --python env/bin/python --editable 'source[tpu]'
+        ~/.local/bin/uv pip install --quiet --python env/bin/python --editable 'source[tpu,hosted]'
         command -v gcsfuse >/dev/null || install_gcsfuse
         mount_bucket "$2"
     fi

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from experiments.report.curves import curves, watched
 from experiments.report.files import write_atomically
 from experiments.report.reading import (
     TARGET,
@@ -145,10 +146,12 @@ def figures(record: Record) -> Iterator[tuple[str, Figure]]:
         yield "retention", scatter(record)
     if any(_has_leaks(method) for method in record["methods"].values()):
         yield "leak", leaks(record)
+    if watched(record):
+        yield "watched", curves(record)
 
 
 def write_charts(record: Record, folder: Path) -> list[Path]:
-    """Write every chart as a PNG (proficiency, safety, knowledge, retention, leak) and return the paths."""
+    """Write every chart as a PNG (one an axis, retention, leak, watched) and return the paths."""
     paths = []
     for name, figure in figures(record):
         paths.append(Path(folder) / f"{name}.png")

@@ -22,12 +22,13 @@ from experiments.report.table import RELATIVE_NOTE, Grid, costs, markdown, match
 CAPTIONS = {
     "retention": "What was learnt against what was kept",
     "leak": "Share of each weight change that lies in the protected directions, by layer",
+    "watched": "Every axis while training, on validation examples; the large point is the step whose weights were kept",
 }
 
 
 #: What the page shows elsewhere; everything else that a record holds is listed under "How it was made".
 SHOWN = {"format", "name", "command", "created", "seeds", "axes", "methods", "matched", "contamination"}
-SHOWN_OF_METHODS = {"axes", "sweep", "certificate", "examples"}
+SHOWN_OF_METHODS = {"axes", "sweep", "certificate", "examples", "watched"}
 
 
 def page(record: Record) -> str:

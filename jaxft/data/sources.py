@@ -25,13 +25,13 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
 
     source: an embedded corpus (hotel, knowledge, safety, general), "star" or "tinystories" (files in the folder that
     the environment variable JAXFT_TEST_DATA names), a real dataset that TFDS prepares (`jaxft/data/builders`), or the
-    path of a .jsonl or .jsonl.gz file, which is one split whatever `split` says. Raises UserError for an unknown source
-    or split, a missing or malformed file or a limit below 1.
+    path of a .jsonl or .jsonl.gz file, $VARIABLES expanded, which is one split whatever `split` says. Raises UserError
+    for an unknown source or split, a missing or malformed file or a limit below 1.
     """
     if limit is not None and limit < 1:
         raise UserError(f"The limit of {source} is {limit}; it must be at least 1 example, or absent for all.")
     if source.endswith((".jsonl", ".jsonl.gz")):
-        found = jsonl.examples(source)
+        found = jsonl.examples(os.path.expandvars(source))
     elif source in _FILES:
         module, name = _FILES[source]
         found = module.examples(_data_folder(source) / name, split)

@@ -71,13 +71,19 @@ class Checkpoints:
             cleanup_tmp_directories=True,
         )
 
+    @property
+    def latest(self) -> int | None:
+        """The step of the latest checkpoint; None where there is none."""
+        found = self._checkpointer.latest
+        return None if found is None else found.step
+
     def save(self, state: TrainState, data: grain.DatasetIterator) -> None:
         """Write the state and the data position under the state's step.
 
-        Returns when both are copied; they are written while training goes on. `close`, or the next save, waits until
-        they are on disk and raises what went wrong.
+        Returns when both are copied; they are written while training goes on. `wait`, `close` or the next save waits
+        until they are on disk and raises what went wrong.
         """
-        self._wait()
+        self.wait()
         step, arrays = int(state.step), _named(state)
         needed, free = sum(array.nbytes for array in arrays.values()), shutil.disk_usage(self.folder).free
         if distributed.agreed(free < needed):  # asked first: Orbax notices in threads that outlive the error
@@ -89,7 +95,7 @@ class Checkpoints:
         with self._told(step):
             self._writing = step, self._checkpointer.save_checkpointables_async(step, contents)
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
         """Until the save under way, if there is one, is on disk."""
         if self._writing is not None:
             (step, response), self._writing = self._writing, None
@@ -129,7 +135,7 @@ class Checkpoints:
     def close(self) -> None:
         """Wait for the save under way and let go of the folder."""
         try:
-            self._wait()
+            self.wait()
         finally:
             with contextlib.suppress(OSError, ValueError) if self._failed else contextlib.nullcontext():
                 self._checkpointer.close()  # raises the error of a failed save once more

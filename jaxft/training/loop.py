@@ -1,4 +1,4 @@
-"""The one training loop: restore, step, log, save."""
+"""The one training loop: restore, step, log, look, save."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from jaxft.sharding import put_rows
 from jaxft.training.checkpoint import Checkpoints
 from jaxft.training.memory import check_memory
 from jaxft.training.metrics import Metrics
-from jaxft.training.step import initial_state, make_step
+from jaxft.training.step import TrainState, initial_state, make_step
+from jaxft.training.watch import Seen, Watch
 
 
 class Trained(NamedTuple):
@@ -41,12 +42,16 @@ def train(
     label: str,
     folder: Path | None = None,
     identity: dict[str, Any] | None = None,
+    watch: Watch | None = None,
 ) -> Trained:
     """Train for `training.steps` steps, or what is left of them where `folder` holds a checkpoint.
 
     seed: of the initial adapters, the dropout and the order of the data. folder: for checkpoints and metrics.jsonl;
     nothing is written where None. A resumed run continues bit for bit. On SIGTERM the step under way is finished and
     saved, then Preempted is raised.
+
+    watch: looks at the weights on the way, may stop training, and where it keeps the best ones these are what training
+    leaves. They lie in the folder of the checkpoints, which is why it then needs `folder`.
 
     Where several processes train together, each calls this with the same arguments, `rows` being all rows.
     """
@@ -58,17 +63,32 @@ def train(
     layout = base.compute.layout
     data = batches(rows, training.batch_rows, seed)
     state = initial_state(method, training, base, constants, jax.random.key(seed))
-    checkpoints = None
+    checkpoints = kept = None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         checkpoints = Checkpoints(folder / "checkpoints", identity or {})
         state = checkpoints.restore(state, data) or state
+        if watch is not None and watch.keeps:
+            kept = Checkpoints(checkpoints.folder / "kept", checkpoints.identity)
     start = int(state.step)
+    seen = Seen(None, False)
     metrics = Metrics(folder / "metrics.jsonl" if folder else None, label, training.steps, start)
     step = make_step(method, training)
     try:
+        if watch is not None:
+            seen = watch.resume(start, state.trainable)
+        if kept is not None and seen.best not in (None, kept.latest):
+            if seen.best != start:
+                raise UserError(
+                    f"{kept.folder}: does not hold the weights of step {seen.best}, the best of this run.\n"
+                    f"Delete {kept.folder.parent} to train anew."
+                )
+            kept.save(_without_optimizer(state), data)  # a stop or a kill came before this
+            kept.wait()
         with distributed.preemption_notice() as told_to_stop:
             for number in range(start + 1, training.steps + 1):
+                if seen.stop:
+                    break
                 batch = put_rows(next(data), layout)
                 if number == start + 1:
                     check_memory(step, (state, base, constants, batch, learning_rate), training)
@@ -76,15 +96,33 @@ def train(
                 metrics.add(number, values)
                 last = number == training.steps
                 stopping = told_to_stop(number) or (last and told_to_stop(number + 1))  # the others may be a step ahead
-                saving = last or stopping or number % training.checkpoint_every == 0
+                if watch is not None and watch.due(number) and not stopping:  # else it is made up for on resumption
+                    with metrics.paused():
+                        seen = watch.look(number, state.trainable)
+                keeping = kept is not None and seen.best == number
+                saving = last or stopping or keeping or seen.stop or number % training.checkpoint_every == 0
                 if saving or number % training.log_every == 0:
                     metrics.flush()
                 if saving and checkpoints is not None:
                     checkpoints.save(state, data)
+                if checkpoints is not None and kept is not None and keeping:
+                    # On disk one after the other: a resumed run then finds the weights that it takes for the best.
+                    checkpoints.wait()
+                    kept.save(_without_optimizer(state), data)
+                    kept.wait()
                 if stopping:
-                    kept = "saved; the same command goes on from there" if checkpoints else "not saved"
-                    raise Preempted(f"{label}: stopped by SIGTERM after step {number} of {training.steps}, {kept}")
+                    told = "saved; the same command goes on from there" if checkpoints else "not saved"
+                    raise Preempted(f"{label}: stopped by SIGTERM after step {number} of {training.steps}, {told}")
+        timings = metrics.timings if int(state.step) > start else None
+        if kept is not None and seen.best != int(state.step):
+            state = _without_optimizer(state)  # frees its memory before the best weights come
+            state = kept.restore(state, data) or state
     finally:
-        if checkpoints is not None:
-            checkpoints.close()
-    return Trained(state.trainable, metrics.timings if start < training.steps else None)
+        for opened in (checkpoints, kept):
+            if opened is not None:
+                opened.close()
+    return Trained(state.trainable, timings)
+
+
+def _without_optimizer(state: TrainState) -> TrainState:
+    return state._replace(optimizer=())

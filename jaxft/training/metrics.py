@@ -6,7 +6,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,18 @@ class Metrics:
             self._report(float(self._pending[-1][1]["loss"]))
         self._pending = []
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Within it, time does not count as training; the steps before it are done and written."""
+        self.flush()
+        began = time.perf_counter()
+        yield
+        if self.began is not None:
+            self.began += time.perf_counter() - began
+
     @property
     def seconds(self) -> float:
-        """Seconds since the end of the first step."""
+        """Seconds since the end of the first step, without pauses."""
         return 0.0 if self.began is None else time.perf_counter() - self.began
 
     @property

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from experiments.checks import check
 from experiments.settings import load_experiment
+from jaxft.config import Watch
 from jaxft.errors import UserError
 
 
@@ -76,6 +79,23 @@ def test_impossible_values(world, key, value, expected) -> None:
     assert expected in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("every", 0, "at least 1"),
+        ("examples", 0, "at least 1"),
+        ("stop_after", -1, "at least 0"),
+        ("budget", -0.1, "0 or a number above it"),
+    ],
+)
+def test_impossible_evaluation_while_training(world, key, value, expected) -> None:
+    experiment = load_experiment(world.config)
+    watch = replace(Watch(every=1, examples=1), **{key: value})
+    experiment = replace(experiment, evaluation=replace(experiment.evaluation, watch=watch))
+    with pytest.raises(UserError, match=rf"^evaluation\.watch\.{key}: found {value}, expected {expected}$"):
+        check(experiment)
+
+
 @pytest.mark.parametrize("energy", ["nan", "inf"])
 def test_energies_that_are_no_numbers(world, energy) -> None:
     experiment = load_experiment(world.config)
@@ -95,7 +115,10 @@ def test_energies_that_are_no_numbers(world, energy) -> None:
             ["--evaluation.axes.safety.task", "choice"],
             "axes.safety.source: example 0 (from 0) of 'safety' has 0 different options, and needs at least 2.\nName a",
         ),
-        (["--evaluation.axes.safety.task", "exact"], "example 0 (from 0) of 'safety' has no answers in its key"),
+        (
+            ["--evaluation.axes.safety.task", "judged_safety", "--evaluation.axes.safety.source.name", "hotel"],
+            "has the kind None, and needs 'hostile' or 'harmless'",
+        ),
     ],
 )
 def test_tasks(world, words, message) -> None:

@@ -45,6 +45,19 @@ def test_lines_are_written_when_flushed_and_progress_is_told(
     assert timings["step_milliseconds"] == pytest.approx(1000 * timings["train_seconds"] / 2)
 
 
+def test_a_pause_is_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    metrics = Metrics(tmp_path / "metrics.jsonl", "label", steps=3, start=0)
+    for step in (1, 2):
+        metrics.add(step, {"loss": 1.0, "tokens": 60})
+        now += 2
+        with metrics.paused():
+            assert steps_of(tmp_path / "metrics.jsonl")[-1] == step  # nothing is left to the devices
+            now += 50
+    assert metrics.timings == {"train_seconds": 4.0, "tokens_per_second": 15.0, "step_milliseconds": 4000.0}
+
+
 def test_resumption_drops_what_will_be_run_again_and_a_line_cut_short(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(f'{{"step": {step}, "loss": 1.0}}\n' for step in range(1, 6)) + '{"step": 6, "lo')

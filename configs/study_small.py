@@ -1,0 +1,63 @@
+"""The published study on real data at the size of the base that ships: does a hotel agent stay safe and informed?
+
+    JAXFT_TEST_DATA=path/to/data jaxft data configs/study_small.py      # what it learns and is asked
+    JAXFT_TEST_DATA=path/to/data jaxft compare configs/study_small.py
+
+Domain: the steps of STAR's real hotel dialogues that fit into the base's context (those of Schema-Guided Dialogue do
+not). Proficiency: replies to STAR's customers as a judge sees them, and the choice among the alternatives that the
+agent was shown. Safety: replies to ToxiGen statements, hostile and harmless ones. Knowledge: answers to Dolly's
+questions. The judge is the one that needs no model; `--judge.kind openai` takes a better one (see `Judge` in
+jaxft/config.py). A model of 1 M parameters that was trained on invented peoples and a few hundred facts knows next to
+nothing of the last two, so what it was trained for stands beside them.
+"""
+
+from jaxft.config import (
+    Axis,
+    Evaluation,
+    Experiment,
+    Full,
+    GradientProjection,
+    Lora,
+    Reference,
+    Source,
+    Training,
+)
+
+TEST = 200  # examples of every axis, evenly spaced over the split
+
+
+def axis(task: str, source: str) -> Axis:
+    return Axis(task, Source(source, "test", TEST), Source(source, "validation", 60))
+
+
+experiment = Experiment(
+    name="study_small",
+    domain=(Source("star_steps"),),
+    reference=Reference(
+        sources=(
+            Source("knowledge"),
+            Source("safety", limit=800),
+            Source("general", limit=800),
+            Source("reading", limit=800),
+            Source("dolly", limit=800),
+        ),
+        length=128,
+    ),
+    training=Training(steps=250, batch_rows=4, row_length=512, checkpoint_every=250, log_every=50),
+    evaluation=Evaluation(
+        axes={
+            "proficiency": axis("judged_proficiency", "star_steps"),
+            "choice": axis("choice", "star_choices"),
+            "safety": axis("judged_safety", "toxigen_annotated"),
+            "knowledge": axis("f1", "dolly"),
+            "shipped safety": axis("safety", "safety"),
+            "shipped knowledge": axis("knowledge", "knowledge"),
+        },
+        target=0.9,
+    ),
+    methods={
+        "full": Full(learning_rates=(1e-3,)),
+        "lora": Lora(learning_rates=(5e-3,)),
+        "projection": GradientProjection(learning_rates=(7e-3,), energy=0.8, decay=15.0, two_sided=True),
+    },
+)

@@ -1,0 +1,48 @@
+"""The published study's tasks on a real trained model of 260 thousand parameters, which knows stories and nothing else.
+
+    JAXFT_TEST_DATA=path/to/data jaxft compare configs/study_stories260k.py
+
+It shows that the way through real data, choice and judge holds for another model; on questions and statements such a
+model is at chance, and what it forgets shows in its loss on stories (`configs/stories260k_star.py` compares methods by
+that). The steps of STAR's dialogues are learnt as far as they fit into the context of 512 tokens of 512 kinds.
+"""
+
+from jaxft.config import (
+    Axis,
+    Evaluation,
+    Experiment,
+    Full,
+    GradientProjection,
+    Lora,
+    Model,
+    Reference,
+    Source,
+    Training,
+)
+
+
+def axis(task: str, source: str) -> Axis:
+    return Axis(task, Source(source, "test", 100), Source(source, "validation", 50))
+
+
+experiment = Experiment(
+    name="study_stories260k",
+    model=Model(folder="$JAXFT_TEST_DATA/stories260K_hf", template="plain"),
+    domain=(Source("star_steps"),),
+    reference=Reference(sources=(Source("tinystories", "reference"),), length=256),
+    training=Training(steps=200, batch_rows=8, row_length=512, checkpoint_every=200, log_every=50),
+    evaluation=Evaluation(
+        axes={
+            "proficiency": axis("choice", "star_choices"),
+            "safety": axis("judged_safety", "toxigen_annotated"),
+            "knowledge": axis("f1", "dolly"),
+            "stories": Axis("likelihood", Source("tinystories", "test", 200), Source("tinystories", "reference", 100)),
+        },
+        target=0.9,
+    ),
+    methods={
+        "full": Full(learning_rates=(3e-4,)),
+        "lora": Lora(learning_rates=(3e-3,)),
+        "projection": GradientProjection(learning_rates=(1e-3,), energy=0.5, decay=3.0, two_sided=True),
+    },
+)
