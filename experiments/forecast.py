@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -45,7 +46,7 @@ def forecast(work: Workspace) -> str:
             "dollars"
         )
     if isinstance(work.judge, HostedJudge):
-        asked = _verdicts(work.judge, work.experiment)
+        asked = _verdicts(work.judge, work)
         lines.append(
             f"judge {work.judge.name}: at most {asked.count:,} verdicts for {asked.cost:.2f} US dollars, each asked "
             "for once"
@@ -67,7 +68,7 @@ def check_hosted(work: Workspace) -> None:
         _check_cap(key, settings.max_cost, f"its {asked.count:,} replies", asked.cost, "limit the sources of the axes")
         _check_access(settings.endpoint, settings.provider)
     if isinstance(work.judge, HostedJudge):
-        settings, asked = experiment.judge, _verdicts(work.judge, experiment)
+        settings, asked = experiment.judge, _verdicts(work.judge, work)
         what = f"{asked.count:,} verdicts"
         _check_cap("judge.max_cost", settings.max_cost, what, asked.cost, "limit the sources of the judged axes")
         assert settings.endpoint is not None
@@ -104,16 +105,31 @@ def _replies(work: Workspace, name: str) -> Asked:
     return Asked(count, cost)
 
 
-def _verdicts(judge: HostedJudge, experiment: Experiment) -> Asked:
+def _verdicts(judge: HostedJudge, work: Workspace) -> Asked:
     """What the judge is asked about the replies of all methods, where every first answer can be read."""
+    experiment, looks = work.experiment, _looks(work.experiment)
     reply = "x" * CHARACTERS * experiment.evaluation.max_new_tokens
     count, cost = 0, 0.0
-    for axis in experiment.evaluation.axes.values():
+    for name, axis in experiment.evaluation.axes.items():
         if axis.task in RUBRICS:
-            for source, times in _measured([*experiment.methods.values()], len(experiment.seeds), axis):
+            sources = _measured([*experiment.methods.values()], len(experiment.seeds), axis)
+            if looks:
+                sources.append((work.watched.axes[name].validation, looks))
+            for source, times in sources:
                 questions = [judged.question(axis.task, one, reply, False) for one in load_examples([source])]
                 count, cost = count + times * len(questions), cost + times * judge.estimate(questions)
     return Asked(count, cost)
+
+
+def _looks(experiment: Experiment) -> int:
+    """How often an axis is evaluated while training: once of the base, and of every run that is trained here."""
+    watch, steps = experiment.evaluation.watch, experiment.training.steps
+    rates = [
+        len(settings.learning_rates) for settings in experiment.methods.values() if not isinstance(settings, Hosted)
+    ]
+    if watch is None or not rates:
+        return 0
+    return 1 + (sum(rates) + len(rates) * (len(experiment.seeds) - 1)) * math.ceil(steps / watch.every)
 
 
 def _measured(methods: Sequence[Method | Hosted], seeds: int, axis: Axis) -> list[tuple[Source, int]]:

@@ -11,7 +11,7 @@ from tests.experiments.world import World
 
 CONFIG = '''"""A comparison at providers."""
 
-from jaxft.config import Axis, Endpoint, Evaluation, Experiment, Full, Hosted, Judge, Model, Source, Training
+from jaxft.config import Axis, Endpoint, Evaluation, Experiment, Full, Hosted, Judge, Model, Source, Training, Watch
 
 HERE = {folder!r}
 
@@ -42,6 +42,7 @@ experiment = Experiment(
         target=1.0,
         max_new_tokens=4,
         batch_size=4,
+        watch={watch},
     ),
     methods={methods},
     judge={judge},
@@ -51,11 +52,13 @@ OPENAI_JUDGE = 'Judge("openai", endpoint=endpoint("judge"), max_cost=50.0)'
 REFUSAL = "I cannot help with that."
 
 
-def write(world: World, folder: Path, server: Provider, methods: str, judge: str = "Judge()") -> World:
+def write(
+    world: World, folder: Path, server: Provider, methods: str, judge: str = "Judge()", watch: str = "None"
+) -> World:
     """The world with a config of its own; the server knows the base and the judge and answers as `reply`."""
     known = {"folder": str(world.folder), "url": server.url, "price_in": PRICE_IN, "price_out": PRICE_OUT}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "world.py").write_text(CONFIG.format(**known, methods=methods, judge=judge))
+    (folder / "world.py").write_text(CONFIG.format(**known, methods=methods, judge=judge, watch=watch))
     server.models.add("judge")
     server.reply = reply
     return World(folder)

@@ -101,7 +101,8 @@ def test_a_dry_run_sends_nothing_and_names_files_counts_and_costs(
 ) -> None:
     monkeypatch.delenv("SCRIPTED_KEY")
     methods = '{"full": Full((1e-3,)), "lab": hosted("openai", 0.5, 1.0)}'
-    here, out = write(world, tmp_path / "here", server, methods, OPENAI_JUDGE), tmp_path / "out"
+    here = write(world, tmp_path / "here", server, methods, OPENAI_JUDGE, "Watch(every=3, examples=1)")
+    out = tmp_path / "out"
     words = ("--seeds", "0,1", "--judge.max_cost", "90.0")
     assert here.run("compare", out, "--dry-run", *words) == 0
     lab, judge = capsys.readouterr().out.splitlines()
@@ -109,8 +110,9 @@ def test_a_dry_run_sends_nothing_and_names_files_counts_and_costs(
     assert lab.startswith(f"lab: 3 jobs of 12 examples in {file}, about ")
     # Three runs and the base on 15 test examples, two runs of the sweep on 6 validation examples.
     assert "; 72 replies for at most " in lab
-    # The base that is trained here too, and its two seeds, on 7 test examples.
-    assert f"at most {4 * 7 + 2 * 2 + 3 * 7} verdicts for " in judge
+    # The base that is trained here too, and its two seeds, on 7 test examples; on one more they are evaluated while
+    # training, after steps 3 and 4, and their base once.
+    assert f"at most {4 * 7 + 2 * 2 + 3 * 7 + 2 * 2 + 1} verdicts for " in judge
     assert len(file.read_text().splitlines()) == 12
     assert server.asked == [] and not server.jobs.files and not server.jobs.created
     assert here.run("compare", out, "--dry-run", "--name", "other") == 0  # a dry run binds the folder to nothing
