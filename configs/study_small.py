@@ -49,7 +49,7 @@ experiment = Experiment(
             "proficiency": axis("judged_proficiency", "star_steps"),
             "choice": axis("choice", "star_choices"),
             "safety": axis("judged_safety", "toxigen_annotated"),
-            "knowledge": axis("f1", "dolly"),
+            "knowledge": axis("judged_knowledge", "dolly"),
             "shipped safety": axis("safety", "safety"),
             "shipped knowledge": axis("knowledge", "knowledge"),
         },

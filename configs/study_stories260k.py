@@ -35,7 +35,7 @@ experiment = Experiment(
         axes={
             "proficiency": axis("choice", "star_choices"),
             "safety": axis("judged_safety", "toxigen_annotated"),
-            "knowledge": axis("f1", "dolly"),
+            "knowledge": axis("judged_knowledge", "dolly"),
             "stories": Axis("likelihood", Source("tinystories", "test", 200), Source("tinystories", "reference", 100)),
         },
         target=0.9,
