@@ -6,7 +6,7 @@
         jaxft compare configs/llama2_7b_hotel.py --dry-run      # without --dry-run it runs, and pays
 
 Domain: the agent's steps in the hotel dialogues of STAR and Schema-Guided Dialogue. Reference: web text (C4), chat
-(Dolly) and safe answers to hostile statements. GPT-4 judges, for at most 50 US dollars; `--judge.kind rules` costs
+(Dolly) and safe answers to hostile statements. GPT-4o judges, for at most 100 dollars; `--judge.kind rules` costs
 nothing and judges worse (`jaxft judge-check`). One row of 4,096 tokens a chip on 16 chips; set --training.batch_rows
 to a multiple of another slice's chips. Weights, activations and the bases of a step's projections are bfloat16,
 changes of weights and Adam's moments float32, spread over all chips. Gradients are kept out of the strongest tenth of
@@ -64,7 +64,7 @@ experiment = Experiment(
         max_new_tokens=128,
         row_length=1024,
     ),
-    judge=Judge("openai", endpoint=Endpoint("gpt-4", price_in=30.0, price_out=60.0), max_cost=50.0),
+    judge=Judge("openai", endpoint=Endpoint("gpt-4o", price_in=2.5, price_out=10.0), max_cost=100.0),
     methods={
         "full": Full(learning_rates=(1e-5,)),
         "lora": Lora(learning_rates=(2e-4,)),
