@@ -44,7 +44,8 @@ def overhead(settings: Benchmark) -> float:
     """Operations of the projections over those of a full fine-tuning step, by formula; padding takes time, too."""
     config, rows, length = settings.config, settings.batch_rows, settings.row_length
     full = flops.train_step(config, Full(()), rows, length).total
-    return flops.projections(config, GradientProjection(()), settings.ranks) / full
+    projected = GradientProjection((), gradients=settings.gradients)
+    return flops.projections(config, projected, settings.ranks) / full
 
 
 def ceiling(settings: Benchmark) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,10 @@ def test_a_config_that_is_none(tmp_path: Path, text: str, message: str) -> None:
 
 def test_cpu_overhead_has_the_ratio_of_llama_2_7b() -> None:
     small = load_benchmark(str(CONFIGS[0]))
-    large = toy(model=LLAMA_2_7B, batch_rows=4, row_length=4096, rank=512)
+    large = toy(model=LLAMA_2_7B, batch_rows=4, row_length=4096, rank=512, gradients=0.1)
     assert overhead(small) == pytest.approx(overhead(large), rel=0.01)
-    assert overhead(large) == pytest.approx(0.0378, abs=5e-5)
+    assert overhead(large) == pytest.approx(0.0208, abs=5e-5)
+    assert overhead(replace(large, gradients=1.0)) == pytest.approx(0.0378, abs=5e-5)
 
 
 def test_keys_of_a_benchmark_can_be_changed_on_the_command_line() -> None:
