@@ -30,7 +30,7 @@ class HostedRun:
 
     @property
     def folder(self) -> Path:
-        return self.work.out / self.name / f"lr_{self.learning_rate:g}" / f"seed_{self.seed}"
+        return self.work.run_folder(self.name, self.learning_rate, self.seed)
 
     @cached_property
     def model(self) -> str:

@@ -55,6 +55,10 @@ class Workspace:
     experiment: Experiment
     out: Path
 
+    def run_folder(self, name: str, learning_rate: float, seed: int) -> Path:
+        """Where all of one training run of a method lies, whoever trains."""
+        return self.out / name / f"lr_{learning_rate:g}" / f"seed_{seed}"
+
     @cached_property
     def base(self) -> Base:
         return Base(self.experiment.model)
@@ -167,7 +171,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        return self.work.out / self.name / f"lr_{self.learning_rate:g}" / f"seed_{self.seed}"
+        return self.work.run_folder(self.name, self.learning_rate, self.seed)
 
     @property
     def base_scores(self) -> dict[str, Scores]:
