@@ -107,3 +107,15 @@ def test_certify_reports_every_layer_and_space() -> None:
             change = changes[name][entry["layer"]]
             want = np.linalg.norm(protected.T @ change) / (np.linalg.norm(change) or 1)
             assert entry["leak"][name] == pytest.approx(want, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0, 10.0])
+def test_the_kl_has_float32s_digits_however_small_it_is(size: float) -> None:
+    random = np.random.RandomState(1)
+    before = random.standard_normal((2, 3, 50)).astype(np.float32)
+    after = (before + size * random.standard_normal((2, 3, 50)) + 2).astype(np.float32)  # a shift changes nothing
+    x, y = before.astype(np.float64), after.astype(np.float64)
+    kl = (softmax(x) * (np.log(softmax(x)) - np.log(softmax(y)))).sum(-1).mean()
+    found = drift(lambda b: jnp.asarray(before), lambda b: jnp.asarray(after), [{"segments": np.ones((2, 3))}])
+    # Differences of logits of order 1 have an error of 1e-7 / size.
+    assert found["logit_kl"] == pytest.approx(kl, rel=1e-5 + 1e-6 / size)
