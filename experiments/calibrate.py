@@ -18,15 +18,16 @@ from safetensors import SafetensorError
 
 from experiments.provenance import digest
 from experiments.setup import Base, load_examples, note
-from jaxft import distributed
-from jaxft.config import Experiment, GradientProjection, Reference
+from jaxft import distributed, methods
+from jaxft.config import Experiment, Hosted, Reference
 from jaxft.data.example import Example
 from jaxft.data.packing import Rows
 from jaxft.data.sources import fingerprint
 from jaxft.errors import UserError
 from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES
-from jaxft.methods.base import Subspaces
+from jaxft.method_config import Protecting
+from jaxft.methods.base import Given
 from jaxft.subspace.basis import (
     Basis,
     automatic_rank,
@@ -74,7 +75,8 @@ class Calibration:
             raise UserError("reference: this config names no reference text, and this command needs it")
         self.base, self.reference = base, experiment.reference
         self.text = ReferenceText.load(self.reference)
-        self.two_sided = any(isinstance(m, GradientProjection) and m.two_sided for m in experiment.methods.values())
+        trained = [settings for settings in experiment.methods.values() if not isinstance(settings, Hosted)]
+        self.two_sided = any("outputs" in methods.build(settings).needs for settings in trained)
         self.description = {
             "model": base.sha256,
             "tokenizer": base.tokenizer_sha256,
@@ -133,7 +135,7 @@ class Calibration:
         """Bases that capture a fixed share of the energy, by input space."""
         return self._cached({"energy": energy}, lambda _, __, values, ___: rank_for_energy(values, energy))
 
-    def automatic_bases(self, settings: GradientProjection, gradients: Mapping[str, np.ndarray]) -> dict[str, Basis]:
+    def automatic_bases(self, settings: Protecting, gradients: Mapping[str, np.ndarray]) -> dict[str, Basis]:
         """Bases whose rank follows from held-out capture and what stays free of the domain's `gradients` [L, d, n]."""
         rule = {
             "capture": settings.auto_capture,
@@ -152,14 +154,15 @@ class Calibration:
 
         return self._cached(rule, choose)
 
-    def subspaces(self, bases: dict[str, Basis]) -> Subspaces:
-        """Bases and moments as a method takes them."""
-        layers = [self.files.read(index) for index in range(len(self.files))]
-        return Subspaces(
-            bases,
-            {space: np.stack([layer.inputs[space] for layer in layers]) for space in INPUT_SPACES},
-            {name: np.stack([layer.outputs[name] for layer in layers]) for name in layers[0].outputs},
-        )
+    def given(self, needs: frozenset[str], bases: dict[str, Basis]) -> Given:
+        """Bases and those moments that a method needs, as it takes them."""
+        inputs, outputs = {}, {}
+        if needs & {"inputs", "outputs"}:
+            self.measure()
+            layers = [self.files.read(index) for index in range(len(self.files))]
+            inputs = {space: np.stack([layer.inputs[space] for layer in layers]) for space in INPUT_SPACES}
+            outputs = {name: np.stack([layer.outputs[name] for layer in layers]) for name in layers[0].outputs}
+        return Given(bases, inputs, outputs)
 
     def heldout_moments(self) -> dict[str, np.ndarray]:
         """Second moments of the held-out reference tokens by input space, [L, d, d]."""

@@ -12,7 +12,8 @@ from jax.sharding import Mesh
 from experiments.setup import model_folder
 from experiments.tasks import BY_REPLY, RULES, TASKS
 from experiments.tasks.needs import check_examples
-from jaxft.config import Evaluation, Experiment, GradientProjection, Hosted, Lora, Method
+from jaxft import methods
+from jaxft.config import Evaluation, Experiment, GradientProjection, Hosted, Method
 from jaxft.data.template import TEMPLATES
 from jaxft.errors import UserError
 from jaxft.llama.attention import CHOICES
@@ -20,6 +21,7 @@ from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import SHAPES, SPACE_OF, LlamaConfig
 from jaxft.llama.hf_tensors import DTYPES
 from jaxft.llama.model import REMAT_POLICIES
+from jaxft.method_config import Adapted, Protecting, Trained
 from jaxft.sharding import LAYOUTS, check_divides, make_mesh
 from jaxft.training import precision
 
@@ -124,7 +126,7 @@ def check_fit(experiment: Experiment, config: LlamaConfig) -> None:
             limit = config.max_positions
             _require(value <= limit, key, value, f"at most {limit} tokens, the context of the model")
     for name, settings in experiment.methods.items():
-        if isinstance(settings, Lora):
+        if isinstance(settings, Adapted):
             for target in settings.targets:
                 width = min(config.linear_shapes[target])
                 expected = f"at most {width}, the width of linear {target!r}"
@@ -156,29 +158,34 @@ def _check_methods(experiment: Experiment) -> None:
         _check_method(f"methods.{name}", settings)
         if isinstance(settings, Hosted):
             _check_hosted(f"methods.{name}", settings, experiment.evaluation)
-        if isinstance(settings, GradientProjection) and experiment.reference is None:
-            raise UserError(f"methods.{name}: projects away from reference text, and this config sets no `reference`")
+        elif experiment.reference is None and methods.build(settings).reference != "none":
+            raise UserError(f"methods.{name}: works with reference text, and this config sets no `reference`")
 
 
 def _check_method(key: str, settings: Method | Hosted) -> None:
-    if isinstance(settings, Lora | GradientProjection):
+    if isinstance(settings, Adapted | Protecting):
         targets = settings.targets
         _require(
             bool(targets) and set(targets) <= set(SPACE_OF), f"{key}.targets", targets, f"some of {tuple(SPACE_OF)}"
         )
-    if isinstance(settings, Lora):
+    if isinstance(settings, Adapted):
         _require(settings.rank >= 1, f"{key}.rank", settings.rank, "at least 1")
         _require(0 < settings.alpha < math.inf, f"{key}.alpha", settings.alpha, "a number above 0")
         _require(0 <= settings.dropout < 1, f"{key}.dropout", settings.dropout, "a fraction in [0, 1)")
-    if isinstance(settings, GradientProjection):
+    if isinstance(settings, Trained) and settings.mix is not None:
+        share = settings.mix.share
+        _require(0 < share < 1, f"{key}.mix.share", share, "a fraction between 0 and 1")
+        _require(bool(settings.mix.sources), f"{key}.mix.sources", settings.mix.sources, "at least one Source")
+    if isinstance(settings, Protecting):
         energy, capture, floor = settings.energy, settings.auto_capture, settings.auto_plasticity
         fits = energy == "auto" or 0 <= energy <= 1
         _require(fits, f"{key}.energy", energy, 'a fraction in (0, 1], "auto", or 0 to protect nothing')
+        _require(0 < capture <= 1, f"{key}.auto_capture", capture, "a fraction in (0, 1]")
+        _require(0 <= floor < 1, f"{key}.auto_plasticity", floor, "a fraction in [0, 1)")
+    if isinstance(settings, GradientProjection):
         share = settings.gradients
         _require(0 <= share <= 1, f"{key}.gradients", share, "a fraction in [0, 1]")
         _require(0 <= settings.decay < math.inf, f"{key}.decay", settings.decay, "0 or a number above it")
-        _require(0 < capture <= 1, f"{key}.auto_capture", capture, "a fraction in (0, 1]")
-        _require(0 <= floor < 1, f"{key}.auto_plasticity", floor, "a fraction in [0, 1)")
 
 
 def _check_hosted(key: str, settings: Hosted, evaluation: Evaluation) -> None:

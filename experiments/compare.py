@@ -17,10 +17,11 @@ from experiments.forecast import check_hosted
 from experiments.hosted_run import HostedRun
 from experiments.matched import matched
 from experiments.provenance import hardware, read_json, versions, write_json
-from experiments.run import Run, Workspace
+from experiments.run import Run
 from experiments.settings import to_json
 from experiments.setup import load_examples, note
 from experiments.watch import rule
+from experiments.workspace import Workspace
 from jaxft.config import Experiment, Hosted, Method
 from jaxft.data.example import Example
 from jaxft.distributed import agreed, check_same

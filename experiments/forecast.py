@@ -13,9 +13,9 @@ from experiments.judges.hosted import Hosted as HostedJudge
 from experiments.providers import access, training_file
 from experiments.providers.chat import Chat, Request
 from experiments.providers.finetuning import dry_run, training_cost
-from experiments.run import Workspace
 from experiments.setup import load_examples
 from experiments.tasks import RUBRICS, judged
+from experiments.workspace import Workspace
 from jaxft.config import Axis, Endpoint, Experiment, Hosted, Method, Source
 from jaxft.errors import UserError
 

@@ -12,8 +12,9 @@ from experiments.evaluate import Scores, score_replies
 from experiments.providers.chat import Chat
 from experiments.providers.finetuning import fine_tune
 from experiments.providers.hosted import replies
-from experiments.run import Workspace, cached_scores
+from experiments.scores import cached_scores
 from experiments.setup import load_examples
+from experiments.workspace import Workspace
 from jaxft.config import Hosted
 from jaxft.training.metrics import TIMINGS
 

@@ -5,158 +5,28 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-from experiments import judges, watch
-from experiments.calibrate import Calibration, ranks
-from experiments.data import contamination
+from experiments import watch
+from experiments.calibrate import ranks
+from experiments.certifying import certify_model, delta_norm, kernel_changes
 from experiments.evaluate import Scores, measure_axes
-from experiments.judges import Judge
 from experiments.provenance import data_hashes, digest, read_json, write_json
+from experiments.scores import cached_scores, means
 from experiments.settings import to_json
-from experiments.setup import Base, load_examples, note, training_rows
-from experiments.tasks import RUBRICS
+from experiments.setup import note
+from experiments.workspace import Workspace
 from jaxft import methods
-from jaxft.config import Evaluation, Experiment, GradientProjection, Method
-from jaxft.data.batches import batches
-from jaxft.data.packing import Rows
-from jaxft.data.sources import fingerprint
-from jaxft.distributed import agreed, led, whole
+from jaxft.config import Method
+from jaxft.distributed import agreed, led
 from jaxft.llama import checkpoint
-from jaxft.llama.config import SPACE_OF
-from jaxft.llama.model import Adapters, Llama, forward
-from jaxft.sharding import put_rows
-from jaxft.subspace.basis import Basis
-from jaxft.subspace.certificate import certify, drift
+from jaxft.llama.model import Adapters, Llama
 from jaxft.training.loop import train
 from jaxft.training.metrics import TIMINGS
-from jaxft.training.step import loss_sum
-
-#: Batches of the domain whose gradient decides how much plasticity energy "auto" leaves.
-GRADIENT_BATCHES = 8
-
-_logits = jax.jit(lambda model, batch: forward(model, batch["tokens"], batch["positions"], batch["segments"]))
-
-
-def _forward(model: Llama, batch: Mapping[str, Any]) -> jax.Array:
-    return _logits(model, put_rows(batch, model.compute.layout))
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """An experiment with its output folder and what all of its runs share."""
-
-    experiment: Experiment
-    out: Path
-
-    def run_folder(self, name: str, learning_rate: float, seed: int) -> Path:
-        """Where all of one training run of a method lies, whoever trains."""
-        return self.out / name / f"lr_{learning_rate:g}" / f"seed_{seed}"
-
-    @cached_property
-    def base(self) -> Base:
-        return Base(self.experiment.model)
-
-    @cached_property
-    def rows(self) -> Rows:
-        return training_rows(self.experiment, self.base)
-
-    @cached_property
-    def calibration(self) -> Calibration:
-        return Calibration(self.experiment, self.base, self.out / "calibration")
-
-    @cached_property
-    def judge(self) -> Judge | None:
-        """Who decides on judged axes; None where there are none. Verdicts are kept in the output folder."""
-        judged = any(axis.task in RUBRICS for axis in self.experiment.evaluation.axes.values())
-        return judges.build(self.experiment.judge, self.out / "judge") if judged else None
-
-    @cached_property
-    def domain_sha256(self) -> str:
-        return fingerprint(load_examples(self.experiment.domain))
-
-    @cached_property
-    def inputs(self) -> dict[str, Any]:
-        """Hashes of everything that is read: results in the folder hold for these alone."""
-        experiment = self.experiment
-        sources = [*experiment.domain, *(experiment.reference.sources if experiment.reference else ())]
-        sources += [source for axis in experiment.evaluation.axes.values() for source in (axis.source, axis.validation)]
-        return {
-            "model": self.base.sha256,
-            "tokenizer": self.base.tokenizer_sha256,
-            "data": data_hashes(sources),
-        }
-
-    @cached_property
-    def contamination(self) -> dict[str, Any]:
-        """Copies of test examples in the text that is trained on and in the reference text."""
-        path = self.out / "contamination.json"
-        if not agreed(path.is_file()):
-            write_json(path, contamination(self.experiment))
-        return read_json(path)
-
-    @property
-    def dry_run(self) -> Path:
-        """What hosted systems would be sent, for the user to look at; never read again."""
-        return self.out / "dry_run"
-
-    @cached_property
-    def heldout_moments(self) -> dict[str, np.ndarray]:
-        return self.calibration.heldout_moments()
-
-    @cached_property
-    def base_scores(self) -> dict[str, Scores]:
-        """Every axis of the base, on test examples."""
-        return cached_scores(
-            self.out / "base_test.json",
-            lambda: measure_axes(
-                self.base, self.base.model, None, self.experiment.evaluation, self.judge, validation=False
-            ),
-        )
-
-    @cached_property
-    def watched(self) -> Evaluation:
-        """What is evaluated while training: every axis, on a part of its validation examples."""
-        return watch.subset(self.experiment.evaluation)
-
-    @cached_property
-    def watched_base(self) -> dict[str, float | None]:
-        """The base's means in the evaluation while training."""
-        path = self.out / "base_watch.json"
-        return means(
-            cached_scores(
-                path,
-                lambda: measure_axes(self.base, self.base.model, None, self.watched, self.judge, validation=True),
-            )
-        )
-
-    def bases(self, settings: GradientProjection) -> dict[str, Basis]:
-        """The protected bases of a projection."""
-        if settings.energy == "auto":
-            return self.calibration.automatic_bases(settings, self._domain_gradients(settings))
-        return self.calibration.bases(settings.energy)
-
-    def certificate_bases(self, settings: Method) -> dict[str, Basis]:
-        """The method's own protected bases, or the reference's where it protects nothing hard."""
-        assert self.experiment.reference is not None
-        if isinstance(settings, GradientProjection) and settings.energy:
-            return self.bases(settings)
-        return self.calibration.bases(self.experiment.reference.certificate_energy)
-
-    def _domain_gradients(self, settings: GradientProjection) -> dict[str, np.ndarray]:
-        """Gradient of the summed domain loss with respect to every linear, before training, [L, d, n]."""
-        method = methods.build(settings)
-        start = method.initial(self.base.model, jax.random.key(0))
-        gradient, layout = jax.jit(jax.grad(partial(loss_sum, method))), self.base.model.compute.layout
-        data = batches(self.rows, self.experiment.training.batch_rows, 0)
-        sums = [gradient(start, self.base.model, put_rows(next(data), layout), None) for _ in range(GRADIENT_BATCHES)]
-        return {name: whole(sum(part[name].change for part in sums)) for name in start}
 
 
 @dataclass(frozen=True)
@@ -192,9 +62,8 @@ class Run:
             "domain": self.work.domain_sha256,
             "training": digest(to_json(experiment.training)),
             "method": digest(to_json(replace(self.settings, learning_rates=()))),
-            "reference": digest(self.work.calibration.description)
-            if isinstance(self.settings, GradientProjection)
-            else "",
+            "reference": digest(self.work.calibration.description) if self.method.reference != "none" else "",
+            "mix": data_hashes(self.settings.mix.sources) if self.settings.mix else {},
             "learning_rate": self.learning_rate,
             "seed": self.seed,
             **self._watch_identity(),
@@ -232,26 +101,23 @@ class Run:
     @cached_property
     def trained(self) -> Any:
         """The trained parameters: from the finished checkpoint, or after training what is left."""
-        work, subspaces, constants = self.work, None, None
-        compute = work.base.model.compute
-        if isinstance(self.settings, GradientProjection):
-            bases = work.bases(self.settings)
-            for line in ranks(bases):
-                note(f"{self.name}  {line}")
-            subspaces = work.calibration.subspaces(bases)
-            constants = self.method.constants(subspaces, compute.layout, compute.dtype)
+        work, base = self.work, self.work.base.model
+        given = work.given(self.settings)
+        for line in ranks(given.bases):
+            note(f"{self.name}  {line}")
 
         def measure(trainable: Any) -> watch.Means:
-            assembled = self.method.assemble(work.base.model, self.method.settle(trainable, subspaces, compute.layout))
+            assembled = self.method.assemble(base, self.method.settle(trainable, base, given))
             return means(measure_axes(work.base, *assembled, work.watched, work.judge, validation=True))
 
         trained = train(
             self.method,
             work.experiment.training,
             self.learning_rate,
-            work.base.model,
-            constants,
-            work.rows,
+            base,
+            self.method.constants(given, base.compute.layout, base.compute.dtype),
+            work.rows_of(self.settings.mix) if self.settings.mix else work.rows,
+            reference=work.reference_rows(self.method),
             seed=self.seed,
             label=self.label,
             folder=self.folder,
@@ -260,7 +126,7 @@ class Run:
         )
         if trained.timings is not None:
             write_json(self.folder / "timings.json", trained.timings)
-        return self.method.settle(trained.trainable, subspaces, compute.layout)
+        return self.method.settle(trained.trainable, base, given)
 
     @property
     def assembled(self) -> tuple[Llama, Adapters | None]:
@@ -297,6 +163,7 @@ class Run:
         result = {
             "delta_norm": delta_norm(base, merged),
             "certificate": certificate,
+            "reference": "while training" if self.settings.mix else self.method.reference,
             "timings": read_json(timings) if timings.is_file() else dict.fromkeys(TIMINGS),  # None: lost to a kill
             "trained_parameters": sum(leaf.size for leaf in jax.tree.leaves(self.trained)),
         }
@@ -322,89 +189,3 @@ class Run:
         if adapters is not None:
             return {name: adapter.delta() for name, adapter in adapters.items()}
         return kernel_changes(self.work.base.model, merged)
-
-
-def means(scores: Mapping[str, Scores]) -> dict[str, float | None]:
-    """The mean of every axis; None where a judge gave no verdict."""
-    return {name: found.mean if found.judged.any() else None for name, found in scores.items()}
-
-
-def cached_scores(path: Path, compute: Any) -> dict[str, Scores]:
-    """Scores from `path`, or computed and, where another call could not complete them, written there."""
-    if agreed(path.is_file()):
-        return {
-            name: Scores(
-                np.array([np.nan if value is None else value for value in axis["values"]]),
-                np.array(axis["weights"]),
-                tuple(axis["replies"]),
-                tuple(axis["labels"]),
-            )
-            for name, axis in read_json(path).items()
-        }
-    scores: dict[str, Scores] = compute()
-    if not all(axis.complete for axis in scores.values()):
-        return scores
-    write_json(
-        path,
-        {
-            name: {
-                "mean": average,
-                "values": [value if known else None for value, known in zip(s.values.tolist(), s.judged, strict=True)],
-                "weights": s.weights.tolist(),
-                "replies": s.replies,
-                "labels": s.labels,
-            }
-            for (name, s), average in zip(scores.items(), means(scores).values(), strict=True)
-        },
-    )
-    return scores
-
-
-def kernel_changes(base: Llama, model: Llama) -> dict[str, jax.Array]:
-    """W - W0 of every linear that changed, [L, d, n] float32."""
-    changes = {}
-    for name in SPACE_OF:
-        change = getattr(model.layers, name)[...].astype("float32") - getattr(base.layers, name)[...].astype("float32")
-        if bool((change != 0).any()):
-            changes[name] = change
-    return changes
-
-
-def delta_norm(base: Llama, model: Llama) -> float:
-    """Frobenius norm of the change of all linears."""
-    changes = kernel_changes(base, model).values()
-    return float(np.sqrt(sum(float(jnp.square(change).sum()) for change in changes)))
-
-
-def certify_model(
-    work: Workspace, settings: Method, model: Llama, changes: Mapping[str, jax.Array] | None = None
-) -> dict[str, Any]:
-    """The certificate of a fine-tuned model against the experiment's base, bases and held-out reference text."""
-    base = work.base.model
-    kernels = {name: getattr(base.layers, name)[...] for name in SPACE_OF}
-    others = {
-        "embed": (base.embed, model.embed),
-        "norm": (base.norm, model.norm),
-        "head": (base.head, model.head),
-        "layers.attention_norm": (base.layers.attention_norm, model.layers.attention_norm),
-        "layers.mlp_norm": (base.layers.mlp_norm, model.layers.mlp_norm),
-    }
-    moved = [
-        name
-        for name, (old, new) in others.items()
-        if old is not None and new is not None and bool((old[...] != new[...]).any())
-    ]
-    weights = certify(
-        kernel_changes(base, model) if changes is None else changes,
-        kernels,
-        work.certificate_bases(settings),
-        work.heldout_moments,
-        SPACE_OF,
-        moved,
-    )
-    movement = drift(
-        lambda batch: _forward(base, batch),
-        lambda batch: _forward(model, batch),
-        work.calibration.heldout_batches(),
-    )
-    return {**weights, **movement}

@@ -95,7 +95,9 @@ def _check_types(value: Any, hint: Any, where: str) -> None:
 def _spell(hint: Any) -> str:
     """A type as a message names it."""
     return (
-        hint.__name__ if isinstance(hint, type) else re.sub(r"(typing|collections\.abc|jaxft\.config)\.", "", str(hint))
+        hint.__name__
+        if isinstance(hint, type)
+        else re.sub(r"(typing|collections\.abc|jaxft\.(?:method_)?config)\.", "", str(hint))
     )
 
 

@@ -15,10 +15,10 @@ import jax
 from jax.sharding import NamedSharding
 
 import jaxft
-from jaxft.config import Experiment, Model, Source
+from jaxft.config import Experiment, Mix, Model, Source
 from jaxft.data import sources
 from jaxft.data.example import Example
-from jaxft.data.packing import Rows, pack
+from jaxft.data.packing import Rows, blend, pack
 from jaxft.data.template import encode
 from jaxft.data.tokenizer import PreTrainedTokenizerFast, load_tokenizer
 from jaxft.distributed import is_leader
@@ -113,6 +113,10 @@ class Base:
         return rows
 
 
-def training_rows(experiment: Experiment, base: Base) -> Rows:
-    """The domain's examples, packed for training."""
-    return base.pack(load_examples(experiment.domain), experiment.training.row_length, experiment.training.on_long)
+def training_rows(experiment: Experiment, base: Base, mix: Mix | None = None) -> Rows:
+    """The domain's examples, packed for training, and among them as many rows of other text as `mix` asks for."""
+    length, on_long = experiment.training.row_length, experiment.training.on_long
+    domain = base.pack(load_examples(experiment.domain), length, on_long)
+    if mix is None:
+        return domain
+    return blend(domain, base.pack(load_examples(mix.sources), length, on_long), mix.share)

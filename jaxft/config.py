@@ -1,6 +1,7 @@
 """Every knob of a run, in frozen dataclasses; one Experiment holds the whole run.
 
-Units: lengths in tokens, learning rates per step, fractions in [0, 1], losses in nat per token.
+Those of the methods are in `method_config.py`. Units: lengths in tokens, learning rates per step, fractions in [0, 1],
+losses in nat per token.
 """
 
 from __future__ import annotations
@@ -8,6 +9,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from jaxft.method_config import Full, GradientProjection, Lora, Method, Mix, Source
+
+__all__ = [  # what configs import, whichever file it is in
+    "Axis",
+    "Endpoint",
+    "Evaluation",
+    "Experiment",
+    "Full",
+    "GradientProjection",
+    "Hosted",
+    "Judge",
+    "Lora",
+    "Method",
+    "Mix",
+    "Model",
+    "Pretrain",
+    "Reference",
+    "Sharding",
+    "Source",
+    "Training",
+    "Watch",
+]
 
 
 @dataclass(frozen=True)
@@ -32,15 +56,6 @@ class Model:
     remat: str = "nothing"  # "nothing", "dots" or "full"
     scan: bool = True  # scan over stacked layers, or unroll them
     sharding: Sharding = Sharding()
-
-
-@dataclass(frozen=True)
-class Source:
-    """Examples of one kind: an embedded corpus, a known dataset, or a .jsonl file."""
-
-    name: str
-    split: str = "train"
-    limit: int | None = None  # so many examples, evenly spaced over the split; all where None
 
 
 @dataclass(frozen=True)
@@ -144,45 +159,6 @@ class Evaluation:
     batch_size: int = 64
     row_length: int = 128  # of likelihood tasks
     watch: Watch | None = None  # while training; None: not at all
-
-
-@dataclass(frozen=True)
-class Full:
-    """All weights are trained."""
-
-    learning_rates: tuple[float, ...]
-    kind: Literal["full"] = "full"
-
-
-@dataclass(frozen=True)
-class Lora:
-    """Low-rank adapters on frozen linears (Hu et al. 2021): W + alpha / rank * A B."""
-
-    learning_rates: tuple[float, ...]
-    rank: int = 8
-    alpha: float = 16.0
-    dropout: float = 0.0
-    targets: tuple[str, ...] = ("q", "k", "v", "o", "gate", "up", "down")
-    kind: Literal["lora"] = "lora"
-
-
-@dataclass(frozen=True)
-class GradientProjection:
-    """Dense changes of the linears, kept out of the directions that reference text uses."""
-
-    learning_rates: tuple[float, ...]
-    energy: float | Literal["auto"] = 0.99  # captured energy of the protected basis; 0 protects nothing
-    decay: float = 0.0  # lambda of the moment-weighted decay toward the base weights
-    two_sided: bool = False  # weight that decay with the moments of the output gradients too
-    gradients: float = 1.0  # share of the protected directions, strongest first, that gradients are kept out of
-    updates: bool = True  # project updates, last, out of all of them
-    targets: tuple[str, ...] = ("q", "k", "v", "o", "gate", "up", "down")
-    auto_capture: float = 0.99  # energy "auto": held-out energy to capture ...
-    auto_plasticity: float = 0.05  # ... while this share of the domain gradient's norm stays free
-    kind: Literal["gradient_projection"] = "gradient_projection"
-
-
-Method = Full | Lora | GradientProjection
 
 
 @dataclass(frozen=True)

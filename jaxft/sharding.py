@@ -228,12 +228,12 @@ def pick(values: Any, index: Any) -> Any:
     return jnp.where(jnp.arange(values.shape[-1]) == index[..., None], values, 0.0).sum(-1)
 
 
-def put_rows(batch: Mapping[str, np.ndarray], layout: Layout) -> dict[str, Any]:
+def put_rows(batch: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
     """A batch from the host onto the mesh. Every process holds all rows and transfers those of its own devices."""
     if not on_mesh():
         return dict(batch)
     sharding = NamedSharding(jax.sharding.get_mesh(), layout.rows)
-    return {name: jax.make_array_from_callback(a.shape, sharding, a.__getitem__) for name, a in batch.items()}
+    return jax.tree.map(lambda a: jax.make_array_from_callback(a.shape, sharding, a.__getitem__), dict(batch))
 
 
 def chip_bytes(tree: Any) -> int:

@@ -16,13 +16,13 @@ from experiments.benchmarks.contest import Contestant, Opened
 from experiments.benchmarks.settings import Benchmark
 from experiments.setup import compute_settings
 from jaxft import flops, methods
-from jaxft.config import GradientProjection, Model, Training
+from jaxft.config import Model, Training
 from jaxft.device_memory import planned_bytes
 from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Llama, embed, packed_mask, transform
-from jaxft.methods.base import Subspaces
+from jaxft.methods.base import Given
 from jaxft.sharding import put_rows
 from jaxft.subspace.basis import Basis
 from jaxft.training.step import initial_state, make_step
@@ -85,14 +85,14 @@ def model(settings: Benchmark) -> Llama:
     return Llama(config, rngs=nnx.Rngs(0), dtype=settings.dtype, compute=compute)
 
 
-def random_subspaces(settings: Benchmark) -> Subspaces:
+def random_subspaces(settings: Benchmark) -> Given:
     """Random orthonormal bases: speed does not depend on which directions are protected."""
     config, bases = settings.config, {}
     for number, (space, linears) in enumerate(INPUT_SPACES.items()):
         shape = (config.num_layers, config.linear_shapes[linears[0]][0], settings.rank)
         vectors = jnp.linalg.qr(jax.random.normal(jax.random.key(number), shape))[0]
         bases[space] = Basis(vectors, (settings.rank,) * config.num_layers)
-    return Subspaces(bases, {}, {})
+    return Given(bases, {}, {})
 
 
 @contextmanager
@@ -101,8 +101,8 @@ def _training(settings: Benchmark, name: str) -> Iterator[Opened]:
     base, wanted = model(settings), settings.method(name)
     method = methods.build(wanted)
     training = Training(batch_rows=settings.batch_rows, row_length=settings.row_length, steps=1000)
-    subspaces = random_subspaces(settings) if isinstance(wanted, GradientProjection) else None
-    constants = method.constants(subspaces, base.compute.layout, base.compute.dtype)
+    given = random_subspaces(settings) if method.needs else Given()
+    constants = method.constants(given, base.compute.layout, base.compute.dtype)
     state = initial_state(method, training, base, constants, jax.random.key(0))
     step, rows = make_step(method, training), put_rows(batch(settings), base.compute.layout)
     trained = sum(leaf.size for leaf in jax.tree.leaves(state.trainable))

@@ -24,6 +24,15 @@ class _RowSource:
         return {name: array[index] for name, array in self._arrays.items()}
 
 
+def nth_batch(rows: Rows, batch_size: int, seed: int, number: int) -> dict[str, np.ndarray]:
+    """Batch `number` of an endless sequence that is shuffled anew in every epoch; without a state to restore."""
+    count = len(rows.tokens)
+    epochs, places = np.divmod(np.arange(number * batch_size, (number + 1) * batch_size), count)
+    orders = {epoch: np.random.default_rng((seed, epoch)).permutation(count) for epoch in set(epochs.tolist())}
+    chosen = np.array([orders[epoch][place] for epoch, place in zip(epochs.tolist(), places.tolist(), strict=True)])
+    return {name: getattr(rows, name)[chosen] for name in FIELDS}
+
+
 def batches(rows: Rows, batch_size: int, seed: int) -> grain.DatasetIterator:
     """An endless iterator of dicts {tokens, positions, segments, targets, weights}, each array [batch_size, length].
 

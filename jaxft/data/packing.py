@@ -30,6 +30,20 @@ class Rows:
     dropped: int = 0
 
 
+def blend(domain: Rows, other: Rows, share: float) -> Rows:
+    """The rows of the domain and, behind them, so many of the others that these are `share` of all.
+
+    They are evenly spaced over the others, and where there are too few of these they are repeated.
+    """
+    wanted = round(len(domain.tokens) * share / (1 - share))
+    chosen = np.arange(wanted) * len(other.tokens) // max(wanted, 1) if wanted else np.arange(0)
+    if wanted > len(other.tokens):
+        chosen = np.arange(wanted) % len(other.tokens)
+    fields = ("tokens", "positions", "segments", "targets", "weights")
+    both = {name: np.concatenate([getattr(domain, name), getattr(other, name)[chosen]]) for name in fields}
+    return Rows(**both, dropped=domain.dropped + other.dropped)
+
+
 class _Piece(NamedTuple):
     inputs: np.ndarray
     targets: np.ndarray

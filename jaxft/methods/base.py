@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,19 +20,24 @@ from jaxft.subspace.basis import Basis
 from jaxft.training.precision import scale_by_adam
 
 Schedule = Callable[[Any], Any]  # step -> learning rate
+#: Fields of `Given` that are measured on reference text.
+MEASURED = frozenset({"bases", "inputs", "outputs", "fisher"})
 
 
 @dataclass(frozen=True)
-class Subspaces:
-    """What calibration measured, stacked over layers.
+class Given:
+    """What a method reads beside the base and the domain; what its `needs` do not name may be absent.
 
-    bases: protected bases by input space. inputs: their mean second moments [L, d, d].
-    outputs: those of the output gradients, by linear; empty where not measured.
+    bases: protected bases by input space. inputs: second moments of the reference text there, [L, d, d], mean over
+    tokens. outputs: those of the output gradients, by linear. fisher: the diagonal of the Fisher information on
+    reference text, shaped as the parameters. unaligned: the base as it was before its safety training.
     """
 
-    bases: Mapping[str, Basis]
-    inputs: Mapping[str, np.ndarray]
-    outputs: Mapping[str, np.ndarray]
+    bases: Mapping[str, Basis] = field(default_factory=dict)
+    inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
+    outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
+    fisher: Llama | None = None
+    unaligned: Llama | None = None
 
 
 class Method:
@@ -41,19 +46,31 @@ class Method:
     A subclass overrides what it needs. `trainable` is any pytree; the base model is frozen beside it.
     """
 
-    def constants(self, subspaces: Subspaces | None, layout: Layout = Layout(), dtype: str = "float32") -> Any:
-        """Arrays that the optimizer reads in every step (bases, moments); a pytree, passed to the jitted step.
+    #: Fields of `Given` that the method reads.
+    needs: frozenset[str] = frozenset()
+    #: Whether each step reads as many rows of reference text as of the domain, for `penalty`.
+    reads_reference = False
+
+    @property
+    def reference(self) -> Literal["none", "before training", "while training"]:
+        """When the method reads reference text."""
+        if self.reads_reference:
+            return "while training"
+        return "before training" if self.needs & MEASURED else "none"
+
+    def constants(self, given: Given, layout: Layout = Layout(), dtype: str = "float32") -> Any:
+        """Arrays that training reads (bases, moments); a pytree, passed to the jitted step.
 
         dtype: of activations, in which products with bases may be computed.
         """
-        del subspaces, layout, dtype
+        del given, layout, dtype
 
-    def initial(self, base: Llama, key: Array) -> Any:
+    def initial(self, base: Llama, key: Array, constants: Any) -> Any:
         """The trained parameters before the first step, in float32, sharded as what is trained is.
 
         They are stored in `training.weights_dtype`, and every update is computed in float32.
         """
-        del key
+        del key, constants
         layout = base.compute.layout
         trained = jax.tree.map(lambda a: jnp.array(a, jnp.float32), base)  # a copy: the step donates its state
         for owner, name, parameter in trained.parameters():
@@ -65,14 +82,22 @@ class Method:
         del base
         return trainable, None
 
-    def optimizer(self, training: Training, schedule: Schedule, constants: Any) -> optax.GradientTransformation:
+    def penalty(self, base: Llama, trainable: Any, reference: Mapping[str, Array]) -> Array:
+        """A term of the loss beside that of the domain, where the method `reads_reference`: a sum over the tokens of a
+        batch of reference text, each counted by its weight, in nat. The weights sum to those of the domain's batch.
+        """
+        raise NotImplementedError
+
+    def optimizer(
+        self, training: Training, schedule: Schedule, constants: Any, base: Llama
+    ) -> optax.GradientTransformation:
         """The optax transform from summed, token-averaged gradients to the update."""
-        del constants
+        del constants, base
         return adamw(training, schedule)
 
-    def settle(self, trainable: Any, subspaces: Subspaces | None, layout: Layout = Layout()) -> Any:
+    def settle(self, trainable: Any, base: Llama, given: Given) -> Any:
         """The last edit of the trained parameters, after the last step."""
-        del subspaces, layout
+        del base, given
         return trainable
 
     def finish(self, base: Llama, trainable: Any) -> Llama:

@@ -16,7 +16,7 @@ from jaxft.config import Training
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.adapters import Dense
-from jaxft.methods.base import Method, Schedule, Subspaces
+from jaxft.methods.base import Given, Method, Schedule
 from jaxft.sharding import Layout, put
 from jaxft.subspace.basis import Basis
 from jaxft.subspace.projection import gradient_projection_adamw, moment_decay
@@ -32,32 +32,34 @@ class GradientProjection(Method):
 
     settings: config.GradientProjection
 
-    def constants(
-        self, subspaces: Subspaces | None, layout: Layout = Layout(), dtype: str = "float32"
-    ) -> dict[str, Any]:
+    @property
+    def needs(self) -> frozenset[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        soft = {"inputs"} if self.settings.decay > 0 else set()
+        return frozenset({"bases"} | soft | ({"outputs"} if soft and self.settings.two_sided else set()))
+
+    def constants(self, given: Given, layout: Layout = Layout(), dtype: str = "float32") -> dict[str, Any]:
         """Bases and input moments by input space, output moments by linear.
 
         Each is split like the axis of the weights that it multiplies, so that no weight is gathered for it. Bases are
         kept in `dtype`: where activations are bfloat16, so are the products of a step's projections, which in float32
         take six times as long on a TPU and fifteen times on a GPU; what that leaks, `settle` removes.
         """
-        assert subspaces is not None, "gradient projection needs calibration"
         targets, soft = self.settings.targets, self.settings.decay > 0
         found: dict[str, Any] = {"bases": {}, "inputs": {}, "outputs": {}}
         for name in targets:
             space, (d, n) = SPACE_OF[name], layout.linear(name, "trained")
             if space not in found["bases"]:
-                basis = subspaces.bases[space]
+                basis = given.bases[space]
                 vectors = put(basis.vectors.astype(dtype), PartitionSpec(None, d, None))
                 found["bases"][space] = replace(basis, vectors=vectors)
                 if soft:
-                    found["inputs"][space] = put(jnp.asarray(subspaces.inputs[space]), PartitionSpec(None, None, d))
+                    found["inputs"][space] = put(jnp.asarray(given.inputs[space]), PartitionSpec(None, None, d))
             if soft and self.settings.two_sided:
-                found["outputs"][name] = put(jnp.asarray(subspaces.outputs[name]), PartitionSpec(None, n, None))
+                found["outputs"][name] = put(jnp.asarray(given.outputs[name]), PartitionSpec(None, n, None))
         return found
 
-    def initial(self, base: Llama, key: Array) -> dict[str, Dense]:
-        del key
+    def initial(self, base: Llama, key: Array, constants: Any) -> dict[str, Dense]:
+        del key, constants
         layout, shapes = base.compute.layout, base.config.linear_shapes
 
         def zeros(name: str) -> Array:
@@ -65,17 +67,20 @@ class GradientProjection(Method):
 
         return {name: Dense(zeros(name)) for name in self.settings.targets}
 
-    def settle(self, trainable: Any, subspaces: Subspaces | None, layout: Layout = Layout()) -> dict[str, Dense]:
+    def settle(self, trainable: Any, base: Llama, given: Given) -> dict[str, Dense]:
         """All changes projected once more, in float32: (I - Q Q^T) dW."""
         if not self.settings.updates:
             return trainable
-        bases = self.constants(subspaces, layout)["bases"]
+        bases = self.constants(given, base.compute.layout)["bases"]
         return jax.jit(_removed)({name: bases[SPACE_OF[name]] for name in trainable}, trainable)
 
     def assemble(self, base: Llama, trainable: Any) -> tuple[Llama, Adapters | None]:
         return base, trainable
 
-    def optimizer(self, training: Training, schedule: Schedule, constants: Any) -> optax.GradientTransformation:
+    def optimizer(
+        self, training: Training, schedule: Schedule, constants: Any, base: Llama
+    ) -> optax.GradientTransformation:
+        del base  # what is trained is the change itself
         settings = self.settings
         decay = None
         if settings.decay > 0:

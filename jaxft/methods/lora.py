@@ -24,7 +24,8 @@ class Lora(Method):
 
     settings: config.Lora
 
-    def initial(self, base: Llama, key: Array) -> dict[str, LowRank]:
+    def initial(self, base: Llama, key: Array, constants: Any) -> dict[str, LowRank]:
+        del constants
         settings, layers, layout = self.settings, base.config.num_layers, base.compute.layout
         adapters = {}
         for number, name in enumerate(settings.targets):

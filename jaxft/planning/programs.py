@@ -19,7 +19,7 @@ from jaxft.llama.capture import run_block
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.llama.generate import BUCKET, decode
 from jaxft.llama.model import Compute, Llama, layer_slice
-from jaxft.methods.base import Method, Subspaces
+from jaxft.methods.base import Given, Method
 from jaxft.sharding import chip_bytes, put
 from jaxft.subspace.basis import Basis
 from jaxft.subspace.moments import Moment, accumulate
@@ -173,6 +173,6 @@ def _constants(method: Method, base: Llama, rank: int) -> Any:
         }
         inputs = {space: jnp.zeros((layers, width, width)) for space, width in _widths(model).items()}
         outputs = {name: jnp.zeros((layers, n, n)) for name, (_, n) in model.linear_shapes.items()}
-        return method.constants(Subspaces(bases, inputs, outputs), base.compute.layout, base.compute.dtype)  # pyright: ignore
+        return method.constants(Given(bases, inputs, outputs), base.compute.layout, base.compute.dtype)  # pyright: ignore
 
     return jax.eval_shape(make)

@@ -57,8 +57,8 @@ def batch_drift(
 def _divergence(before: Float[Array, "B T V"], after: Float[Array, "B T V"]) -> Float[Array, "B T"]:
     """KL(before || after) in nat of logits, to float32's relative precision also where they hardly differ.
 
-    With x = (after - before) - sum p (after - before), KL = log sum p e^x = log(1 + sum p (e^x - 1 - x)), whose terms are
-    all positive. Of log p - log q, of order 1, most digits cancel where the KL is 1e-6.
+    With x = (after - before) - sum p (after - before), KL = log sum p e^x = log(1 + sum p (e^x - 1 - x)), whose terms
+    are all positive. Of log p - log q, of order 1, most digits cancel where the KL is 1e-6.
     """
     p, q = jax.nn.log_softmax(before), jax.nn.log_softmax(after)
     change = after - before

@@ -9,7 +9,7 @@ import jax
 
 from jaxft import distributed
 from jaxft.config import Training
-from jaxft.data.batches import batches
+from jaxft.data.batches import batches, nth_batch
 from jaxft.data.packing import Rows
 from jaxft.errors import UserError
 from jaxft.llama.model import Llama
@@ -38,6 +38,7 @@ def train(
     constants: Any,
     rows: Rows,
     *,
+    reference: Rows | None = None,
     seed: int,
     label: str,
     folder: Path | None = None,
@@ -46,6 +47,7 @@ def train(
 ) -> Trained:
     """Train for `training.steps` steps, or what is left of them where `folder` holds a checkpoint.
 
+    reference: rows of reference text, for methods that read as many of them in every step as of the domain.
     seed: of the initial adapters, the dropout and the order of the data. folder: for checkpoints and metrics.jsonl;
     nothing is written where None. A resumed run continues bit for bit. On SIGTERM the step under way is finished and
     saved, then Preempted is raised.
@@ -89,7 +91,10 @@ def train(
             for number in range(start + 1, training.steps + 1):
                 if seen.stop:
                     break
-                batch = put_rows(next(data), layout)
+                batch = next(data)
+                if reference is not None:
+                    batch = {**batch, "reference": nth_batch(reference, training.batch_rows, seed, number)}
+                batch = put_rows(batch, layout)
                 if number == start + 1:
                     check_memory(step, (state, base, constants, batch, learning_rate), training)
                 state, values = step(state, base, constants, batch, learning_rate)

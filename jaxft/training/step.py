@@ -19,7 +19,9 @@ from jaxft.training import precision
 from jaxft.training.loss import chunked_loss_sum, token_losses
 
 ROUNDING = 0x726F756E  # folded into a step's key for the rounding of weights
-Batch = Mapping[str, Array]  # tokens, positions, segments, targets, weights, each [batch, length]
+#: tokens, positions, segments, targets, weights, each [batch, length]; for methods that read reference text in every
+#: step a batch of it too, as "reference".
+Batch = Mapping[str, Any]
 
 
 class TrainState(NamedTuple):
@@ -45,8 +47,8 @@ def initial_state(method: Method, training: Training, base: Llama, constants: An
     @jax.jit  # on a mesh, large arrays are made in their shards
     def make(base: Llama, constants: Any, key: Array) -> TrainState:
         first, later = jax.random.split(key)
-        trainable = method.initial(base, first)
-        optimizer = method.optimizer(training, schedule(training, 0.0), constants).init(trainable)
+        trainable = method.initial(base, first, constants)
+        optimizer = method.optimizer(training, schedule(training, 0.0), constants, base).init(trainable)
         trainable = optax.tree.cast(trainable, training.weights_dtype)
         return TrainState(trainable, optimizer, jnp.zeros((), jnp.int32), later)
 
@@ -56,15 +58,17 @@ def initial_state(method: Method, training: Training, base: Llama, constants: An
 def loss_sum(
     method: Method, trainable: Any, base: Llama, batch: Batch, key: Array | None, chunk: int = 0
 ) -> Float[Array, ""]:
-    """Summed weighted token losses of a batch, in nat.
+    """Summed weighted token losses of a batch, and the method's penalty where the batch has reference text, in nat.
 
     key: randomness of dropout, none where None. chunk: tokens of a row whose logits are in memory at once; 0: all.
     """
     model, adapters = method.assemble(base, trainable)
     x = hidden(model, batch["tokens"], batch["positions"], batch["segments"], adapters=adapters, key=key)
     if chunk:
-        return chunked_loss_sum(model, x, batch["targets"], batch["weights"], chunk)
-    return token_losses(logits(model, x), batch["targets"], batch["weights"]).sum()
+        loss = chunked_loss_sum(model, x, batch["targets"], batch["weights"], chunk)
+    else:
+        loss = token_losses(logits(model, x), batch["targets"], batch["weights"]).sum()
+    return loss + method.penalty(base, trainable, batch["reference"]) if "reference" in batch else loss
 
 
 Step = Callable[[TrainState, Llama, Any, Batch, float], tuple[TrainState, dict[str, Array]]]
@@ -99,10 +103,13 @@ def make_step(method: Method, training: Training) -> Step:
         state: TrainState, base: Llama, constants: Any, batch: Batch, learning_rate: Array
     ) -> tuple[TrainState, dict[str, Array]]:
         key = jax.random.fold_in(state.key, state.step)
-        loss, gradient = gradients(state.trainable, base, batch, key)
         tokens = batch["weights"].sum()
+        if "reference" in batch:  # every token of the reference rows counts, together as much as those of the domain
+            real = (batch["reference"]["segments"] > 0).astype(jnp.float32)
+            batch = {**batch, "reference": {**batch["reference"], "weights": real * tokens / real.sum()}}
+        loss, gradient = gradients(state.trainable, base, batch, key)
         loss, gradient = jax.tree.map(lambda a: a.astype(jnp.float32) / jnp.maximum(tokens, 1.0), (loss, gradient))
-        optimizer = method.optimizer(training, schedule(training, learning_rate), constants)
+        optimizer = method.optimizer(training, schedule(training, learning_rate), constants, base)
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.trainable)
         rounding = jax.random.fold_in(key, ROUNDING)
         trainable = precision.apply_updates(state.trainable, updates, training.weights_dtype, rounding)

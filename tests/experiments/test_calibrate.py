@@ -11,9 +11,9 @@ import pytest
 
 from experiments import calibrate
 from experiments.calibrate import Calibration, ReferenceText, ranks, to_batches
-from experiments.run import Workspace
 from experiments.settings import load_experiment
 from experiments.setup import Base, load_examples
+from experiments.workspace import Workspace
 from jaxft.config import Experiment, GradientProjection, Reference, Source
 from jaxft.data.example import Example
 from jaxft.data.packing import Rows

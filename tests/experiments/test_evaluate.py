@@ -111,7 +111,7 @@ def test_a_row_is_never_longer_than_the_context(base, texts) -> None:
 
 def test_adapters_are_part_of_the_model(base, texts) -> None:
     method = methods.build(Lora(learning_rates=(1.0,), rank=2))
-    adapters = method.initial(base.model, jax.random.key(0))
+    adapters = method.initial(base.model, jax.random.key(0), None)
     adapters = {name: replace(a, b=jnp.full_like(a.b, 0.3)) for name, a in adapters.items()}
     with_adapters = likelihood(base, texts, adapters)
     merged = measure(

@@ -7,10 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from experiments.certifying import delta_norm, kernel_changes
 from experiments.evaluate import Scores
 from experiments.provenance import read_json
-from experiments.run import Run, Workspace, cached_scores, delta_norm, kernel_changes
+from experiments.run import Run
+from experiments.scores import cached_scores
 from experiments.settings import load_experiment
+from experiments.workspace import Workspace
 from jaxft.config import GradientProjection
 from jaxft.llama.checkpoint import load
 

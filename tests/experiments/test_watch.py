@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from experiments import run as run_module
 from experiments.evaluate import measure_axes
-from experiments.run import Run, Workspace, means
+from experiments.run import Run
+from experiments.scores import means
 from experiments.settings import load_experiment
 from experiments.watch import best, lost, rule, subset
+from experiments.workspace import Workspace
 from jaxft.config import Evaluation, Watch
 from jaxft.errors import UserError
 from tests.experiments.watched import BASE, LAST, WATCH, assert_same, watcher

@@ -17,7 +17,7 @@ from jaxft import flops, methods
 from jaxft.config import Full, GradientProjection, Lora, Method, Training
 from jaxft.llama import model as llama
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
-from jaxft.methods.base import Subspaces
+from jaxft.methods.base import Given
 from jaxft.subspace.basis import Basis
 from jaxft.subspace.moments import Moment, accumulate
 from jaxft.training.step import initial_state, make_step
@@ -70,7 +70,7 @@ def abstract_batch() -> dict[str, jax.ShapeDtypeStruct]:
     return {name: jax.ShapeDtypeStruct((ROWS, LENGTH), kind) for name, kind in kinds.items()}
 
 
-def abstract_subspaces(config: LlamaConfig) -> Subspaces:
+def abstract_subspaces(config: LlamaConfig) -> Given:
     layers, shapes = config.num_layers, config.linear_shapes
     bases, inputs = {}, {}
     for space, names in INPUT_SPACES.items():
@@ -80,7 +80,7 @@ def abstract_subspaces(config: LlamaConfig) -> Subspaces:
         bases[space] = Basis(jnp.zeros((layers, width, stored)), (RANKS[space],) * layers, complement)
         inputs[space] = jnp.zeros((layers, width, width))
     outputs = {name: jnp.zeros((layers, shape[1], shape[1])) for name, shape in shapes.items()}
-    return Subspaces(bases, inputs, outputs)  # pyright: ignore[reportArgumentType]
+    return Given(bases, inputs, outputs)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("tied", [False, True])

@@ -19,7 +19,7 @@ from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Compute, Llama
-from jaxft.methods.base import Subspaces
+from jaxft.methods.base import Given
 from jaxft.sharding import LAYOUTS, Layout, check_divides, make_mesh, put_rows, use
 from jaxft.subspace.certificate import heldout_capture, leak
 from jaxft.training.step import initial_state, make_step
@@ -63,7 +63,7 @@ def on_preset(preset: str, remat: str = "dots", scan: bool = True) -> Llama:
 
 
 @cache
-def subspaces() -> Subspaces:
+def subspaces() -> Given:
     return random_subspaces(on_preset("single"))
 
 

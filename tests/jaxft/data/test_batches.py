@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
-from jaxft.data.batches import FIELDS, batches
+from jaxft.data.batches import FIELDS, batches, nth_batch
 from jaxft.data.packing import Rows
 from jaxft.errors import UserError
 
@@ -84,3 +84,13 @@ def test_a_position_saved_by_orbax_beside_arrays_continues_exactly(tmp_path):
 def test_a_batch_of_nothing_is_a_user_error():
     with pytest.raises(UserError, match="batch size is 0"):
         batches(rows(5), 0, seed=0)
+
+
+def test_numbered_batches_visit_every_row_once_an_epoch_in_changing_orders():
+    visited = [nth_batch(rows(7), 3, seed=1, number=n)["tokens"][:, 0].tolist() for n in range(14)]
+    epochs = np.array(visited).reshape(6, 7)
+    assert all(sorted(epoch) == list(range(7)) for epoch in epochs.tolist())
+    assert len({tuple(epoch) for epoch in epochs.tolist()}) > 1
+    assert visited[5] == nth_batch(rows(7), 3, seed=1, number=5)["tokens"][:, 0].tolist()
+    assert visited != [nth_batch(rows(7), 3, seed=2, number=n)["tokens"][:, 0].tolist() for n in range(14)]
+    assert nth_batch(rows(2), 5, seed=0, number=1)["weights"].shape == (5, 3)  # fewer rows than a batch has

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxft.data.packing import Rows, pack
+from jaxft.data.batches import FIELDS
+from jaxft.data.packing import Rows, blend, pack
 from jaxft.data.template import Encoded
 from jaxft.errors import UserError
 
@@ -119,3 +120,16 @@ def test_an_example_that_just_fits_is_kept():
 def test_what_cannot_be_packed_is_a_user_error(sizes, length, mode, message):
     with pytest.raises(UserError, match=message):
         pack(encoded(sizes), length, mode)
+
+
+@pytest.mark.parametrize(("share", "others"), [(0.1, 1), (0.5, 9), (0.75, 27)])
+def test_blended_rows_have_the_share_asked_for(share, others):
+    domain, other = pack(encoded([5] * 9), 4, "drop"), pack(encoded([3] * 10), 2, "drop")
+    padded = Rows(*(np.pad(getattr(other, name), ((0, 0), (0, 2))) for name in FIELDS))
+    both = blend(domain, padded, share)
+    assert len(both.tokens) == 9 + others
+    for name in FIELDS:
+        assert (getattr(both, name)[:9] == getattr(domain, name)).all()
+    taken = [row.tolist() for row in both.tokens[9:]]
+    assert all(row in padded.tokens.tolist() for row in taken)
+    assert len({tuple(row) for row in taken}) == min(others, len({tuple(row) for row in padded.tokens.tolist()}))

@@ -33,10 +33,10 @@ def test_entries_that_differ_otherwise_are_not() -> None:
 
 def test_full_trains_a_float32_copy_of_everything() -> None:
     half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), base())
-    trainable = methods.build(config.Full(())).initial(half, jax.random.key(0))
+    trainable = methods.build(config.Full(())).initial(half, jax.random.key(0), None)
     for leaf, of_base in zip(jax.tree.leaves(trainable), jax.tree.leaves(half), strict=True):
         assert leaf.dtype == jnp.float32
         np.testing.assert_array_equal(leaf, of_base.astype(jnp.float32))
-    copy = methods.build(config.Full(())).initial(base(), jax.random.key(0))
+    copy = methods.build(config.Full(())).initial(base(), jax.random.key(0), None)
     pairs = zip(jax.tree.leaves(copy), jax.tree.leaves(base()), strict=True)
     assert not any(a.unsafe_buffer_pointer() == b.unsafe_buffer_pointer() for a, b in pairs)  # the step donates it

@@ -19,7 +19,7 @@ from jaxft.llama.capture import run_block
 from jaxft.llama.config import INPUT_SPACES, SPACE_OF
 from jaxft.llama.model import Llama, embed, forward, layer_slice
 from jaxft.methods.adapters import Dense
-from jaxft.methods.base import Subspaces
+from jaxft.methods.base import Given
 from jaxft.sharding import Layout
 from jaxft.subspace.basis import stack
 from jaxft.subspace.certificate import leak
@@ -30,7 +30,7 @@ TRAINING = Training(steps=300, batch_rows=4, row_length=12, warmup=10, weight_de
 BOUND = 1e-5
 
 
-def train(found: Subspaces, settings: config.GradientProjection, steps: int = 300, dtype: str = "float32") -> Any:
+def train(found: Given, settings: config.GradientProjection, steps: int = 300, dtype: str = "float32") -> Any:
     """The change of every linear after AdamW steps on noise, {linear: Dense}."""
     method = methods.build(settings)
     constants = method.constants(found, dtype=dtype)
@@ -83,14 +83,14 @@ def reference_text() -> Batch:
     return {name: whole[name] for name in ("tokens", "positions", "segments")}
 
 
-def spanned(inputs: list[dict[str, np.ndarray]]) -> Subspaces:
+def spanned(inputs: list[dict[str, np.ndarray]]) -> Given:
     """Bases of the directions that these inputs span, from singular values in float64."""
     bases = {}
     for space in INPUT_SPACES:
         decomposed = [np.linalg.svd(layer[space])[1:] for layer in inputs]
         cut = [(v.T, int((s > 1e-6 * s[0]).sum())) for s, v in decomposed]
         bases[space] = stack([v[:, :k] for v, k in cut], [v[:, k:] for v, k in cut])
-    return Subspaces(bases, {}, {})
+    return Given(bases, {}, {})
 
 
 def test_outputs_on_inputs_inside_the_protected_space_stay() -> None:
@@ -128,7 +128,7 @@ def test_what_projections_in_bfloat16_leak_is_removed_at_the_end() -> None:
     found = subspaces(base(), batch(rows(count=40, seed=99)), 0.9)
     settings = config.GradientProjection((), targets=("q", "down"))
     method, trained = train(found, settings, steps=40, dtype="bfloat16")
-    settled = method.settle(trained, found)
+    settled = method.settle(trained, base(), found)
     for name, adapter in trained.items():
         basis = found.bases[SPACE_OF[name]]
         assert 1e-4 < float(leak(basis, adapter.change).max()) < 3e-2
@@ -136,14 +136,14 @@ def test_what_projections_in_bfloat16_leak_is_removed_at_the_end() -> None:
         moved = np.linalg.norm(settled[name].change - adapter.change) / np.linalg.norm(adapter.change)
         assert moved < 3e-2
     ablation = methods.build(replace(settings, updates=False))
-    assert ablation.settle(trained, found) is trained  # what it leaked is what it is to show
+    assert ablation.settle(trained, base(), found) is trained  # what it leaked is what it is to show
 
 
 def test_an_export_leaks_the_rounding_of_its_weights(tmp_path: Path) -> None:
     """W0 + dW is rounded to the weights' dtype: next to nothing of dW in float32, much of a small dW in bfloat16."""
     found, method = random_subspaces(base()), methods.build(config.GradientProjection((), targets=("q", "down")))
     random, trained = np.random.RandomState(0), {}
-    for name, zero in method.initial(base(), jax.random.key(0)).items():
+    for name, zero in method.initial(base(), jax.random.key(0), None).items():
         kernel = getattr(base().layers, name)[...]
         noise = found.bases[SPACE_OF[name]].remove(random.standard_normal(zero.change.shape).astype(np.float32))
         trained[name] = Dense(noise * 0.01 * np.linalg.norm(kernel) / np.linalg.norm(noise))  # |dW| / |W| = 1 %
@@ -195,7 +195,7 @@ def test_constants_hold_what_the_optimizer_reads_and_no_more(
 
 def test_it_starts_as_the_base() -> None:
     method = methods.build(config.GradientProjection((), targets=("o", "up")))
-    trainable = method.initial(base(), jax.random.key(0))
+    trainable = method.initial(base(), jax.random.key(0), None)
     assert {name: adapter.change.shape for name, adapter in trainable.items()} == {"o": (2, 32, 32), "up": (2, 32, 44)}
     assert not any(leaf.any() for leaf in jax.tree.leaves(trainable))
     model, adapters = method.assemble(base(), trainable)

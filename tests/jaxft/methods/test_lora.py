@@ -23,7 +23,7 @@ LORA = config.Lora((), rank=4, alpha=12.0)
 
 def test_it_starts_as_the_base() -> None:
     method, b = methods.build(LORA), batch(rows(count=2))
-    adapters = method.initial(base(), jax.random.key(0))
+    adapters = method.initial(base(), jax.random.key(0), None)
     assert set(adapters) == set(SPACE_OF)
     inputs = b["tokens"], b["positions"], b["segments"]
     run = jax.jit(lambda model, adapters: forward(model, *inputs, adapters=adapters))
@@ -35,7 +35,7 @@ def test_it_starts_as_the_base() -> None:
         assert np.abs(adapter.a).max() <= d**-0.5
         assert adapter.a.std() == pytest.approx((3 * d) ** -0.5, rel=0.2)  # of a uniform draw
         assert not np.array_equal(adapter.a[0], adapter.a[1])
-    other = method.initial(base(), jax.random.key(1))
+    other = method.initial(base(), jax.random.key(1), None)
     assert not np.array_equal(other["q"].a, adapters["q"].a)
     assert not np.array_equal(adapters["q"].a, adapters["gate"].a)
 
@@ -45,7 +45,7 @@ def test_a_rank_beyond_the_width_is_an_error(rank: int, name: str) -> None:
     width = min(base().config.linear_shapes[name])
     method = methods.build(replace(LORA, rank=rank, targets=(name,)))
     with pytest.raises(UserError, match=f"lora rank {rank} must lie in 1..{width}, the width of linear '{name}'"):
-        method.initial(base(), jax.random.key(0))
+        method.initial(base(), jax.random.key(0), None)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from jaxft import config, methods
 from jaxft.config import Training
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.llama.model import Compute, Llama
-from jaxft.methods.base import Subspaces
+from jaxft.methods.base import Given
 from jaxft.planning import programs
 from jaxft.planning.plan import plan_program
 from jaxft.subspace.basis import Basis
@@ -75,13 +75,13 @@ def measured(name: str, compute: Compute) -> int:
 def train(name: str, compute: Compute) -> None:
     """One step on arrays of its own; the highest size is that of the step."""
     base, method = Llama(SHAPE, rngs=nnx.Rngs(0), compute=compute), methods.build(METHODS[name])
-    subspaces = None
+    given = Given()
     if name == "projection":
         shapes = {space: SHAPE.linear_shapes[names[0]][0] for space, names in INPUT_SPACES.items()}
         layers = SHAPE.num_layers
         bases = {s: Basis(jnp.ones((layers, width, RANK)), (RANK,) * layers) for s, width in shapes.items()}
-        subspaces = Subspaces(bases, {}, {})
-    constants = method.constants(subspaces)
+        given = Given(bases)
+    constants = method.constants(given)
     state = initial_state(method, TRAINING, base, constants, jax.random.key(0))
     shape = (TRAINING.batch_rows, TRAINING.row_length)
     rows = {field: jnp.ones(shape, jnp.int32) for field in ("tokens", "positions", "segments", "targets")}

@@ -16,7 +16,7 @@ from jaxft.data.packing import Rows
 from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES
 from jaxft.llama.model import Llama
-from jaxft.methods.base import Method, Subspaces
+from jaxft.methods.base import Given, Method
 from jaxft.subspace.basis import directions, rank_for_energy, stack
 from tests.jaxft.llama.small import random_model
 
@@ -68,7 +68,7 @@ def batch(of: Rows) -> Batch:
     return {name: getattr(of, name) for name in ("tokens", "positions", "segments", "targets", "weights")}
 
 
-def subspaces(model: Llama, reference: Batch, energy: float, *, two_sided: bool = False) -> Subspaces:
+def subspaces(model: Llama, reference: Batch, energy: float, *, two_sided: bool = False) -> Given:
     """Bases of fixed energy and moments, measured on one batch."""
     text = {name: reference[name] for name in ("tokens", "positions", "segments")}
     layers = [moments for _, moments in sorted(stream_moments(model, [text], [text], two_sided=two_sided, seed=0))]
@@ -81,14 +81,14 @@ def subspaces(model: Llama, reference: Batch, energy: float, *, two_sided: bool 
             protected.append(vectors[:, :rank])
             free.append(vectors[:, rank:])
         bases[space] = stack(protected, free)
-    return Subspaces(
+    return Given(
         bases,
         {space: np.stack([layer.inputs[space] for layer in layers]) for space in INPUT_SPACES},
         {name: np.stack([layer.outputs[name] for layer in layers]) for name in layers[0].outputs},
     )
 
 
-def random_subspaces(model: Llama) -> Subspaces:
+def random_subspaces(model: Llama) -> Given:
     """Bases that protect half of each space and moments of the right shapes, from numpy alone: quick."""
     random, shapes, layers = np.random.RandomState(5), model.config.linear_shapes, model.config.num_layers
 
@@ -101,7 +101,7 @@ def random_subspaces(model: Llama) -> Subspaces:
     for space, moment in inputs.items():
         vectors, half = np.linalg.eigh(moment)[1], moment.shape[-1] // 2
         bases[space] = stack(list(vectors[:, :, half:]), list(vectors[:, :, :half]))
-    return Subspaces(bases, inputs, {name: moments(shape[1]) for name, shape in shapes.items()})
+    return Given(bases, inputs, {name: moments(shape[1]) for name, shape in shapes.items()})
 
 
 def build(settings: config.Method) -> tuple[Method, Any]:

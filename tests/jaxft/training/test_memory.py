@@ -13,6 +13,7 @@ from jaxft import methods
 from jaxft.config import Full
 from jaxft.device_memory import GIB
 from jaxft.errors import UserError
+from jaxft.methods.base import Given
 from jaxft.sharding import chip_bytes
 from jaxft.training import memory
 from jaxft.training.loop import train
@@ -33,7 +34,7 @@ def needed(training: Any) -> tuple[int, int]:
 
 
 def attempt(folder: Path | None, training: Any = TRAINING) -> Any:
-    constants = METHOD.constants(None)
+    constants = METHOD.constants(Given())
     return train(METHOD, training, 1e-3, base(), constants, rows(), seed=0, label="test", folder=folder)
 
 

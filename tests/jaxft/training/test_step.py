@@ -13,7 +13,7 @@ import pytest
 
 from jaxft import methods
 from jaxft.config import Training
-from jaxft.llama.model import forward
+from jaxft.llama.model import Llama, forward
 from jaxft.methods.full import Full
 from jaxft.training.step import initial_state, loss_sum, make_step, schedule, token_losses
 from tests.jaxft.training.small_run import METHODS, TRAINING, Batch, base, batch, build, rows
@@ -102,7 +102,7 @@ def test_full_fine_tuning_is_optax_adamw() -> None:
 class Descent(Full):
     """Full fine-tuning with plain gradient descent: a method of its own, and an update linear in the gradient."""
 
-    def optimizer(self, training: Training, schedule: Any, constants: Any) -> optax.GradientTransformation:
+    def optimizer(self, training: Training, schedule: Any, constants: Any, base: Llama) -> optax.GradientTransformation:
         return optax.sgd(schedule)
 
 
@@ -161,3 +161,31 @@ def test_dropout_differs_from_step_to_step() -> None:
         state, values = step(state, base(), constants, parts(0), 0.0)  # learning rate 0: only the dropout changes
         losses.append(float(values["loss"]))
     assert len(set(losses)) == 3
+
+
+class Penalised(Descent):
+    """With a term of the reference text that is easy to compute by hand."""
+
+    reads_reference = True
+
+    def penalty(self, base: Llama, trainable: Any, reference: Any) -> Any:
+        del base
+        return (trainable.embed[...][reference["tokens"], 0] ** 2 * reference["weights"]).sum()
+
+
+def test_a_penalty_counts_as_much_as_the_domain_and_stays_the_same_under_accumulation() -> None:
+    domain, reference = batch(rows(count=4)), batch(rows(count=4, seed=7))
+    both = {**domain, "reference": reference}
+    results = []
+    for parts in (1, 2):
+        training = replace(TRAINING, warmup=0, accumulation=parts)
+        state = initial_state(Penalised(), training, base(), None, jax.random.key(0))
+        results.append(make_step(Penalised(), training)(state, base(), None, both, 0.1))
+    real = reference["segments"] > 0
+    squares = np.square(np.asarray(base().embed[...])[reference["tokens"], 0])
+    plain = initial_state(Descent(), replace(TRAINING, warmup=0), base(), None, jax.random.key(0))
+    _, without = make_step(Descent(), replace(TRAINING, warmup=0))(plain, base(), None, domain, 0.1)
+    for _, metrics in results:  # the mean over all reference tokens, beside the mean over the domain's
+        assert float(metrics["loss"] - without["loss"]) == pytest.approx(float(squares[real].mean()), rel=1e-3)
+    for once, twice in zip(*(jax.tree.leaves(state.trainable) for state, _ in results), strict=True):
+        np.testing.assert_allclose(once, twice, rtol=1e-5, atol=1e-7)
