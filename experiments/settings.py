@@ -94,11 +94,9 @@ def _check_types(value: Any, hint: Any, where: str) -> None:
 
 def _spell(hint: Any) -> str:
     """A type as a message names it."""
-    return (
-        hint.__name__
-        if isinstance(hint, type)
-        else re.sub(r"(typing|collections\.abc|jaxft\.(?:method_)?config)\.", "", str(hint))
-    )
+    if isinstance(hint, type):
+        return hint.__name__
+    return re.sub(r"(typing|collections\.abc|jaxft\.\w+)\.", "", str(hint))
 
 
 def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
