@@ -134,6 +134,7 @@ def test_a_second_call_redoes_nothing(done, world, tmp_path, monkeypatch, capsys
     assert "projection" in table and f"report: {out / 'report.html'}" in table
 
 
+@pytest.mark.slow  # every round starts a process, which imports JAX
 def test_killed_anywhere_and_repeated_the_numbers_are_the_same(done, world, tmp_path) -> None:
     out = tmp_path / "killed"
     milestones = [
