@@ -185,6 +185,7 @@ def _check_method(key: str, settings: Method | Hosted) -> None:
     if isinstance(settings, GradientProjection):
         share = settings.gradients
         _require(0 <= share <= 1, f"{key}.gradients", share, "a fraction in [0, 1]")
+        _require(settings.metric_rank >= 0, f"{key}.metric_rank", settings.metric_rank, "0 or more directions")
         _require(0 <= settings.decay < math.inf, f"{key}.decay", settings.decay, "0 or a number above it")
 
 

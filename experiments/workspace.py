@@ -71,7 +71,8 @@ class Workspace:
         if not needs:
             return Given()
         bases = self.bases(settings) if isinstance(settings, Protecting) else {}
-        return self.calibration.given(needs, bases)
+        rank = settings.metric_rank if isinstance(settings, GradientProjection) else 0
+        return self.calibration.given(needs, bases, rank)
 
     @cached_property
     def calibration(self) -> Calibration:

@@ -100,10 +100,12 @@ def projections(config: LlamaConfig, method: GradientProjection, ranks: Mapping[
 
 
 def decay(config: LlamaConfig, method: GradientProjection) -> int:
-    """The moment-weighted decay of one step: C dW, and (C dW) S where two-sided."""
+    """The moment-weighted decay of one step: C dW, and (C dW) S where two-sided; 4 r d n each by r directions."""
     if method.decay <= 0:
         return 0
     shapes = [config.linear_shapes[name] for name in method.targets]
+    if rank := method.metric_rank:
+        return 4 * rank * (1 + method.two_sided) * config.num_layers * sum(width * out for width, out in shapes)
     products = sum(width * out * (width + (out if method.two_sided else 0)) for width, out in shapes)
     return 2 * config.num_layers * products
 

@@ -73,6 +73,7 @@ class GradientProjection(Protecting):
 
     decay: float = 0.0  # lambda of the moment-weighted decay toward the base weights
     two_sided: bool = False  # weight that decay with the moments of the output gradients too
+    metric_rank: int = 0  # directions of each of these moments, beside their diagonals; 0: whole matrices
     gradients: float = 1.0  # share of the protected directions, strongest first, that gradients are kept out of
     updates: bool = True  # project updates, last, out of all of them
     kind: Literal["gradient_projection"] = "gradient_projection"

@@ -19,6 +19,7 @@ from jaxft.llama import model as llama
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.methods.base import Given
 from jaxft.subspace.basis import Basis
+from jaxft.subspace.metric import Metric
 from jaxft.subspace.moments import Moment, accumulate
 from jaxft.training.step import initial_state, make_step
 
@@ -70,17 +71,24 @@ def abstract_batch() -> dict[str, jax.ShapeDtypeStruct]:
     return {name: jax.ShapeDtypeStruct((ROWS, LENGTH), kind) for name, kind in kinds.items()}
 
 
-def abstract_subspaces(config: LlamaConfig) -> Given:
+def abstract_subspaces(config: LlamaConfig, metric_rank: int = 0) -> Given:
     layers, shapes = config.num_layers, config.linear_shapes
     bases, inputs = {}, {}
+
+    def moment(width: int) -> Any:
+        if not metric_rank:
+            return jnp.zeros((layers, width, width))
+        directions, values = jnp.zeros((layers, width, metric_rank)), jnp.zeros((layers, metric_rank))
+        return Metric(directions, values, jnp.zeros((layers, width)))
+
     for space, names in INPUT_SPACES.items():
         width = shapes[names[0]][0]
         complement = RANKS[space] > width // 2
         stored = min(RANKS[space], width - RANKS[space])
         bases[space] = Basis(jnp.zeros((layers, width, stored)), (RANKS[space],) * layers, complement)
-        inputs[space] = jnp.zeros((layers, width, width))
-    outputs = {name: jnp.zeros((layers, shape[1], shape[1])) for name, shape in shapes.items()}
-    return Given(bases, inputs, outputs)  # pyright: ignore[reportArgumentType]
+        inputs[space] = moment(width)
+    outputs = {name: moment(shape[1]) for name, shape in shapes.items()}
+    return Given(bases, inputs, outputs)
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -104,12 +112,13 @@ def test_forward_is_what_is_traced(tied: bool) -> None:
         GradientProjection((), gradients=0.0, updates=False),
         GradientProjection((), decay=0.1),
         GradientProjection((), decay=0.1, two_sided=True, targets=("k", "up", "o")),
+        GradientProjection((), decay=0.1, two_sided=True, metric_rank=3, targets=("q", "down")),
     ],
     ids=lambda settings: f"{settings.kind}-{len(getattr(settings, 'targets', ''))}",
 )
 def test_a_training_step_is_what_is_traced(settings: Method) -> None:
     method, training, base = methods.build(settings), Training(), abstract_model(SMALL)
-    constants = method.constants(abstract_subspaces(SMALL))
+    constants = method.constants(abstract_subspaces(SMALL, getattr(settings, "metric_rank", 0)))
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(partial(initial_state, method, training), base, constants, key)
     found = count(make_step(method, training), state, base, constants, abstract_batch(), 0.1)
