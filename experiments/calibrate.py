@@ -94,8 +94,8 @@ class Calibration:
     def batches(self, examples: list[Example]) -> list[dict[str, np.ndarray]]:
         return to_batches(self.base.pack(examples, self.reference.length, "split"), self.reference.batch_rows)
 
-    def heldout_batches(self) -> list[dict[str, np.ndarray]]:
-        return self.batches(self.text.heldout)
+    def heldout_batches(self, part: slice = slice(None)) -> list[dict[str, np.ndarray]]:
+        return self.batches(self.text.heldout[part])
 
     def measure(self) -> None:
         """One pass over the reference text, unless its moments are on disk already."""

@@ -23,6 +23,12 @@ def _forward(model: Llama, batch: Mapping[str, Any]) -> jax.Array:
     return _logits(model, put_rows(batch, model.compute.layout))
 
 
+def logit_drift(work: Workspace, model: Llama, part: slice = slice(None)) -> dict[str, float]:
+    """How far the logits moved on held-out reference text, or on a part of its examples."""
+    base, batches = work.base.model, work.calibration.heldout_batches(part)
+    return drift(lambda batch: _forward(base, batch), lambda batch: _forward(model, batch), batches)
+
+
 def kernel_changes(base: Llama, model: Llama) -> dict[str, jax.Array]:
     """W - W0 of every linear that changed, [L, d, n] float32."""
     changes = {}
@@ -65,9 +71,4 @@ def certify_model(
         SPACE_OF,
         moved,
     )
-    movement = drift(
-        lambda batch: _forward(base, batch),
-        lambda batch: _forward(model, batch),
-        work.calibration.heldout_batches(),
-    )
-    return {**weights, **movement}
+    return {**weights, **logit_drift(work, model)}

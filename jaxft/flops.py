@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from jaxft.config import Full, GradientProjection, Lora, Method
+from jaxft.config import Auto, Full, GradientProjection, Lora, Method
 from jaxft.llama.config import INPUT_SPACES, SPACE_OF, LlamaConfig
 
 
@@ -71,6 +71,8 @@ def train_step(
     """
     tokens, once = rows * length, forward(config, rows, length)
     both = 2 * once  # gradients of inputs and of weights; attention has two inputs, the head and the linears a weight
+    if isinstance(method, Auto):
+        method = method.at(1.0, 0.0)
     match method:
         case Full():
             return StepFlops(once, both, 0)

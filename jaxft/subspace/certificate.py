@@ -47,11 +47,15 @@ def heldout_capture(basis: Basis, moments: Float[Array, "L d d"]) -> Float[Array
 @jax.jit
 def batch_drift(
     before: Float[Array, "B T V"], after: Float[Array, "B T V"], weights: Float[Array, "B T"]
-) -> tuple[Array, Array, Array]:
-    """Sums over weighted tokens of KL(before || after) in nat and of the weights, and max |after - before|."""
-    divergence = _divergence(before, after)
+) -> tuple[Array, Array, Array, Array]:
+    """Sums over weighted tokens of KL(before || after) and of the entropy of `before`, both in nat, and of the weights,
+    and max |after - before|.
+    """
+    divergence, p = _divergence(before, after), jax.nn.log_softmax(before)
+    entropy = -(jnp.exp(p) * p).sum(-1)
     largest = jnp.where(weights > 0, jnp.abs(after - before).max(-1), 0.0).max()
-    return jnp.where(weights > 0, divergence * weights, 0.0).sum(), weights.sum(), largest
+    moved = jnp.where(weights > 0, divergence * weights, 0.0).sum()
+    return moved, (entropy * weights).sum(), weights.sum(), largest
 
 
 def _divergence(before: Float[Array, "B T V"], after: Float[Array, "B T V"]) -> Float[Array, "B T"]:
@@ -77,13 +81,21 @@ def drift(
     after: Callable[[Mapping[str, Any]], Array],
     batches: Iterable[Mapping[str, Any]],
 ) -> dict[str, float]:
-    """Drift of the logits over batches with "segments" (0 masks padding): mean KL in nat/token, largest difference."""
-    total = tokens = largest = 0.0
+    """Drift of the logits over batches with "segments" (0 masks padding): mean KL in nat/token, the largest difference,
+    and the KL as a share of the entropy of `before`: the relative rise of loss to expect on text of the model itself.
+    """
+    total = entropy = tokens = largest = 0.0
     for batch in batches:
         weights = jnp.asarray(np.asarray(batch["segments"]) > 0, jnp.float32)
-        kl, count, difference = batch_drift(before(batch), after(batch), weights)
-        total, tokens, largest = total + float(kl), tokens + float(count), max(largest, float(difference))
-    return {"logit_kl": max(total, 0.0) / max(tokens, 1.0), "logit_max_difference": largest}
+        kl, uncertain, count, difference = batch_drift(before(batch), after(batch), weights)
+        total, entropy, tokens = total + float(kl), entropy + float(uncertain), tokens + float(count)
+        largest = max(largest, float(difference))
+    moved = max(total, 0.0)
+    return {
+        "logit_kl": moved / max(tokens, 1.0),
+        "logit_max_difference": largest,
+        "relative_drift": moved / max(entropy, 1e-30),
+    }
 
 
 def certify(

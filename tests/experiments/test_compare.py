@@ -65,12 +65,21 @@ def test_every_method_has_every_key(done, name) -> None:
         "certificate",
         "timings",
         "trained_parameters",
+        "reference",
         "examples",
     }
     assert method["timings"].keys() == {"train_seconds", "tokens_per_second", "step_milliseconds"}
     assert method["delta_norm"] > 0 and method["trained_parameters"] > 0
     for part in (method["certificate"], method["certificate"]["exported"]):
-        expected = {"logit_kl", "logit_max_difference", "unprojected", "delta_norm", "relative_delta_norm", "spaces"}
+        expected = {
+            "logit_kl",
+            "logit_max_difference",
+            "relative_drift",
+            "unprojected",
+            "delta_norm",
+            "relative_delta_norm",
+            "spaces",
+        }
         assert expected <= part.keys()
         assert part["spaces"][0].keys() == {"space", "layer", "width", "rank", "captured_heldout", "leak"}
     for axis in AXES:

@@ -64,13 +64,19 @@ def test_drift_is_the_kl_of_real_tokens_over_all_batches() -> None:
         [{"segments": segments[n], "number": n} for n in range(2)],
     )
     assert got["logit_kl"] == pytest.approx(kl[real].mean(), rel=1e-5)
+    entropy = -(p * np.log(p)).sum(-1)
+    assert got["relative_drift"] == pytest.approx(kl[real].sum() / entropy[real].sum(), rel=1e-5)
     assert got["logit_max_difference"] == pytest.approx(np.abs(after - before)[real].max(), rel=1e-6)
 
 
 def test_no_change_has_no_drift() -> None:
     logits = jnp.asarray(np.random.RandomState(0).standard_normal((2, 3, 7)), jnp.float32)
     same: Any = lambda batch: logits  # noqa: E731
-    assert drift(same, same, [{"segments": np.ones((2, 3))}]) == {"logit_kl": 0.0, "logit_max_difference": 0.0}
+    assert drift(same, same, [{"segments": np.ones((2, 3))}]) == {
+        "logit_kl": 0.0,
+        "logit_max_difference": 0.0,
+        "relative_drift": 0.0,
+    }
 
 
 def test_certify_reports_every_layer_and_space() -> None:
