@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,11 +14,15 @@ import pytest
 from flax import nnx
 from jax.sharding import PartitionSpec
 
+from experiments.settings import load_experiment
 from jaxft import flops, methods
 from jaxft.config import Full, GradientProjection, Lora, Method, Training
 from jaxft.llama import model as llama
-from jaxft.llama.config import INPUT_SPACES, LlamaConfig
+from jaxft.llama.config import INPUT_SPACES, SHAPES, LlamaConfig
+from jaxft.llama.model import Compute
 from jaxft.methods.base import Given
+from jaxft.planning.programs import abstract_base, step_state
+from jaxft.sharding import chip_bytes
 from jaxft.subspace.basis import Basis
 from jaxft.subspace.metric import Metric
 from jaxft.subspace.moments import Moment, accumulate
@@ -154,3 +159,15 @@ def test_llama_2_7b_takes_two_operations_for_each_weight_and_token() -> None:
 def test_projection_of_llama_2_7b_by_hand() -> None:
     settings, linears = GradientProjection(()), 32 * (4 * 4096**2 + 3 * 4096 * 11_008)
     assert flops.projections(LLAMA_2_7B, settings, dict.fromkeys(INPUT_SPACES, 512)) == 2 * 4 * 512 * linears
+
+
+def test_what_the_recommended_projection_adds_at_7b() -> None:
+    """At most 3 % of a step of 16,384 tokens and 2 GiB of state in all, with 512 protected directions."""
+    experiment = load_experiment(str(Path(__file__).parents[2] / "configs" / "llama2_7b_hotel.py"))
+    config, method = SHAPES["llama2_7b"], experiment.methods["projection"]
+    assert isinstance(method, GradientProjection) and method.two_sided and method.metric_rank and method.decay
+    added = flops.projections(config, method, dict.fromkeys(INPUT_SPACES, 512)) + flops.decay(config, method)
+    assert added / flops.train_step(config, Full(()), 4, 4096).total <= 0.03
+    base = abstract_base(config, Compute(dtype="bfloat16"), "bfloat16")
+    _, _, constants = step_state(method, Training(), base, 512)
+    assert chip_bytes(constants) <= 2 * 2**30
