@@ -10,10 +10,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from jaxft.method_config import Full, GradientProjection, Lora, Method, Mix, Source
+from jaxft.method_config import (
+    Corda,
+    Dora,
+    Full,
+    GradientProjection,
+    Lora,
+    LoraNull,
+    Method,
+    Mix,
+    NullSpaceLora,
+    SafeLora,
+    SafeMerge,
+    Source,
+)
 
 __all__ = [  # what configs import, whichever file it is in
     "Axis",
+    "Corda",
+    "Dora",
     "Endpoint",
     "Evaluation",
     "Experiment",
@@ -22,11 +37,15 @@ __all__ = [  # what configs import, whichever file it is in
     "Hosted",
     "Judge",
     "Lora",
+    "LoraNull",
     "Method",
     "Mix",
     "Model",
+    "NullSpaceLora",
     "Pretrain",
     "Reference",
+    "SafeLora",
+    "SafeMerge",
     "Sharding",
     "Source",
     "Training",

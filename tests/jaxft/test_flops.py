@@ -14,7 +14,7 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 
 from jaxft import flops, methods
-from jaxft.config import Full, GradientProjection, Lora, Method, Training
+from jaxft.config import Corda, Dora, Full, GradientProjection, Lora, LoraNull, Method, NullSpaceLora, Training
 from jaxft.llama import model as llama
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.methods.base import Given
@@ -98,6 +98,10 @@ def test_forward_is_what_is_traced(tied: bool) -> None:
         Full(()),
         Lora((), rank=4),
         Lora((), rank=3, targets=("q", "down")),
+        Dora((), rank=3, targets=("q", "down")),
+        LoraNull((), rank=3, targets=("q", "down")),
+        Corda((), rank=3, targets=("k", "up")),
+        NullSpaceLora((), rank=3),
         GradientProjection(()),
         GradientProjection((), updates=False, targets=("v", "gate", "down")),
         GradientProjection((), gradients=0.3),

@@ -41,6 +41,10 @@ TARGETS = ("q", "o", "gate", "down")
 METHODS: dict[str, config.Method] = {
     "full": config.Full(()),
     "lora": config.Lora((), rank=4, targets=TARGETS),
+    "dora": config.Dora((), rank=4, targets=TARGETS),
+    "lora_null": config.LoraNull((), rank=4, targets=TARGETS),
+    "corda": config.Corda((), rank=4, targets=TARGETS),
+    "null_space_lora": config.NullSpaceLora((), rank=4, targets=TARGETS),
     "projection": config.GradientProjection((), decay=0.1, two_sided=True, targets=TARGETS),
 }
 PRESETS = [name for name in LAYOUTS if name != "single"]

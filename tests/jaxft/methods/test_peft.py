@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 def test_files_and_shapes(folder: Path, tmp_path: Path) -> None:
     model = load(folder)
     ours = adapters(model, ("k", "down"))
-    save_adapter(ours, SETTINGS, "some/base", tmp_path / "adapter")
+    save_adapter(ours, "lora", "some/base", tmp_path / "adapter")
     assert {path.name for path in (tmp_path / "adapter").iterdir()} == {
         "adapter_config.json",
         "adapter_model.safetensors",
@@ -63,7 +63,7 @@ def test_files_and_shapes(folder: Path, tmp_path: Path) -> None:
 def test_nothing_is_overwritten(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "adapter").mkdir()
     with pytest.raises(UserError, match="adapter: exists already; nothing is overwritten"):
-        save_adapter(adapters(load(folder), ("q",)), SETTINGS, "base", tmp_path / "adapter")
+        save_adapter(adapters(load(folder), ("q",)), "lora", "base", tmp_path / "adapter")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "base"]
 
 
@@ -73,7 +73,7 @@ def test_what_cannot_be_written_leaves_nothing(folder: Path, tmp_path: Path, mon
 
     monkeypatch.setattr("jaxft.methods.peft.save_file", full)
     with pytest.raises(UserError, match="adapter: cannot be written .*No space left"):
-        save_adapter(adapters(load(folder), ("q",)), SETTINGS, "base", tmp_path / "adapter")
+        save_adapter(adapters(load(folder), ("q",)), "lora", "base", tmp_path / "adapter")
     assert [path.name for path in tmp_path.iterdir()] == ["base"]
 
 
@@ -86,7 +86,7 @@ def test_peft_loads_the_adapters_with_equal_logits(folder: Path, tmp_path: Path,
     transformers.utils.logging.disable_progress_bar()
     model = load(folder)
     ours = adapters(model, targets)
-    save_adapter(ours, SETTINGS, str(folder), tmp_path / "adapter")
+    save_adapter(ours, "lora", str(folder), tmp_path / "adapter")
     tokens = np.random.RandomState(1).randint(3, 61, (2, 20))
     positions = np.broadcast_to(np.arange(20), tokens.shape)
     run = jax.jit(lambda model, adapters: forward(model, tokens, positions, np.ones_like(tokens), adapters=adapters))
