@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -15,13 +16,14 @@ from experiments.checks import check
 from experiments.run import Run
 from experiments.settings import load_experiment
 from experiments.workspace import Workspace
-from jaxft.config import SafeLora, SafeMerge, Source
+from jaxft.config import Lora, SafeLora, SafeMerge, Source
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import load, read_config, save
 from jaxft.llama.model import Llama
+from jaxft.methods.safe_lora import align
 from tests.experiments.world import World
 
-RATE = 1e-2
+RATE, RANK = 1e-2, 2
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +37,8 @@ def unaligned(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def entries(world: World, unaligned: Path) -> dict[str, Any]:
     safe = (Source(f"{world.folder}/other.jsonl"),)
     return {
-        "safe_lora": SafeLora((RATE,), rank=2, unaligned=str(unaligned), threshold=1.0),
-        "safe_merge": SafeMerge((RATE,), rank=2, unaligned=str(unaligned), safe_sources=safe, threshold=1.0),
+        "safe_lora": SafeLora((RATE,), rank=RANK, unaligned=str(unaligned), threshold=1.0),
+        "safe_merge": SafeMerge((RATE,), rank=RANK, unaligned=str(unaligned), safe_sources=safe, threshold=1.0),
     }
 
 
@@ -52,30 +54,41 @@ def run(work: Workspace, name: str) -> Run:
     return Run(work, name, work.experiment.methods[name], RATE, 0)
 
 
-def test_safe_lora_edits_what_plain_lora_trained_and_needs_no_reference_text(work: Workspace) -> None:
+def plain(work: Workspace, domain: tuple[Source, ...], folder: Path) -> Any:
+    """What a LoRA of the same settings learns of another domain."""
+    settings = Lora((RATE,), rank=RANK)
+    experiment = replace(work.experiment, domain=domain, methods={"lora": settings})
+    return Run(Workspace(experiment, folder), "lora", settings, RATE, 0).trained
+
+
+def test_safe_lora_edits_what_plain_lora_trained_and_needs_no_reference_text(work: Workspace, tmp_path: Path) -> None:
     one = run(work, "safe_lora")
-    trained = one.trained
-    assert one.method.reference == "none"
-    exported = load(one.export(one.folder / "model"))
-    np.testing.assert_array_equal(exported.layers.q[...], one.method.finish(work.base.model, trained).layers.q[...])
-    v = np.asarray(work.base.model.layers.q[...] - work.given(one.settings).unaligned.layers.q[...])
-    for layer in range(2):  # the change's outputs lie in the span of what safety training changed: C of full rank 16
-        assert np.linalg.matrix_rank(v[layer]) == 16
+    trained, before = one.trained, plain(work, work.experiment.domain, tmp_path)
+    other = work.given(one.settings).unaligned
+    assert other is not None
+    for name, adapter in trained.items():
+        kernels = (getattr(model.layers, name)[...] for model in (work.base.model, other))
+        np.testing.assert_array_equal(adapter.b, align(before[name], *kernels).b)
+        np.testing.assert_array_equal(adapter.a, before[name].a)
     result = one.result()
-    assert result["reference"] == "none" and result["certificate"] is None
-    assert result["trained_parameters"] == sum(leaf.size for leaf in jax.tree.leaves(trained))
+    assert (result["reference"], result["certificate"]) == ("none", None)
+    assert result["trained_parameters"] == sum(leaf.size for leaf in jax.tree.leaves(before))
+    exported = load(one.folder / "model")
+    np.testing.assert_array_equal(exported.layers.q[...], one.method.finish(work.base.model, trained).layers.q[...])
 
 
-def test_safe_merge_trains_a_safe_adapter_once_and_adds_it(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_safe_merge_trains_a_safe_adapter_once_and_adds_it(
+    work: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = run(work, "safe_merge")
-    merged = one.trained
-    assert (one.folder / "safe_adapter" / "metrics.jsonl").is_file()
-    rank = 2
-    mine, safe = merged["q"].b[:, :rank] / 0.8, merged["q"].b[:, rank:] / 0.2
-    assert np.abs(mine).max() > 1e-4 and np.abs(safe).max() > 1e-4
-    # What is added is the plain LoRA on the safe text alone, and what it is added to that on the domain.
-    np.testing.assert_array_equal(merged["q"].a.shape, (2, 16, 2 * rank))
-    assert np.abs(mine - safe).max() > 1e-4
+    merged, weight = one.trained, one.settings.safe_weight
+    mine = plain(work, work.experiment.domain, tmp_path / "domain")
+    safe = plain(work, one.settings.safe_sources, tmp_path / "safe")
+    for name, adapter in merged.items():
+        np.testing.assert_array_equal(adapter.b[:, :RANK], (1 - jnp.float32(weight)) * mine[name].b)
+        np.testing.assert_array_equal(adapter.b[:, RANK:], weight * safe[name].b)
+        np.testing.assert_array_equal(adapter.a, jnp.concatenate([mine[name].a, safe[name].a], 2))
+    assert np.abs(mine["q"].b - safe["q"].b).max() > 1e-4
     monkeypatch.setattr("jaxft.training.loop.check_memory", lambda *_: pytest.fail("trained twice"))
     again = run(work, "safe_merge").trained
     for leaf, wanted in zip(jax.tree.leaves(again), jax.tree.leaves(merged), strict=True):
