@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from jaxft.data.packing import Rows
 from jaxft.data.sources import fingerprint
 from jaxft.distributed import agreed, whole
 from jaxft.method_config import Protecting
-from jaxft.methods.base import Given
+from jaxft.methods.base import MEASURED, Given
 from jaxft.sharding import put_rows
 from jaxft.subspace.basis import Basis
 from jaxft.training.step import loss_sum
@@ -67,11 +67,11 @@ class Workspace:
 
     def given(self, settings: Method) -> Given:
         """What a method reads beside the base and the domain."""
-        needs = methods.build(settings).needs
-        if not needs:
-            return Given()
-        bases = self.bases(settings) if isinstance(settings, Protecting) else {}
-        return self.calibration.given(needs, bases)
+        needs, given = methods.build(settings).needs, Given()
+        if needs & MEASURED:
+            bases = self.bases(settings) if isinstance(settings, Protecting) else {}
+            given = self.calibration.given(needs, bases)
+        return replace(given, base=self.base.model) if "base" in needs else given
 
     @cached_property
     def calibration(self) -> Calibration:

@@ -10,21 +10,46 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from jaxft.method_config import Full, GradientProjection, Lora, Method, Mix, Source
+from jaxft.method_config import (
+    EWC,
+    KL,
+    L2SP,
+    FrozenLayers,
+    Full,
+    Galore,
+    GradientProjection,
+    Grafted,
+    Interpolated,
+    Lora,
+    Method,
+    Mix,
+    Neurons,
+    Osf,
+    Source,
+)
 
 __all__ = [  # what configs import, whichever file it is in
+    "EWC",
+    "KL",
+    "L2SP",
     "Axis",
     "Endpoint",
     "Evaluation",
     "Experiment",
+    "FrozenLayers",
     "Full",
+    "Galore",
+    "Grafted",
     "GradientProjection",
     "Hosted",
+    "Interpolated",
     "Judge",
     "Lora",
     "Method",
     "Mix",
     "Model",
+    "Neurons",
+    "Osf",
     "Pretrain",
     "Reference",
     "Sharding",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -54,6 +55,15 @@ class LowRank:
 
     def delta(self) -> Float[Array, "L d n"]:
         return self.scale * jnp.matmul(self.a, put(self.b, PartitionSpec()), precision="highest")
+
+
+def no_change(base: Llama, targets: Iterable[str]) -> dict[str, Dense]:
+    """Zeros for each of these linears, in float32, sharded as what is trained is."""
+    layout, shapes, layers = base.compute.layout, base.config.linear_shapes, base.config.num_layers
+    return {
+        name: Dense(put(jnp.zeros((layers, *shapes[name])), layout.parameter("layers", name, "trained")))
+        for name in targets
+    }
 
 
 def merge(model: Llama, adapters: Adapters | None) -> Llama:

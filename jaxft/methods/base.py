@@ -15,7 +15,7 @@ from jax import Array
 from jaxft.config import Training
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.adapters import merge
-from jaxft.sharding import Layout, put
+from jaxft.sharding import Layout
 from jaxft.subspace.basis import Basis
 from jaxft.training.precision import scale_by_adam
 
@@ -30,13 +30,15 @@ class Given:
 
     bases: protected bases by input space. inputs: second moments of the reference text there, [L, d, d], mean over
     tokens. outputs: those of the output gradients, by linear. fisher: the diagonal of the Fisher information on
-    reference text, shaped as the parameters. unaligned: the base as it was before its safety training.
+    reference text, shaped as the parameters. base: the model that training starts from. unaligned: the base as it was
+    before its safety training.
     """
 
     bases: Mapping[str, Basis] = field(default_factory=dict)
     inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
     outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
     fisher: Llama | None = None
+    base: Llama | None = None
     unaligned: Llama | None = None
 
 
@@ -71,11 +73,7 @@ class Method:
         They are stored in `training.weights_dtype`, and every update is computed in float32.
         """
         del key, constants
-        layout = base.compute.layout
-        trained = jax.tree.map(lambda a: jnp.array(a, jnp.float32), base)  # a copy: the step donates its state
-        for owner, name, parameter in trained.parameters():
-            parameter.set_value(put(parameter[...], layout.parameter(owner, name, "trained")))
-        return trained
+        return jax.tree.map(lambda a: jnp.array(a, jnp.float32), base).placed("trained")  # a copy: steps donate it
 
     def assemble(self, base: Llama, trainable: Any) -> tuple[Llama, Adapters | None]:
         """The model that the forward pass runs: parameters and adapters."""
@@ -105,11 +103,15 @@ class Method:
         return merge(*self.assemble(base, trainable))
 
 
-def adamw(training: Training, schedule: Schedule) -> optax.GradientTransformation:
-    """Clipped AdamW (Loshchilov and Hutter 2019)."""
+def adamw(
+    training: Training,
+    schedule: Schedule,
+    around: Callable[[optax.GradientTransformation], optax.GradientTransformation] = lambda adam: adam,
+) -> optax.GradientTransformation:
+    """Clipped AdamW (Loshchilov and Hutter 2019). around: what Adam's rescaling runs inside of."""
     return optax.chain(
         optax.clip_by_global_norm(training.clip),
-        scale_by_adam(training.beta1, training.beta2, dtype=training.optimizer_dtype),
+        around(scale_by_adam(training.beta1, training.beta2, dtype=training.optimizer_dtype)),
         optax.add_decayed_weights(training.weight_decay),
         optax.scale_by_learning_rate(schedule),
     )

@@ -49,12 +49,12 @@ def batch_drift(
     before: Float[Array, "B T V"], after: Float[Array, "B T V"], weights: Float[Array, "B T"]
 ) -> tuple[Array, Array, Array]:
     """Sums over weighted tokens of KL(before || after) in nat and of the weights, and max |after - before|."""
-    divergence = _divergence(before, after)
+    divergence = divergence(before, after)
     largest = jnp.where(weights > 0, jnp.abs(after - before).max(-1), 0.0).max()
     return jnp.where(weights > 0, divergence * weights, 0.0).sum(), weights.sum(), largest
 
 
-def _divergence(before: Float[Array, "B T V"], after: Float[Array, "B T V"]) -> Float[Array, "B T"]:
+def divergence(before: Float[Array, "B T V"], after: Float[Array, "B T V"]) -> Float[Array, "B T"]:
     """KL(before || after) in nat of logits, to float32's relative precision also where they hardly differ.
 
     With x = (after - before) - sum p (after - before), KL = log sum p e^x = log(1 + sum p (e^x - 1 - x)), whose terms

@@ -40,6 +40,11 @@ SMALL = LlamaConfig(
 TARGETS = ("q", "o", "gate", "down")
 METHODS: dict[str, config.Method] = {
     "full": config.Full(()),
+    "ewc": config.EWC(()),
+    "kl": config.KL(()),
+    "frozen_layers": config.FrozenLayers((), layers=(1, 1)),
+    "galore": config.Galore((), rank=8, gap=1),
+    "osf": config.Osf((), targets=TARGETS),
     "lora": config.Lora((), rank=4, targets=TARGETS),
     "projection": config.GradientProjection((), decay=0.1, two_sided=True, targets=TARGETS),
 }
