@@ -50,10 +50,11 @@ class Galore(Method):
         self, training: Training, schedule: Schedule, constants: Any, base: Llama
     ) -> optax.GradientTransformation:
         del constants
+        rank = self.settings.rank
         for name, shape in base.config.linear_shapes.items():
-            if not 1 <= self.settings.rank <= min(shape):
+            if not 1 <= rank <= min(shape):
                 raise UserError(
-                    f"methods: galore rank {self.settings.rank} must lie in 1..{min(shape)}, the width of linear {name!r}"
+                    f"methods: galore rank {rank} must lie in 1..{min(shape)}, the width of linear {name!r}"
                 )
         return adamw(training, schedule, partial(low_rank, self.settings, base.compute.layout))
 
@@ -85,8 +86,7 @@ def low_rank(
         for _, name, parameter in scaled.parameters():
             change = small[name]
             if name in SPACE_OF:
-                spec = jax.typeof(parameter[...]).sharding.spec
-                change = settings.scale * expand(projectors[name], change, parameter.shape, spec)
+                change = settings.scale * expand(projectors[name], change, parameter[...])
             parameter.set_value(change)
         return scaled, GaloreState(state.count + 1, projectors, adam)
 
@@ -107,22 +107,16 @@ def project(p: Float[Array, "L m r"], g: Float[Array, "L d n"], layout: Layout) 
     """R = P^T G [L, r, n] where d <= n, else G P [L, d, r]; spread over all devices."""
     _, d, n = jax.typeof(g).sharding.spec
     if g.shape[1] <= g.shape[2]:
-        small = _dot(
-            "ldr,ldn->lrn", put(p, PartitionSpec(None, d, None)), g, out_sharding=out(PartitionSpec(None, None, n))
-        )
-        return put(small, layout.low_rank("b"))
-    small = _dot(
-        "ldn,lnr->ldr", g, put(p, PartitionSpec(None, n, None)), out_sharding=out(PartitionSpec(None, d, None))
-    )
-    return put(small, layout.low_rank("a"))
+        p, whole = put(p, PartitionSpec(None, d, None)), out(PartitionSpec(None, None, n))
+        return put(_dot("ldr,ldn->lrn", p, g, out_sharding=whole), layout.low_rank("b"))
+    p, whole = put(p, PartitionSpec(None, n, None)), out(PartitionSpec(None, d, None))
+    return put(_dot("ldn,lnr->ldr", g, p, out_sharding=whole), layout.low_rank("a"))
 
 
-def expand(
-    p: Float[Array, "L m r"], small: Array, shape: tuple[int, ...], spec: PartitionSpec
-) -> Float[Array, "L d n"]:
-    """P R [L, d, n] where d <= n, else R P^T; sharded by `spec`."""
-    _, d, n = spec
-    if shape[1] <= shape[2]:
+def expand(p: Float[Array, "L m r"], small: Array, like: Float[Array, "L d n"]) -> Float[Array, "L d n"]:
+    """P R where d <= n, else R P^T; of the shape and sharding of `like`."""
+    _, d, n = jax.typeof(like).sharding.spec
+    if like.shape[1] <= like.shape[2]:
         return _dot("ldr,lrn->ldn", put(p, PartitionSpec(None, d, None)), put(small, PartitionSpec(None, None, n)))
     return _dot("ldr,lnr->ldn", put(small, PartitionSpec(None, d, None)), put(p, PartitionSpec(None, n, None)))
 

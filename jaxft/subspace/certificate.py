@@ -49,9 +49,9 @@ def batch_drift(
     before: Float[Array, "B T V"], after: Float[Array, "B T V"], weights: Float[Array, "B T"]
 ) -> tuple[Array, Array, Array]:
     """Sums over weighted tokens of KL(before || after) in nat and of the weights, and max |after - before|."""
-    divergence = divergence(before, after)
+    moved = divergence(before, after)
     largest = jnp.where(weights > 0, jnp.abs(after - before).max(-1), 0.0).max()
-    return jnp.where(weights > 0, divergence * weights, 0.0).sum(), weights.sum(), largest
+    return jnp.where(weights > 0, moved * weights, 0.0).sum(), weights.sum(), largest
 
 
 def divergence(before: Float[Array, "B T V"], after: Float[Array, "B T V"]) -> Float[Array, "B T"]:

@@ -26,6 +26,27 @@ def test_entries_that_differ_in_learning_rates_alone_are_one_method(settings: An
     assert one == other and hash(one) == hash(other)
 
 
+@pytest.mark.parametrize(
+    ("settings", "reference"),
+    [
+        (config.Full(()), "none"),
+        (config.L2SP(()), "none"),
+        (config.EWC(()), "before training"),
+        (config.KL(()), "while training"),
+        (config.Interpolated(()), "none"),
+        (config.Grafted(()), "none"),
+        (config.FrozenLayers((), layers=(0, 1)), "none"),
+        (config.Galore(()), "none"),
+        (config.Osf(()), "none"),
+        (config.Lora(()), "none"),
+        (config.GradientProjection(()), "before training"),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_when_methods_read_reference_text(settings: config.Method, reference: str) -> None:
+    assert methods.build(settings).reference == reference
+
+
 def test_entries_that_differ_otherwise_are_not() -> None:
     assert methods.build(config.Lora((), rank=4)) != methods.build(config.Lora((), rank=8))
     assert methods.build(config.GradientProjection(())) != methods.build(config.GradientProjection((), updates=False))

@@ -105,7 +105,7 @@ def subspaces(model: Llama, reference: Batch, energy: float, *, two_sided: bool 
 
 
 def random_subspaces(model: Llama) -> Given:
-    """Bases that protect half of each space, moments and a Fisher information of the right shapes, from numpy: quick."""
+    """Bases that protect half of each space, moments and Fisher information of the right shapes, from numpy: quick."""
     random, shapes, layers = np.random.RandomState(5), model.config.linear_shapes, model.config.num_layers
 
     def moments(width: int) -> np.ndarray:
