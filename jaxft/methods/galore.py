@@ -53,9 +53,8 @@ class Galore(Method):
         rank = self.settings.rank
         for name, shape in base.config.linear_shapes.items():
             if not 1 <= rank <= min(shape):
-                raise UserError(
-                    f"methods: galore rank {rank} must lie in 1..{min(shape)}, the width of linear {name!r}"
-                )
+                width = min(shape)
+                raise UserError(f"methods: galore rank {rank} must lie in 1..{width}, the width of linear {name!r}")
         return adamw(training, schedule, partial(low_rank, self.settings, base.compute.layout))
 
 
