@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
 from safetensors import SafetensorError
 
 from experiments.provenance import digest
@@ -24,10 +26,14 @@ from jaxft.data.example import Example
 from jaxft.data.packing import Rows
 from jaxft.data.sources import fingerprint
 from jaxft.errors import UserError
+from jaxft.llama import checkpoint
 from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES
+from jaxft.llama.fisher import diagonal_fisher
+from jaxft.llama.model import Llama
 from jaxft.method_config import Protecting
 from jaxft.methods.base import Given
+from jaxft.sharding import on_mesh
 from jaxft.subspace.basis import (
     Basis,
     automatic_rank,
@@ -156,7 +162,7 @@ class Calibration:
         return self._cached(rule, choose)
 
     def given(self, needs: frozenset[str], bases: dict[str, Basis], metric_rank: int) -> Given:
-        """Bases and those moments that a method needs, as it takes them.
+        """Bases and what else a method needs of what is measured on reference text, as it takes it.
 
         metric_rank: directions of each moment, of inputs behind the protected ones; 0: whole matrices.
         """
@@ -171,7 +177,21 @@ class Calibration:
                 name: _stacked([layer[name] for layer in layers], metric_rank, protected[name]) for name in layers[0]
             }
 
-        return Given(bases, moments("inputs"), moments("outputs"))
+        fisher = self.fisher() if "fisher" in needs else None
+        return Given(bases, moments("inputs"), moments("outputs"), fisher=fisher)
+
+    def fisher(self) -> Llama:
+        """The diagonal of the Fisher information, split as trained weights are; kept beside the moments."""
+        self.measure()
+        model, folder = self.base.model, self.files.folder / "fisher"
+        if not distributed.agreed(folder.is_dir()):
+            note("fisher: one backward pass for every row of reference text")
+            checkpoint.save(diagonal_fisher(model, self.batches(self.text.fit), self.reference.seed), folder)
+
+        def sharding(owner: str, name: str) -> NamedSharding:
+            return NamedSharding(jax.sharding.get_mesh(), model.compute.layout.parameter(owner, name, "trained"))
+
+        return checkpoint.load(folder, dtype="float32", compute=model.compute, sharding=sharding if on_mesh() else None)
 
     def heldout_moments(self) -> dict[str, np.ndarray]:
         """Second moments of the held-out reference tokens by input space, [L, d, d]."""

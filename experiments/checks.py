@@ -13,7 +13,23 @@ from experiments.setup import model_folder
 from experiments.tasks import BY_REPLY, RULES, TASKS
 from experiments.tasks.needs import check_examples
 from jaxft import methods
-from jaxft.config import Auto, Evaluation, Experiment, GradientProjection, Hosted, Method, SafeMerge
+from jaxft.config import (
+    EWC,
+    KL,
+    L2SP,
+    Auto,
+    Evaluation,
+    Experiment,
+    FrozenLayers,
+    Galore,
+    GradientProjection,
+    Grafted,
+    Hosted,
+    Interpolated,
+    Method,
+    Osf,
+    SafeMerge,
+)
 from jaxft.data.template import TEMPLATES
 from jaxft.errors import UserError
 from jaxft.llama.attention import CHOICES
@@ -132,6 +148,14 @@ def check_fit(experiment: Experiment, config: LlamaConfig) -> None:
                 width = min(config.linear_shapes[target])
                 expected = f"at most {width}, the width of linear {target!r}"
                 _require(settings.rank <= width, f"methods.{name}.rank", settings.rank, expected)
+        if isinstance(settings, Galore):
+            width = min(min(shape) for shape in config.linear_shapes.values())
+            expected = f"at most {width}, the width of the narrowest linear"
+            _require(settings.rank <= width, f"methods.{name}.rank", settings.rank, expected)
+        if isinstance(settings, FrozenLayers):
+            last = config.num_layers - 1
+            expected = f"a first and a last layer within 0..{last}"
+            _require(settings.layers[1] <= last, f"methods.{name}.layers", settings.layers, expected)
 
 
 def _check_unaligned(experiment: Experiment, config: LlamaConfig) -> None:
@@ -179,7 +203,7 @@ def _check_methods(experiment: Experiment) -> None:
 
 
 def _check_method(key: str, settings: Method | Hosted) -> None:
-    if isinstance(settings, Adapted | Protecting):
+    if isinstance(settings, Adapted | Protecting | Osf):
         targets = settings.targets
         _require(
             bool(targets) and set(targets) <= set(SPACE_OF), f"{key}.targets", targets, f"some of {tuple(SPACE_OF)}"
@@ -207,7 +231,27 @@ def _check_method(key: str, settings: Method | Hosted) -> None:
         _require(fits, f"{key}.energy", energy, 'a fraction in (0, 1], "auto", or 0 to protect nothing')
         _require(0 < capture <= 1, f"{key}.auto_capture", capture, "a fraction in (0, 1]")
         _require(0 <= floor < 1, f"{key}.auto_plasticity", floor, "a fraction in [0, 1)")
+    if isinstance(settings, L2SP | EWC | KL):
+        _require(0 < settings.strength < math.inf, f"{key}.strength", settings.strength, "a number above 0")
+    if isinstance(settings, Interpolated):
+        _require(0 < settings.weight <= 1, f"{key}.weight", settings.weight, "a fraction in (0, 1]")
+    if isinstance(settings, Grafted):
+        _require(0 < settings.share <= 1, f"{key}.share", settings.share, "a fraction in (0, 1]")
+    if isinstance(settings, FrozenLayers):
+        layers = settings.layers
+        fits = len(layers) == 2 and 0 <= layers[0] <= layers[1]
+        _require(fits, f"{key}.layers", layers, "a first and a last layer, from 0")
+    if isinstance(settings, Galore):
+        _require(settings.rank >= 1, f"{key}.rank", settings.rank, "at least 1")
+        _require(settings.gap >= 1, f"{key}.gap", settings.gap, "at least 1")
+        _require(0 < settings.scale < math.inf, f"{key}.scale", settings.scale, "a number above 0")
+    if isinstance(settings, Osf):
+        _require(0 < settings.keep < 1, f"{key}.keep", settings.keep, "a fraction between 0 and 1")
     if isinstance(settings, GradientProjection):
+        if (neurons := settings.neurons) is not None:
+            _require(0 < neurons.share <= 1, f"{key}.neurons.share", neurons.share, "a fraction in (0, 1]")
+            expected = "0 where neurons are chosen, which takes whole moments"
+            _require(settings.metric_rank == 0, f"{key}.metric_rank", settings.metric_rank, expected)
         share = settings.gradients
         _require(0 <= share <= 1, f"{key}.gradients", share, "a fraction in [0, 1]")
         _require(settings.metric_rank >= 0, f"{key}.metric_rank", settings.metric_rank, "0 or more directions")

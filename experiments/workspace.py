@@ -68,13 +68,14 @@ class Workspace:
 
     def given(self, settings: Method) -> Given:
         """What a method reads beside the base and the domain."""
-        needs = methods.build(settings).needs
-        bases = self.bases(settings) if isinstance(settings, Protecting) else {}
-        rank = settings.metric_rank if isinstance(settings, GradientProjection) else 0
-        given = self.calibration.given(needs, bases, rank) if needs & MEASURED else Given()
+        needs, given = methods.build(settings).needs, Given()
+        if needs & MEASURED:
+            bases = self.bases(settings) if isinstance(settings, Protecting) else {}
+            rank = settings.metric_rank if isinstance(settings, GradientProjection) else 0
+            given = self.calibration.given(needs, bases, rank)
         if isinstance(settings, Realigned):
             given = replace(given, unaligned=self.base.reload(model_folder(settings.unaligned)))
-        return given
+        return replace(given, base=self.base.model) if "base" in needs else given
 
     @cached_property
     def calibration(self) -> Calibration:

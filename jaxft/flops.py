@@ -16,13 +16,33 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from jaxft.config import Auto, Corda, Dora, Full, GradientProjection, LoraNull, Method, NullSpaceLora
+from jaxft.config import (
+    EWC,
+    KL,
+    L2SP,
+    Auto,
+    Corda,
+    Dora,
+    FrozenLayers,
+    Full,
+    Galore,
+    GradientProjection,
+    Grafted,
+    Interpolated,
+    LoraNull,
+    Method,
+    NullSpaceLora,
+    Osf,
+)
 from jaxft.llama.config import INPUT_SPACES, SPACE_OF, LlamaConfig
 from jaxft.method_config import Adapted
 
 
 class StepFlops(NamedTuple):
-    """Operations of one training step. method: adapters, projections, decay; what plain training does not have."""
+    """Operations of one training step.
+
+    method: adapters, projections, decay, reference text; what plain training does not have.
+    """
 
     forward: int
     backward: int
@@ -75,8 +95,15 @@ def train_step(
     if isinstance(method, Auto):
         method = method.at(1.0, 0.0)
     match method:
-        case Full():
+        case Full() | L2SP() | EWC() | Interpolated() | Grafted() | FrozenLayers():
             return StepFlops(once, both, 0)
+        case KL():  # the base forward, the model forward and backward, on as many rows of reference text
+            return StepFlops(once, both, 2 * once + both)
+        case Galore():
+            return StepFlops(once, both, low_rank(config, method) + refreshes(config, method))
+        case Osf(targets=targets):
+            frozen = tokens * (linears(config) - linears(config, targets) + head(config))
+            return StepFlops(once, both - frozen, both_sides(config, method))
         case Adapted():
             frozen = tokens * (linears(config) + head(config))
             return StepFlops(once, both - frozen, adapters(config, method, tokens, ranks or {}))
@@ -97,6 +124,24 @@ def adapters(config: LlamaConfig, method: Adapted, tokens: int, ranks: Mapping[s
         case NullSpaceLora():  # the projections of A's gradient and of its update
             products += 4 * sum(min(ranks[space], width - ranks[space]) * width for width, _, space in shapes)
     return 2 * config.num_layers * method.rank * products
+
+
+def low_rank(config: LlamaConfig, method: Galore) -> int:
+    """GaLore's products of one step: P^T G and P R, 2 r d n each, for every linear [d, n]."""
+    return 4 * method.rank * config.num_layers * sum(d * n for d, n in config.linear_shapes.values())
+
+
+def refreshes(config: LlamaConfig, method: Galore) -> int:
+    """GaLore's singular value decompositions, one in `gap` steps: 14 m n^2 + 8 n^3 for each linear with sides m >= n
+    (Golub and Van Loan 2013, section 8.6: singular values and vectors of the narrower side)."""
+    sides = [sorted(shape) for shape in config.linear_shapes.values()]
+    return config.num_layers * sum(14 * m * n * n + 8 * n**3 for n, m in sides) // method.gap
+
+
+def both_sides(config: LlamaConfig, method: Osf) -> int:
+    """OSF's projections of one step: 4 k d n on each side of a linear [d, n], of gradients and of updates."""
+    shapes = [config.linear_shapes[name] for name in method.targets]
+    return 16 * config.num_layers * sum(method.kept(d, n) * d * n for d, n in shapes)
 
 
 def projections(config: LlamaConfig, method: GradientProjection, ranks: Mapping[str, int]) -> int:

@@ -19,7 +19,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Mix:
-    """Other text among what is trained on: replayed reference text, general instructions, safety data."""
+    """Other text among what is trained on, at a share of its rows.
+
+    Replay (Robins 1995): sources of the reference text. General-instruction mixing: a dataset of instructions.
+    SafeInstruct (Bianchi et al. 2023, arXiv:2309.07875): safety data, of which a few percent were found to suffice.
+    """
 
     sources: tuple[Source, ...]
     share: float  # of the rows that are trained on
@@ -38,6 +42,77 @@ class Full(Trained):
     """All weights are trained."""
 
     kind: Literal["full"] = "full"
+
+
+@dataclass(frozen=True)
+class L2SP(Trained):
+    """All weights, pulled toward the base: loss + strength / 2 |W - W0|^2."""
+
+    strength: float = 0.1
+    kind: Literal["l2sp"] = "l2sp"
+
+
+@dataclass(frozen=True)
+class EWC(Trained):
+    """All weights, pulled toward the base where reference text needs them: loss + strength / 2 sum F (W - W0)^2."""
+
+    strength: float = 1.0  # 1: that term is the KL to the base in nat per token, to second order and F alone
+    kind: Literal["ewc"] = "ewc"
+
+
+@dataclass(frozen=True)
+class KL(Trained):
+    """All weights; loss + strength * KL(base || model) per token of reference text."""
+
+    strength: float = 1.0
+    kind: Literal["kl"] = "kl"
+
+
+@dataclass(frozen=True)
+class Interpolated(Trained):
+    """All weights are trained, and brought back in the end: W0 + weight (W - W0)."""
+
+    weight: float = 0.5
+    kind: Literal["interpolated"] = "interpolated"
+
+
+@dataclass(frozen=True)
+class Grafted(Trained):
+    """All weights are trained; those that changed most stay so, the others go back to the base."""
+
+    share: float = 0.01  # of all parameters that keeps its change
+    kind: Literal["grafted"] = "grafted"
+
+
+@dataclass(frozen=True)
+class FrozenLayers(Trained):
+    """All weights but those of some layers."""
+
+    layers: tuple[int, int] = field(kw_only=True)  # first and last that stay as they are, from 0
+    kind: Literal["frozen_layers"] = "frozen_layers"
+
+
+@dataclass(frozen=True)
+class Galore(Trained):
+    """All weights; Adam sees the linears' gradients in a few directions, chosen anew now and then."""
+
+    rank: int = 8  # of those directions
+    gap: int = 200  # steps between two choices
+    scale: float = 0.25  # of the linears' updates
+    kind: Literal["galore"] = "galore"
+
+
+@dataclass(frozen=True)
+class Osf(Trained):
+    """Dense changes of the linears, kept out of the leading singular directions of the weights themselves."""
+
+    keep: float = 0.5  # share of each linear's singular directions
+    targets: tuple[str, ...] = LINEARS
+    kind: Literal["osf"] = "osf"
+
+    def kept(self, d: int, n: int) -> int:
+        """Number of protected singular directions of a linear [d, n]; at least one."""
+        return max(1, int(self.keep * min(d, n)))
 
 
 @dataclass(frozen=True)
@@ -116,6 +191,14 @@ class Protecting(Trained):
 
 
 @dataclass(frozen=True)
+class Neurons:
+    """The neurons (outputs of the linears) that may change, chosen once, before training."""
+
+    share: float  # of every linear's outputs in every layer
+    by: Literal["importance", "similarity"]  # least used by reference text, or least aligned with its inputs
+
+
+@dataclass(frozen=True)
 class GradientProjection(Protecting):
     """Dense changes of the linears, kept out of the directions that reference text uses."""
 
@@ -124,6 +207,7 @@ class GradientProjection(Protecting):
     metric_rank: int = 0  # directions of each of these moments, beside their diagonals; 0: whole matrices
     gradients: float = 1.0  # share of the protected directions, strongest first, that gradients are kept out of
     updates: bool = True  # project updates, last, out of all of them
+    neurons: Neurons | None = None  # None: all may change; energy 0 chooses neurons and protects no direction
     kind: Literal["gradient_projection"] = "gradient_projection"
 
 
@@ -155,4 +239,23 @@ class NullSpaceLora(Adapted, Protecting):
     kind: Literal["null_space_lora"] = "null_space_lora"
 
 
-Method = Full | Lora | Dora | LoraNull | Corda | SafeLora | SafeMerge | NullSpaceLora | GradientProjection | Auto
+Method = (
+    Full
+    | L2SP
+    | EWC
+    | KL
+    | Interpolated
+    | Grafted
+    | FrozenLayers
+    | Galore
+    | Osf
+    | Lora
+    | Dora
+    | LoraNull
+    | Corda
+    | SafeLora
+    | SafeMerge
+    | GradientProjection
+    | NullSpaceLora
+    | Auto
+)

@@ -175,6 +175,13 @@ class Llama(nnx.Module):
                 if isinstance(value, nnx.Param):
                     yield owner, name, value
 
+    def placed(self, stored: str) -> Llama:
+        """The same parameters in a new container, on a mesh split as "hidden" or "trained" ones are stored."""
+        model = jax.tree.map(lambda a: a, self)
+        for owner, name, parameter in model.parameters():
+            parameter.set_value(put(parameter[...], self.compute.layout.parameter(owner, name, stored)))
+        return model
+
 
 def rms_norm(x: Float[Array, "B T D"], weight: Float[Array, " D"], eps: float) -> Float[Array, "B T D"]:
     """x / sqrt(mean(x^2) + eps) * weight, computed in float32 (Zhang and Sennrich 2019)."""

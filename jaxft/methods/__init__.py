@@ -6,11 +6,19 @@ from jaxft import config
 from jaxft.methods.base import Method
 from jaxft.methods.corda import Corda
 from jaxft.methods.dora import Dora
+from jaxft.methods.ewc import EWC
+from jaxft.methods.frozen_layers import FrozenLayers
 from jaxft.methods.full import Full
+from jaxft.methods.galore import Galore
 from jaxft.methods.gradient_projection import GradientProjection
+from jaxft.methods.grafted import Grafted
+from jaxft.methods.interpolated import Interpolated
+from jaxft.methods.kl import KL
+from jaxft.methods.l2sp import L2SP
 from jaxft.methods.lora import Lora
 from jaxft.methods.lora_null import LoraNull
 from jaxft.methods.null_space_lora import NullSpaceLora
+from jaxft.methods.osf import Osf
 from jaxft.methods.safe_lora import SafeLora
 from jaxft.methods.safe_merge import SafeMerge
 
@@ -26,6 +34,22 @@ def build(settings: config.Method) -> Method:
     match settings:
         case config.Full():
             return Full()
+        case config.L2SP():
+            return L2SP(settings)
+        case config.EWC():
+            return EWC(settings)
+        case config.KL():
+            return KL(settings)
+        case config.Interpolated():
+            return Interpolated(settings)
+        case config.Grafted():
+            return Grafted(settings)
+        case config.FrozenLayers():
+            return FrozenLayers(settings)
+        case config.Galore():
+            return Galore(settings)
+        case config.Osf():
+            return Osf(settings)
         case config.Lora():
             return Lora(settings)
         case config.Dora():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -117,6 +118,15 @@ class Decomposed:
 def column_norms(kernel: Float[Array, "L d n"]) -> Float[Array, "L n"]:
     """Norm over the inputs of each output, in float32."""
     return jnp.linalg.norm(kernel.astype(jnp.float32), axis=1)
+
+
+def no_change(base: Llama, targets: Iterable[str]) -> dict[str, Dense]:
+    """Zeros for each of these linears, in float32, sharded as what is trained is."""
+    layout, shapes, layers = base.compute.layout, base.config.linear_shapes, base.config.num_layers
+    return {
+        name: Dense(put(jnp.zeros((layers, *shapes[name])), layout.parameter("layers", name, "trained")))
+        for name in targets
+    }
 
 
 def merge(model: Llama, adapters: Adapters | None) -> Llama:

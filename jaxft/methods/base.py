@@ -15,7 +15,7 @@ from jax import Array
 from jaxft.config import Training
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.adapters import LowRank, merge
-from jaxft.sharding import Layout, put
+from jaxft.sharding import Layout
 from jaxft.subspace.basis import Basis
 from jaxft.subspace.metric import Metric
 from jaxft.training.precision import scale_by_adam
@@ -31,14 +31,15 @@ class Given:
 
     bases: protected bases by input space. inputs: second moments of the reference text there, mean over tokens, whole
     matrices [L, d, d] or a `Metric`. outputs: those of the output gradients, by linear. fisher: the diagonal of the
-    Fisher information on reference text, shaped as the parameters. unaligned: the base before its safety training.
-    safe: an adapter of every target that was trained on safe replies.
+    Fisher information on reference text, shaped as the parameters. base: the model that training starts from.
+    unaligned: the base before its safety training. safe: an adapter of every target that was trained on safe replies.
     """
 
     bases: Mapping[str, Basis] = field(default_factory=dict)
     inputs: Mapping[str, np.ndarray | Metric] = field(default_factory=dict)
     outputs: Mapping[str, np.ndarray | Metric] = field(default_factory=dict)
     fisher: Llama | None = None
+    base: Llama | None = None
     unaligned: Llama | None = None
     safe: Mapping[str, LowRank] = field(default_factory=dict)
 
@@ -74,11 +75,7 @@ class Method:
         They are stored in `training.weights_dtype`, and every update is computed in float32.
         """
         del key, constants
-        layout = base.compute.layout
-        trained = jax.tree.map(lambda a: jnp.array(a, jnp.float32), base)  # a copy: the step donates its state
-        for owner, name, parameter in trained.parameters():
-            parameter.set_value(put(parameter[...], layout.parameter(owner, name, "trained")))
-        return trained
+        return jax.tree.map(lambda a: jnp.array(a, jnp.float32), base).placed("trained")  # a copy: steps donate it
 
     def assemble(self, base: Llama, trainable: Any) -> tuple[Llama, Adapters | None]:
         """The model that the forward pass runs: parameters and adapters."""
@@ -113,17 +110,18 @@ class Method:
 
 
 def adamw(
-    training: Training, schedule: Schedule, mask: Any = None, decay: optax.GradientTransformation | None = None
+    training: Training,
+    schedule: Schedule,
+    around: Callable[[optax.GradientTransformation], optax.GradientTransformation] = lambda adam: adam,
+    decay: optax.GradientTransformation | None = None,
 ) -> optax.GradientTransformation:
     """Clipped AdamW (Loshchilov and Hutter 2019).
 
-    mask: function from the parameters to a tree prefix of booleans, what has Adam's moments; None: all. What has none
-    needs a gradient of zero. decay: of the weights; None: toward zero by `training.weight_decay`.
+    around: what Adam's rescaling runs inside of. decay: of the weights; None: toward zero by `training.weight_decay`.
     """
-    adam = scale_by_adam(training.beta1, training.beta2, dtype=training.optimizer_dtype)
     return optax.chain(
         optax.clip_by_global_norm(training.clip),
-        adam if mask is None else optax.masked(adam, mask),
+        around(scale_by_adam(training.beta1, training.beta2, dtype=training.optimizer_dtype)),
         optax.add_decayed_weights(training.weight_decay) if decay is None else decay,
         optax.scale_by_learning_rate(schedule),
     )

@@ -15,8 +15,9 @@ from jaxft import config
 from jaxft.config import Training
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import Adapters, Llama
-from jaxft.methods.adapters import Dense
+from jaxft.methods.adapters import Dense, no_change
 from jaxft.methods.base import Given, Method, Schedule
+from jaxft.methods.neurons import chosen_neurons, only
 from jaxft.sharding import Layout, put
 from jaxft.subspace.basis import Basis
 from jaxft.subspace.metric import place
@@ -36,17 +37,18 @@ class GradientProjection(Method):
     @property
     def needs(self) -> frozenset[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
         soft = {"inputs"} if self.settings.decay > 0 else set()
-        return frozenset({"bases"} | soft | ({"outputs"} if soft and self.settings.two_sided else set()))
+        chosen = {"inputs", "base"} if self.settings.neurons else set()
+        return frozenset({"bases"} | soft | chosen | ({"outputs"} if soft and self.settings.two_sided else set()))
 
     def constants(self, given: Given, layout: Layout = Layout(), dtype: str = "float32") -> dict[str, Any]:
-        """Bases and input moments by input space, output moments by linear.
+        """Bases and input moments by input space, output moments and masks of neurons by linear.
 
         Each is split like the axis of the weights that it multiplies, so that no weight is gathered for it. Bases are
         kept in `dtype`: where activations are bfloat16, so are the products of a step's projections, which in float32
         take six times as long on a TPU and fifteen times on a GPU; what that leaks, `settle` removes.
         """
         targets, soft = self.settings.targets, self.settings.decay > 0
-        found: dict[str, Any] = {"bases": {}, "inputs": {}, "outputs": {}}
+        found: dict[str, Any] = {"bases": {}, "inputs": {}, "outputs": {}, "neurons": {}}
         for name in targets:
             space, (d, n) = SPACE_OF[name], layout.linear(name, "trained")
             if space not in found["bases"]:
@@ -57,16 +59,16 @@ class GradientProjection(Method):
                     found["inputs"][space] = place(given.inputs[space], d, dtype)
             if soft and self.settings.two_sided:
                 found["outputs"][name] = place(given.outputs[name], n, dtype)
+            if self.settings.neurons:
+                assert given.base is not None
+                kernel = getattr(given.base.layers, name)[...]
+                mask = chosen_neurons(self.settings.neurons, kernel, jnp.asarray(given.inputs[space]))
+                found["neurons"][name] = put(mask, PartitionSpec(None, None, n))
         return found
 
     def initial(self, base: Llama, key: Array, constants: Any) -> dict[str, Dense]:
         del key, constants
-        layout, shapes = base.compute.layout, base.config.linear_shapes
-
-        def zeros(name: str) -> Array:
-            return put(jnp.zeros((base.config.num_layers, *shapes[name])), layout.parameter("layers", name, "trained"))
-
-        return {name: Dense(zeros(name)) for name in self.settings.targets}
+        return no_change(base, self.settings.targets)
 
     def settle(self, trainable: Any, base: Llama, given: Given) -> dict[str, Dense]:
         """All changes projected once more, in float32: (I - Q Q^T) dW."""
@@ -82,18 +84,19 @@ class GradientProjection(Method):
         self, training: Training, schedule: Schedule, constants: Any, base: Llama
     ) -> optax.GradientTransformation:
         del base  # what is trained is the change itself
-        settings = self.settings
+        settings, neurons = self.settings, constants["neurons"]
         decay = None
         if settings.decay > 0:
             inputs = {name: constants["inputs"][SPACE_OF[name]] for name in settings.targets}
             decay = moment_decay(settings.decay, inputs, constants["outputs"] or None)
         bases = {name: constants["bases"][SPACE_OF[name]] for name in settings.targets}
         share = settings.gradients
-        return gradient_projection_adamw(
+        mask = only(neurons) if neurons else optax.identity()
+        projected = gradient_projection_adamw(
             schedule,
             bases,
             gradient_bases={name: basis.leading(share) if share else None for name, basis in bases.items()},
-            decay=decay,
+            decay=optax.chain(decay, mask) if decay else mask,
             updates=settings.updates,
             clip=training.clip,
             b1=training.beta1,
@@ -101,3 +104,4 @@ class GradientProjection(Method):
             weight_decay=training.weight_decay,
             moments_dtype=training.optimizer_dtype,
         )
+        return optax.chain(projected, mask)

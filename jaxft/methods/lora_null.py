@@ -35,7 +35,7 @@ class LoraNull(ResidualLora):
         rank, spaces = self.settings.rank, {SPACE_OF[name] for name in self.settings.targets}
         return {
             space: put(
-                jnp.stack([directions(jnp.asarray(moment))[1][:, -rank:] for moment in given.inputs[space]]),
+                jnp.stack([directions(moment)[1][:, -rank:] for moment in jnp.asarray(given.inputs[space])]),
                 PartitionSpec(),
             )
             for space in sorted(spaces)

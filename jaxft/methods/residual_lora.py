@@ -60,7 +60,10 @@ class ResidualLora(Lora):
         def trained(params: dict[str, LowRankChange]) -> dict[str, LowRankChange]:
             return {name: LowRankChange(True, False) for name in params}  # pyright: ignore[reportArgumentType]
 
-        return adamw(training, schedule, mask=trained, decay=optax.stateless(toward_start))
+        def masked(adam: optax.GradientTransformation) -> optax.GradientTransformation:
+            return optax.masked(adam, trained)
+
+        return adamw(training, schedule, masked, optax.stateless(toward_start))
 
     def settle(self, trainable: Any, base: Llama, given: Given) -> dict[str, LowRank]:
         """Plain factors of twice the rank."""

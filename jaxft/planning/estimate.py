@@ -7,7 +7,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jaxft import config
+from jaxft import config, methods
 from jaxft.config import Sharding, Training
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Compute
@@ -88,6 +88,7 @@ def temporaries(
         return math.prod(sizes[axis] for axis in axes)
 
     rows = training.batch_rows // training.accumulation / split(layout.batch)
+    rows *= 2 if methods.build(settings).reads_reference else 1
     tokens, heads = rows * training.row_length, split(layout.heads)
     shapes = model.linear_shapes
     outputs = sum(n / (split(layout.mlp) if name in ("gate", "up") else heads) for name, (_, n) in shapes.items())

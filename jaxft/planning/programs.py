@@ -26,6 +26,9 @@ from jaxft.subspace.metric import Metric
 from jaxft.subspace.moments import Moment, accumulate
 from jaxft.training.step import initial_state, make_step
 
+#: Methods whose step does not read the frozen base.
+UNREAD = (config.Full, config.Interpolated, config.Grafted, config.FrozenLayers, config.Galore)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -79,10 +82,12 @@ def step(name: str, settings: config.Method, training: Training, base: Llama, ra
     """A method's training step."""
     method, state, constants = step_state(settings, training, base, rank)
     rate, make = jax.ShapeDtypeStruct((), jnp.float32), make_step(method, training)
-    lowered = make.lower(state, base, constants, _rows(base, training.batch_rows, training.row_length), rate)  # pyright: ignore
+    batch = _rows(base, training.batch_rows, training.row_length)
+    if method.reads_reference:
+        batch = {**batch, "reference": batch}
+    lowered = make.lower(state, base, constants, batch, rate)  # pyright: ignore
     held = held_bytes(base, state, constants)
-    # The frozen base stays resident where the step does not read it (full fine-tuning).
-    unread = held["parameters"] if isinstance(settings, config.Full) else 0
+    unread = held["parameters"] if isinstance(settings, UNREAD) else 0  # it stays resident all the same
     return Program(
         name,
         training.batch_rows,
@@ -175,13 +180,15 @@ def _constants(method: Method, base: Llama, rank: int, metric_rank: int) -> Any:
         vectors, values = jnp.zeros((layers, width, metric_rank)), jnp.zeros((layers, metric_rank))
         return Metric(vectors, values, jnp.zeros((layers, width)))
 
-    def make() -> Any:
+    def make(base: Llama) -> Any:
         bases = {
             space: Basis(jnp.zeros((layers, width, min(rank, width // 2))), (min(rank, width // 2),) * layers)
             for space, width in _widths(model).items()
         }
         inputs = {space: moment(width) for space, width in _widths(model).items()}
         outputs = {name: moment(n) for name, (_, n) in model.linear_shapes.items()}
-        return method.constants(Given(bases, inputs, outputs), base.compute.layout, base.compute.dtype)  # pyright: ignore
+        fisher = jax.tree.map(lambda a: a.astype(jnp.float32), base)
+        given = Given(bases, inputs, outputs, fisher=fisher, base=base)
+        return method.constants(given, base.compute.layout, base.compute.dtype)
 
-    return jax.eval_shape(make)
+    return jax.eval_shape(make, base)

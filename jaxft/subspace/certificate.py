@@ -51,14 +51,14 @@ def batch_drift(
     """Sums over weighted tokens of KL(before || after) and of the entropy of `before`, both in nat, and of the weights,
     and max |after - before|.
     """
-    divergence, p = _divergence(before, after), jax.nn.log_softmax(before)
+    p = jax.nn.log_softmax(before)
     entropy = -(jnp.exp(p) * p).sum(-1)
     largest = jnp.where(weights > 0, jnp.abs(after - before).max(-1), 0.0).max()
-    moved = jnp.where(weights > 0, divergence * weights, 0.0).sum()
+    moved = jnp.where(weights > 0, divergence(before, after) * weights, 0.0).sum()
     return moved, (entropy * weights).sum(), weights.sum(), largest
 
 
-def _divergence(before: Float[Array, "B T V"], after: Float[Array, "B T V"]) -> Float[Array, "B T"]:
+def divergence(before: Float[Array, "B T V"], after: Float[Array, "B T V"]) -> Float[Array, "B T"]:
     """KL(before || after) in nat of logits, to float32's relative precision also where they hardly differ.
 
     With x = (after - before) - sum p (after - before), KL = log sum p e^x = log(1 + sum p (e^x - 1 - x)), whose terms

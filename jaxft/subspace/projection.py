@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxft.sharding import like
 from jaxft.subspace.basis import Basis
 from jaxft.subspace.metric import Metric, left, right
 from jaxft.training.precision import scale_by_adam
@@ -68,11 +69,18 @@ def moment_decay(
     return optax.stateless(update)
 
 
-def decay_toward(strength: float, base: Tree | None) -> optax.GradientTransformation:
-    """Decoupled weight decay toward the base weights: u <- u + strength * (W - W0); W0 as in `moment_decay`."""
+def decay_toward(strength: float, base: Tree | None, importance: Tree | None = None) -> optax.GradientTransformation:
+    """Decay toward the base weights: u <- u + strength * F (W - W0), elementwise; W0 as in `moment_decay`.
+
+    Behind Adam it is decoupled weight decay, before it the gradient of strength / 2 * sum F (W - W0)^2.
+    importance: F, shaped as the params; 1 where None.
+    """
 
     def update(updates: Tree, params: Tree) -> Tree:
-        return jax.tree.map(lambda u, d: u + strength * d, updates, _change(params, base))
+        change = _change(params, base)
+        if importance is None:
+            return jax.tree.map(lambda u, d: u + strength * d, updates, change)
+        return jax.tree.map(lambda u, f, d: u + strength * f * d, updates, importance, change)
 
     return optax.stateless(update)
 
@@ -80,7 +88,7 @@ def decay_toward(strength: float, base: Tree | None) -> optax.GradientTransforma
 def _change(params: Tree, base: Tree | None) -> Tree:
     if params is None:
         raise ValueError("decay toward the base needs the current parameters: update(updates, state, params)")
-    return params if base is None else jax.tree.map(jnp.subtract, params, base)
+    return params if base is None else jax.tree.map(lambda w, w0: w.astype(jnp.float32) - like(w0, w), params, base)
 
 
 def gradient_projection_adamw(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -9,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxft.llama.model import Llama, logits
 from jaxft.sharding import pick
+from jaxft.subspace.certificate import divergence
 
 
 def token_losses(
@@ -29,7 +32,35 @@ def chunked_loss_sum(
 
     The backward pass computes them again, which costs one more product with the head: 2 D V operations a token.
     """
-    batch, length, _ = x.shape
+
+    def losses(x: Array, targets: Array, weights: Array) -> Array:
+        return token_losses(logits(model, x), targets, weights)
+
+    return _chunked_sum(losses, chunk, x, targets, weights)
+
+
+def chunked_kl_sum(
+    base: Llama,
+    before: Float[Array, "B T D"],
+    model: Llama,
+    after: Float[Array, "B T D"],
+    weights: Float[Array, "B T"],
+    chunk: int,
+) -> Float[Array, ""]:
+    """Weighted KL(base || model) in nat of the next token, summed, from the final hidden states of both.
+
+    Logits are in memory, and computed again, as in `chunked_loss_sum`.
+    """
+
+    def divergences(before: Array, after: Array, weights: Array) -> Array:
+        return divergence(logits(base, before), logits(model, after)) * weights
+
+    return _chunked_sum(divergences, chunk, before, after, weights)
+
+
+def _chunked_sum(function: Callable[..., Array], chunk: int, *arrays: Array) -> Float[Array, ""]:
+    """The sum of a function of arrays [B, T, ...], called on `chunk` of the T at a time; 0 where it reads padding."""
+    batch, length = arrays[0].shape[:2]
     chunk = min(chunk, length)
     count = -(-length // chunk)
 
@@ -39,8 +70,7 @@ def chunked_loss_sum(
         return padded.reshape(batch, count, chunk, *a.shape[2:]).swapaxes(0, 1)
 
     @jax.checkpoint
-    def add(total: Array, part: tuple[Array, Array, Array]) -> tuple[Array, None]:
-        x, targets, weights = part
-        return total + token_losses(logits(model, x), targets, weights).sum(), None
+    def add(total: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
+        return total + function(*part).sum(), None
 
-    return lax.scan(add, jnp.zeros(()), (split(x), split(targets), split(weights)))[0]
+    return lax.scan(add, jnp.zeros(()), tuple(split(a) for a in arrays))[0]

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,11 +15,13 @@ from experiments.calibrate import Calibration, ReferenceText, ranks, to_batches
 from experiments.settings import load_experiment
 from experiments.setup import Base, load_examples
 from experiments.workspace import Workspace
-from jaxft.config import Experiment, GradientProjection, Reference, Source
+from jaxft.config import L2SP, Experiment, GradientProjection, Neurons, Osf, Reference, Source
 from jaxft.data.example import Example
 from jaxft.data.packing import Rows
 from jaxft.data.sources import fingerprint
 from jaxft.errors import UserError
+from jaxft.llama.fisher import diagonal_fisher
+from jaxft.methods.base import Given
 from jaxft.subspace.basis import plasticity
 from jaxft.subspace.moments import MomentFiles
 from tests.experiments.world import REPOSITORY, World, snapshot
@@ -50,6 +53,28 @@ def test_a_second_run_reuses_moments_and_bases(measured, experiment, monkeypatch
     for space, basis in first.items():
         np.testing.assert_array_equal(basis.vectors, second[space].vectors)
         assert basis.ranks == second[space].ranks
+
+
+def test_a_second_run_reuses_the_fisher_information(measured, experiment, monkeypatch) -> None:
+    first = measured.given(frozenset({"fisher"}), {})
+    assert not first.bases and not first.inputs
+    monkeypatch.setattr(calibrate, "diagonal_fisher", None)
+    second = again(measured, experiment).fisher()
+    batches = measured.batches(measured.text.fit)
+    wanted = diagonal_fisher(measured.base.model, batches, experiment.reference.seed)
+    for a, b, c in zip(*map(jax.tree.leaves, (first.fisher, second, wanted)), strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, c, rtol=1e-5)
+        assert a.max() > 0
+
+
+def test_methods_are_given_what_they_need_and_no_more(measured, experiment, tmp_path) -> None:
+    work = Workspace(replace(experiment, reference=None), tmp_path)  # any use of the calibration would be an error
+    assert work.given(L2SP((1e-3,))) == Given()
+    assert work.given(Osf((1e-3,))) == Given(base=work.base.model)
+    chosen = GradientProjection((1e-3,), energy=0.5, neurons=Neurons(0.5, "importance"))
+    given = Workspace(experiment, measured.files.folder.parent.parent).given(chosen)
+    assert given.base is not None and given.inputs and given.fisher is None
 
 
 @pytest.mark.parametrize(

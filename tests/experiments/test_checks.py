@@ -8,8 +8,11 @@ import pytest
 
 from experiments.checks import check
 from experiments.settings import load_experiment
+from jaxft import config
 from jaxft.config import Watch
 from jaxft.errors import UserError
+
+RATE = (1e-3,)
 
 
 def test_the_world_passes(world) -> None:
@@ -77,6 +80,45 @@ def test_impossible_values(world, key, value, expected) -> None:
         (f"{key}: found ", f"{named.get(key)}: found ", "pretrain.num_heads: found ")
     ), caught.value
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (config.L2SP(RATE, strength=0.0), "strength: found 0.0, expected a number above 0"),
+        (config.EWC(RATE, strength=-1.0), "strength: found -1.0, expected a number above 0"),
+        (config.KL(RATE, strength=float("inf")), "strength: found inf, expected a number above 0"),
+        (config.Interpolated(RATE, weight=1.5), "weight: found 1.5, expected a fraction in (0, 1]"),
+        (config.Grafted(RATE, share=0.0), "share: found 0.0, expected a fraction in (0, 1]"),
+        (config.FrozenLayers(RATE, layers=(1, 0)), "layers: found (1, 0), expected a first and a last layer, from 0"),
+        (config.FrozenLayers(RATE, layers=(0,)), "layers: found (0,), expected a first"),  # pyright: ignore
+        (config.FrozenLayers(RATE, layers=(0, 2)), "layers: found (0, 2), expected a first and a last layer within"),
+        (config.Galore(RATE, rank=0), "rank: found 0, expected at least 1"),
+        (config.Galore(RATE, rank=9), "rank: found 9, expected at most 8, the width of the narrowest linear"),
+        (config.Galore(RATE, gap=0), "gap: found 0, expected at least 1"),
+        (config.Galore(RATE, scale=0.0), "scale: found 0.0, expected a number above 0"),
+        (config.Osf(RATE, keep=1.0), "keep: found 1.0, expected a fraction between 0 and 1"),
+        (config.Osf(RATE, targets=("z",)), "targets: found ('z',), expected some of"),
+        (
+            config.GradientProjection(RATE, neurons=config.Neurons(0.0, "importance")),
+            "neurons.share: found 0.0, expected a fraction in (0, 1]",
+        ),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_impossible_methods(world, settings, message) -> None:
+    experiment = replace(load_experiment(world.config), methods={"m": settings})
+    with pytest.raises(UserError) as caught:
+        check(experiment)
+    assert str(caught.value).startswith(f"methods.m.{message}")
+
+
+def test_methods_that_read_reference_text_need_some(world) -> None:
+    experiment = replace(load_experiment(world.config), reference=None)
+    for settings in (config.EWC(RATE), config.KL(RATE)):
+        with pytest.raises(UserError, match=r"^methods\.m: works with reference text, and this config sets no"):
+            check(replace(experiment, methods={"m": settings}))
+    check(replace(experiment, methods={"m": config.Osf(RATE)}))  # reads the base alone
 
 
 @pytest.mark.parametrize(

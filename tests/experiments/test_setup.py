@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from experiments.settings import load_experiment
 from experiments.setup import SHIPPED_BASE, Base, compute_settings, load_examples, model_folder, training_rows
-from jaxft.config import Model, Source
+from jaxft.config import Mix, Model, Source
 from jaxft.data.example import Example
 
 
@@ -42,6 +43,21 @@ def test_training_rows_hold_every_response(world) -> None:
     assert rows.tokens.shape[1] == experiment.training.row_length
     assert rows.weights.sum() == sum(lengths) + len(lengths)  # every response and its end
     assert rows.segments.max(axis=1).sum() == len(lengths)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7])
+def test_safety_data_is_mixed_in_at_its_share_of_the_rows(world, share) -> None:
+    """SafeInstruct: some percent of safety data; replay and general instructions differ in their sources alone."""
+    experiment = load_experiment(world.config, ["--training.row_length", "160"])
+    base = Base(experiment.model)
+    domain, safety = training_rows(experiment, base), Source("safety", "train", 20)
+    mixed = training_rows(experiment, base, Mix((safety,), share))
+    added = len(mixed.tokens) - len(domain.tokens)
+    assert added == round(len(domain.tokens) * share / (1 - share)) > 0
+    np.testing.assert_array_equal(mixed.tokens[: len(domain.tokens)], domain.tokens)
+    packed = base.pack(load_examples([safety]), experiment.training.row_length, experiment.training.on_long)
+    known = {row.tobytes() for row in packed.tokens}
+    assert all(row.tobytes() in known for row in mixed.tokens[len(domain.tokens) :])
 
 
 def test_what_is_left_out_is_said(world, capsys) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,21 @@ from jax.sharding import PartitionSpec
 
 from experiments.settings import load_experiment
 from jaxft import flops, methods
-from jaxft.config import Corda, Dora, Full, GradientProjection, Lora, LoraNull, Method, NullSpaceLora, Training
+from jaxft.config import (
+    KL,
+    Corda,
+    Dora,
+    Full,
+    Galore,
+    GradientProjection,
+    Lora,
+    LoraNull,
+    Method,
+    Neurons,
+    NullSpaceLora,
+    Osf,
+    Training,
+)
 from jaxft.llama import model as llama
 from jaxft.llama.config import INPUT_SPACES, SHAPES, LlamaConfig
 from jaxft.llama.model import Compute
@@ -109,6 +124,10 @@ def test_forward_is_what_is_traced(tied: bool) -> None:
     "settings",
     [
         Full(()),
+        KL(()),
+        Galore((), rank=4),
+        Osf((), targets=("k", "up", "down")),
+        GradientProjection((), neurons=Neurons(0.5, "importance"), targets=("q",)),
         Lora((), rank=4),
         Lora((), rank=3, targets=("q", "down")),
         Dora((), rank=3, targets=("q", "down")),
@@ -127,12 +146,20 @@ def test_forward_is_what_is_traced(tied: bool) -> None:
 )
 def test_a_training_step_is_what_is_traced(settings: Method) -> None:
     method, training, base = methods.build(settings), Training(), abstract_model(SMALL)
-    constants = method.constants(abstract_subspaces(SMALL, getattr(settings, "metric_rank", 0)))
+    given = abstract_subspaces(SMALL, getattr(settings, "metric_rank", 0))
+    constants = jax.eval_shape(lambda base: method.constants(replace(given, base=base)), base)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(partial(initial_state, method, training), base, constants, key)
-    found = count(make_step(method, training), state, base, constants, abstract_batch(), 0.1)
-    step = flops.train_step(SMALL, settings, ROWS, LENGTH, RANKS)
-    assert found == step.total + 3 * masked_away(SMALL, ROWS, LENGTH)
+    batch: dict[str, Any] = abstract_batch()
+    if method.reads_reference:
+        batch["reference"] = abstract_batch()
+    found = count(make_step(method, training), state, base, constants, batch, 0.1)
+    wanted = flops.train_step(SMALL, settings, ROWS, LENGTH, RANKS).total + 3 * masked_away(SMALL, ROWS, LENGTH)
+    if isinstance(settings, KL):  # four more passes, and both models' logits once more: the backward pass repeats them
+        wanted += 4 * masked_away(SMALL, ROWS, LENGTH) + 2 * ROWS * LENGTH * flops.head(SMALL)
+    if isinstance(settings, Galore):  # decompositions are no matrix products
+        wanted -= flops.refreshes(SMALL, settings)
+    assert found == wanted
 
 
 def test_moments_are_what_is_traced() -> None:
@@ -158,6 +185,13 @@ def test_llama_2_7b_takes_two_operations_for_each_weight_and_token() -> None:
     matrices = LLAMA_2_7B.parameter_count - 32_000 * 4096 - 65 * 4096  # without the embedding and the norms
     assert flops.linears(LLAMA_2_7B) + flops.head(LLAMA_2_7B) == 2 * matrices
     assert flops.attention(LLAMA_2_7B, 1, 4096) / 4096 == 2 * 32 * 4096 * 4097
+
+
+def test_galore_of_llama_2_7b_by_hand() -> None:
+    settings, linears = Galore((), rank=8, gap=200), 32 * (4 * 4096**2 + 3 * 4096 * 11_008)
+    assert flops.low_rank(LLAMA_2_7B, settings) == 4 * 8 * linears
+    one = 4 * 22 * 4096**3 + 3 * (14 * 11_008 * 4096**2 + 8 * 4096**3)
+    assert flops.refreshes(LLAMA_2_7B, settings) == 32 * one // 200
 
 
 def test_projection_of_llama_2_7b_by_hand() -> None:

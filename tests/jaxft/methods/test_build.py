@@ -43,11 +43,31 @@ def test_entries_that_differ_in_learning_rates_alone_are_one_method(kind: type) 
     assert one == other and hash(one) == hash(other)
 
 
-def test_what_methods_read() -> None:
-    found = {kind: methods.build(settings((), **required)) for kind, (settings, required) in KINDS.items()}
-    readers = {kind for kind, method in found.items() if method.reference == "before training"}
-    assert readers == {LoraNull, Corda, NullSpaceLora, GradientProjection}
-    assert {kind for kind, method in found.items() if "unaligned" in method.needs} == {SafeLora, SafeMerge}
+@pytest.mark.parametrize(
+    ("settings", "reference"),
+    [
+        (config.Full(()), "none"),
+        (config.L2SP(()), "none"),
+        (config.EWC(()), "before training"),
+        (config.KL(()), "while training"),
+        (config.Interpolated(()), "none"),
+        (config.Grafted(()), "none"),
+        (config.FrozenLayers((), layers=(0, 1)), "none"),
+        (config.Galore(()), "none"),
+        (config.Osf(()), "none"),
+        (config.Lora(()), "none"),
+        (config.Dora(()), "none"),
+        (config.SafeLora((), unaligned="folder"), "none"),
+        (config.LoraNull(()), "before training"),
+        (config.Corda(()), "before training"),
+        (config.NullSpaceLora(()), "before training"),
+        (config.GradientProjection(()), "before training"),
+        (config.Auto(), "before training"),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_when_methods_read_reference_text(settings: config.Method, reference: str) -> None:
+    assert methods.build(settings).reference == reference
 
 
 def test_entries_that_differ_otherwise_are_not() -> None:

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -27,12 +28,21 @@ Batch = dict[str, np.ndarray]
 #: Safe LoRA and SafeMERGE train as LoRA does.
 METHODS: dict[str, config.Method] = {
     "full": config.Full(()),
+    "l2sp": config.L2SP(()),
+    "ewc": config.EWC(()),
+    "kl": config.KL(()),
+    "interpolated": config.Interpolated(()),
+    "grafted": config.Grafted(()),
+    "frozen_layers": config.FrozenLayers((), layers=(0, 0)),
+    "galore": config.Galore((), rank=2, gap=3),
+    "osf": config.Osf((), targets=("q", "down")),
     "lora": config.Lora((), rank=4, dropout=0.2, targets=("q", "down")),
     "dora": config.Dora((), rank=4, targets=("q", "down")),
     "lora_null": config.LoraNull((), rank=4, targets=("q", "down")),
     "corda": config.Corda((), rank=4, targets=("q", "down")),
     "null_space_lora": config.NullSpaceLora((), rank=4, targets=("q", "down")),
     "gradient_projection": config.GradientProjection((), decay=0.1, two_sided=True, targets=("q", "down")),
+    "neurons": config.GradientProjection((), targets=("q", "down"), neurons=config.Neurons(0.3, "importance")),
 }
 TRAINING = Training(
     steps=10,
@@ -73,6 +83,12 @@ def batch(of: Rows) -> Batch:
     return {name: getattr(of, name) for name in ("tokens", "positions", "segments", "targets", "weights")}
 
 
+def batch_for(method: Method, of: Rows) -> dict[str, Any]:
+    """All rows at once, and where the method reads reference text as many rows of it."""
+    reference = {"reference": batch(rows(*of.tokens.shape, seed=77))} if method.reads_reference else {}
+    return {**batch(of), **reference}
+
+
 def subspaces(model: Llama, reference: Batch, energy: float, *, two_sided: bool = False) -> Given:
     """Bases of fixed energy and moments, measured on one batch."""
     text = {name: reference[name] for name in ("tokens", "positions", "segments")}
@@ -94,7 +110,7 @@ def subspaces(model: Llama, reference: Batch, energy: float, *, two_sided: bool 
 
 
 def random_subspaces(model: Llama) -> Given:
-    """Bases that protect half of each space and moments of the right shapes, from numpy alone: quick."""
+    """Bases that protect half of each space, moments and Fisher information of the right shapes, from numpy: quick."""
     random, shapes, layers = np.random.RandomState(5), model.config.linear_shapes, model.config.num_layers
 
     def moments(width: int) -> np.ndarray:
@@ -106,7 +122,9 @@ def random_subspaces(model: Llama) -> Given:
     for space, moment in inputs.items():
         vectors, half = np.linalg.eigh(moment)[1], moment.shape[-1] // 2
         bases[space] = stack(list(vectors[:, :, half:]), list(vectors[:, :, :half]))
-    return Given(bases, inputs, {name: moments(shape[1]) for name, shape in shapes.items()})
+    outputs = {name: moments(shape[1]) for name, shape in shapes.items()}
+    fisher = jax.tree.map(lambda a: jnp.asarray(random.random(a.shape), jnp.float32), model)
+    return Given(bases, inputs, outputs, fisher=fisher, base=model)
 
 
 def build(settings: config.Method) -> tuple[Method, Any]:

@@ -16,7 +16,7 @@ from jaxft.config import Training
 from jaxft.llama.model import Llama, forward
 from jaxft.methods.full import Full
 from jaxft.training.step import initial_state, loss_sum, make_step, schedule, token_losses
-from tests.jaxft.training.small_run import METHODS, TRAINING, Batch, base, batch, build, rows
+from tests.jaxft.training.small_run import METHODS, TRAINING, Batch, base, batch, batch_for, build, rows
 
 
 def parts(number: int) -> Batch:
@@ -28,7 +28,8 @@ def run(method: Any, training: Training, learning_rate: float, steps: int, const
     state = initial_state(method, training, base(), constants, jax.random.key(0))
     step, metrics = make_step(method, training), []
     for number in range(steps):
-        state, values = step(state, base(), constants, parts(number), learning_rate)
+        data = batch_for(method, rows(count=4, seed=number))
+        state, values = step(state, base(), constants, data, learning_rate)
         metrics.append({name: float(value) for name, value in values.items()})
     return state.trainable, metrics
 

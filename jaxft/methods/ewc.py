@@ -1,0 +1,40 @@
+"""Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv:1612.00796, eq. 3).
+
+loss + strength / 2 sum_i F_i (W_i - W0_i)^2 over all parameters, F the diagonal of the Fisher information of the base
+on reference text, per token, with labels sampled from the base (`jaxft/llama/fisher.py`). With strength 1 the term is
+the KL to the base in nat per token to second order, of its Hessian the diagonal alone. Its gradient is added before
+clipping and Adam. Weight decay stays what `training.weight_decay` says: decoupled, and toward zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import optax
+
+from jaxft import config
+from jaxft.config import Training
+from jaxft.llama.model import Llama
+from jaxft.methods.base import Given, Method, Schedule, adamw
+from jaxft.sharding import Layout
+from jaxft.subspace.projection import decay_toward
+
+
+@dataclass(frozen=True)
+class EWC(Method):
+    """All weights are trained, and those that reference text needs are pulled toward the base."""
+
+    settings: config.EWC
+    needs = frozenset({"fisher"})
+
+    def constants(self, given: Given, layout: Layout = Layout(), dtype: str = "float32") -> Llama:
+        """The diagonal of the Fisher information, sharded as the weights it belongs to."""
+        del layout, dtype
+        assert given.fisher is not None
+        return given.fisher.placed("trained")
+
+    def optimizer(
+        self, training: Training, schedule: Schedule, constants: Any, base: Llama
+    ) -> optax.GradientTransformation:
+        return optax.chain(decay_toward(self.settings.strength, base, constants), adamw(training, schedule))

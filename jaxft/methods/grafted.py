@@ -1,0 +1,72 @@
+"""Grafting: the weights that changed most onto the base (Panigrahi et al. 2023, arXiv:2302.06600).
+
+The share s of all parameters with the largest |W - W0| keeps its trained values, the others go back to W0. This is the
+mask of largest movement over the whole model, from which the paper starts; its mask is then optimised on the task's
+loss, which is not done here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from jaxft import config
+from jaxft.llama.model import Llama
+from jaxft.methods.base import Given, Method
+from jaxft.sharding import like
+
+INFINITY = 0x7F800000  # bits of float32's; those of numbers that are not negative are ordered as the numbers are
+
+
+@dataclass(frozen=True)
+class Grafted(Method):
+    """Full fine-tuning, then a graft of a few weights onto the base."""
+
+    settings: config.Grafted
+
+    def settle(self, trainable: Any, base: Llama, given: Given) -> Any:
+        del given
+        return graft(trainable, base, self.settings.share)
+
+
+def graft(trained: Llama, base: Llama, share: float) -> Llama:
+    """W where |W - W0| is among the largest `share` of all parameters, ties included; W0 elsewhere, in float32."""
+    total = sum(leaf.size for leaf in jax.tree.leaves(trained))
+    least = np.float32(_kth_largest(trained, base, max(1, round(share * total))))
+    return _graft(trained, base, least)
+
+
+def _kth_largest(trained: Llama, base: Llama, k: int) -> np.float32:
+    """The k-th largest |W - W0| over all parameters: by bisection of its bits, as sorting would gather all weights."""
+    low, high = 0, INFINITY  # `low` is reached by at least k of them, `high` by fewer
+    while high - low > 1:
+        middle = (low + high) // 2
+        counts = _count(trained, base, np.uint32(middle).view(np.float32))
+        reached = sum(int(np.asarray(count).astype(np.int64).sum()) for count in counts)
+        low, high = (middle, high) if reached >= k else (low, middle)
+    return np.uint32(low).view(np.float32)
+
+
+def _moved(w: Array, w0: Array) -> Array:
+    return jnp.abs(w.astype(jnp.float32) - like(w0, w).astype(jnp.float32))
+
+
+@jax.jit
+def _count(trained: Llama, base: Llama, least: Float[Array, ""]) -> list[Array]:
+    """How many weights moved so far, by parameter and layer: all of a large model's are more than int32 holds."""
+    moved = jax.tree.leaves(jax.tree.map(_moved, trained, base))
+    return [(m >= least).astype(jnp.int32).sum(axis=tuple(range(1, m.ndim))) for m in moved]
+
+
+@jax.jit
+def _graft(trained: Llama, base: Llama, least: Float[Array, ""]) -> Llama:
+    def choose(w: Array, w0: Array) -> Array:
+        return jnp.where(_moved(w, w0) >= least, w.astype(jnp.float32), like(w0, w).astype(jnp.float32))
+
+    return jax.tree.map(choose, trained, base)

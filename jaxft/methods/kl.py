@@ -1,0 +1,35 @@
+"""Staying near the base's own predictions on reference text, by distillation.
+
+loss + strength * KL(p_base || p_model), the mean over tokens of reference text: the base is the teacher (Hinton et al.
+2015, arXiv:1503.02531, at temperature 1) and its old behaviour what is taught (Li and Hoiem 2016, learning without
+forgetting, arXiv:1606.09282, with reference text in place of the new task's inputs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jax import Array
+
+from jaxft import config
+from jaxft.llama.model import Llama, hidden
+from jaxft.methods.base import Method
+from jaxft.training.loss import chunked_kl_sum
+
+#: Tokens of a row whose logits are in memory at once.
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class KL(Method):
+    """All weights are trained; each step runs the base and the model on as much reference text as domain text."""
+
+    settings: config.KL
+    reads_reference = True
+
+    def penalty(self, base: Llama, trainable: Any, reference: Mapping[str, Array]) -> Array:
+        inputs = reference["tokens"], reference["positions"], reference["segments"]
+        before, after = hidden(base, *inputs), hidden(trainable, *inputs)
+        return self.settings.strength * chunked_kl_sum(base, before, trainable, after, reference["weights"], CHUNK)

@@ -1,0 +1,31 @@
+"""L2-SP: the weights that training starts from as the centre of the penalty (Li et al. 2018, arXiv:1802.01483, eq. 2).
+
+loss + strength / 2 |W - W0|^2 over all parameters. Its gradient, strength (W - W0), is added before clipping and Adam.
+Weight decay stays what `training.weight_decay` says: decoupled, and toward zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import optax
+
+from jaxft import config
+from jaxft.config import Training
+from jaxft.llama.model import Llama
+from jaxft.methods.base import Method, Schedule, adamw
+from jaxft.subspace.projection import decay_toward
+
+
+@dataclass(frozen=True)
+class L2SP(Method):
+    """All weights are trained and pulled toward the base."""
+
+    settings: config.L2SP
+
+    def optimizer(
+        self, training: Training, schedule: Schedule, constants: Any, base: Llama
+    ) -> optax.GradientTransformation:
+        del constants
+        return optax.chain(decay_toward(self.settings.strength, base), adamw(training, schedule))

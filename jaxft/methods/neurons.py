@@ -1,0 +1,52 @@
+"""The neurons of a linear (its output features) that may change; all others keep their columns of W."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.sharding import PartitionSpec
+from jaxtyping import Float
+
+from jaxft.config import Neurons
+from jaxft.sharding import out, put
+
+
+@partial(jax.jit, static_argnames="settings")
+def chosen_neurons(
+    settings: Neurons, kernel: Float[Array, "L d n"], moment: Float[Array, "L d d"]
+) -> Float[Array, "L 1 n"]:
+    """1 for the neurons that may change, 0 for the others: in each layer the `share` of them (at least one) that has
+    the lowest score, the first ones where scores are equal. With w_j the column of neuron j, C = E[x x^T]:
+
+    importance: w_j^T C w_j = E[y_j^2], the energy of its output on reference text, diag(W^T C W).
+    similarity: w_j^T C w_j / |w_j|^2 = sum_i l_i cos(w_j, u_i)^2 for C = sum_i l_i u_i u_i^T: how far the column points
+    along the directions of the reference text's inputs, each weighted by its energy, whatever the column's length.
+    """
+    _, d, n = jax.typeof(kernel).sharding.spec
+
+    def energies(layer: tuple[Array, Array]) -> Array:
+        w, c = layer[0].astype(jnp.float32), put(layer[1], PartitionSpec(None, d))
+        read = jnp.matmul(c, w, precision="highest", out_sharding=out(PartitionSpec(d, n)))
+        energy = (w * read).sum(axis=0)
+        if settings.by == "similarity":
+            length = jnp.square(w).sum(axis=0)
+            energy = energy / jnp.where(length > 0, length, 1.0)
+        return put(energy, PartitionSpec())
+
+    scores = jax.lax.map(energies, (kernel, moment))
+    places = jnp.argsort(jnp.argsort(scores, axis=-1), axis=-1)  # both sorts are stable
+    return (places < max(1, round(settings.share * scores.shape[-1]))).astype(jnp.float32)[:, None]
+
+
+def only(masks: Any) -> optax.GradientTransformation:
+    """u <- mask * u, for a tree prefix of the updates."""
+
+    def keep(mask: Array, tree: Any) -> Any:
+        return jax.tree.map(lambda u: mask * u, tree)
+
+    return optax.stateless(lambda updates, params: jax.tree.map(keep, masks, updates))
