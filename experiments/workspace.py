@@ -33,6 +33,8 @@ from jaxft.training.step import loss_sum
 
 #: Batches of the domain whose gradient decides how much plasticity energy "auto" leaves.
 GRADIENT_BATCHES = 8
+#: Examples of the domain, at most, on which drift is measured: a hundred tell a mean over tokens to a few per cent.
+DRIFT_EXAMPLES = 128
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,13 @@ class Workspace:
     @cached_property
     def heldout_moments(self) -> dict[str, np.ndarray]:
         return self.calibration.heldout_moments()
+
+    @cached_property
+    def drift_text(self) -> dict[str, list[dict[str, np.ndarray]]]:
+        """What drift is measured on: the held-out reference text, and examples from all over the domain."""
+        domain = load_examples(self.experiment.domain)
+        texts = {"reference": self.calibration.text.heldout, "domain": domain[:: -(-len(domain) // DRIFT_EXAMPLES)]}
+        return {name: self.calibration.batches(examples) for name, examples in texts.items()}
 
     @cached_property
     def base_scores(self) -> dict[str, Scores]:

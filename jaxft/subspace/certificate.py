@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -70,20 +70,6 @@ def _divergence(before: Float[Array, "B T V"], after: Float[Array, "B T V"]) -> 
         series = small / divisor * (1 + series)
     close = jnp.log1p((jnp.exp(p) * jnp.square(small) / 2 * (1 + series)).sum(-1))
     return jnp.where(near, close, (jnp.exp(p) * (p - q)).sum(-1))
-
-
-def drift(
-    before: Callable[[Mapping[str, Any]], Array],
-    after: Callable[[Mapping[str, Any]], Array],
-    batches: Iterable[Mapping[str, Any]],
-) -> dict[str, float]:
-    """Drift of the logits over batches with "segments" (0 masks padding): mean KL in nat/token, largest difference."""
-    total = tokens = largest = 0.0
-    for batch in batches:
-        weights = jnp.asarray(np.asarray(batch["segments"]) > 0, jnp.float32)
-        kl, count, difference = batch_drift(before(batch), after(batch), weights)
-        total, tokens, largest = total + float(kl), tokens + float(count), max(largest, float(difference))
-    return {"logit_kl": max(total, 0.0) / max(tokens, 1.0), "logit_max_difference": largest}
 
 
 def certify(
