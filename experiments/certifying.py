@@ -77,7 +77,8 @@ def describe_movement(work: Workspace, changes: Mapping[str, jax.Array]) -> dict
     moved = movement(changes, _kernels(work.base.model), moments, SPACE_OF)
     shares, isotropic = share_of_all(moved.values())
     linears = {}
-    for name, found in moved.items():
+    for name in (name for name in SPACE_OF if name in moved):
+        found = moved[name]
         linears[name] = {
             "full_rank": min(changes[name].shape[1:]),
             "norm": _rounded(found.norm),

@@ -30,8 +30,8 @@ def moments_of(random: np.random.RandomState) -> list[dict[str, np.ndarray]]:
 def moved(
     changes: dict[str, np.ndarray], kernels: dict[str, np.ndarray], moments: list[dict[str, np.ndarray]]
 ) -> dict[str, Movement]:
-    as_jax = ({name: jnp.asarray(a, jnp.float32) for name, a in named.items()} for named in (changes, kernels))
-    return movement(*as_jax, moments, SPACE_OF)
+    on_device = [{name: jnp.asarray(a, jnp.float32) for name, a in named.items()} for named in (changes, kernels)]
+    return movement(on_device[0], on_device[1], moments, SPACE_OF)
 
 
 @given(st.integers(0, 100), st.integers(1, 3), st.sampled_from([1e-6, 1.0, 1e3]))
