@@ -93,11 +93,14 @@ class Calibration:
     def batches(self, examples: list[Example]) -> list[dict[str, np.ndarray]]:
         return to_batches(self.base.pack(examples, self.reference.length, "split"), self.reference.batch_rows)
 
+    def heldout_batches(self) -> list[dict[str, np.ndarray]]:
+        return self.batches(self.text.heldout)
+
     def measure(self) -> None:
         """One pass over the reference text, unless its moments are on disk already."""
         if distributed.agreed((self.files.folder / "moments.json").is_file()):
             return
-        fit, heldout = self.batches(self.text.fit), self.batches(self.text.heldout)
+        fit, heldout = self.batches(self.text.fit), self.heldout_batches()
         tokens = sum(int((batch["segments"] > 0).sum()) for batch in fit)
         note(f"moments: {tokens:,} reference tokens, {self.base.model.config.num_layers} layers")
         stream = stream_moments(self.base.model, fit, heldout, two_sided=self.two_sided, seed=self.reference.seed)

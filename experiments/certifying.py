@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -63,7 +63,10 @@ def certify_model(
         SPACE_OF,
         moved,
     )
-    return {**weights, **_drift(work, model, "reference"), "domain": _drift(work, model, "domain")}
+    reference, domain = (
+        _drift(work, model, batches) for batches in (work.calibration.heldout_batches(), work.domain_batches)
+    )
+    return {**weights, **reference, "domain": domain}
 
 
 def describe_movement(work: Workspace, changes: Mapping[str, jax.Array]) -> dict[str, Any]:
@@ -100,8 +103,8 @@ def _kernels(base: Llama) -> dict[str, jax.Array]:
     return {name: getattr(base.layers, name)[...] for name in SPACE_OF}
 
 
-def _drift(work: Workspace, model: Llama, text: str) -> dict[str, Any]:
-    found = drift(work.base.model, model, work.drift_text[text])
+def _drift(work: Workspace, model: Llama, batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    found = drift(work.base.model, model, batches)
     return {
         "logit_kl": found.logit_kl,
         "logit_max_difference": found.logit_max_difference,

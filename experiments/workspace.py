@@ -119,11 +119,10 @@ class Workspace:
         return self.calibration.heldout_moments()
 
     @cached_property
-    def drift_text(self) -> dict[str, list[dict[str, np.ndarray]]]:
-        """What drift is measured on: the held-out reference text, and examples from all over the domain."""
+    def domain_batches(self) -> list[dict[str, np.ndarray]]:
+        """Examples from all over the domain, packed as the reference text is, to measure drift on."""
         domain = load_examples(self.experiment.domain)
-        texts = {"reference": self.calibration.text.heldout, "domain": domain[:: -(-len(domain) // DRIFT_EXAMPLES)]}
-        return {name: self.calibration.batches(examples) for name, examples in texts.items()}
+        return self.calibration.batches(domain[:: -(-len(domain) // DRIFT_EXAMPLES)])
 
     @cached_property
     def base_scores(self) -> dict[str, Scores]:

@@ -114,7 +114,7 @@ def test_what_moved_is_said_by_linear_and_layer(work) -> None:
 
 def test_drift_is_measured_on_examples_from_all_over_the_domain(work, monkeypatch) -> None:
     monkeypatch.setattr("experiments.workspace.DRIFT_EXAMPLES", 5)  # of 12: every third
-    found = Workspace(work.experiment, work.out).drift_text["domain"]
+    found = Workspace(work.experiment, work.out).domain_batches
     wanted = work.calibration.batches(load_examples(work.experiment.domain)[::3])
     for mine, theirs in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(mine["tokens"], theirs["tokens"])
