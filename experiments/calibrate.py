@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from jaxft.subspace.basis import (
     save_bases,
     stack,
 )
+from jaxft.subspace.metric import Metric, factor, stack_factors
 from jaxft.subspace.moments import LayerMoments, MomentFiles
 
 FIELDS = ("tokens", "positions", "segments")
@@ -93,8 +94,8 @@ class Calibration:
     def batches(self, examples: list[Example]) -> list[dict[str, np.ndarray]]:
         return to_batches(self.base.pack(examples, self.reference.length, "split"), self.reference.batch_rows)
 
-    def heldout_batches(self) -> list[dict[str, np.ndarray]]:
-        return self.batches(self.text.heldout)
+    def heldout_batches(self, part: slice = slice(None)) -> list[dict[str, np.ndarray]]:
+        return self.batches(self.text.heldout[part])
 
     def measure(self) -> None:
         """One pass over the reference text, unless its moments are on disk already."""
@@ -154,15 +155,23 @@ class Calibration:
 
         return self._cached(rule, choose)
 
-    def given(self, needs: frozenset[str], bases: dict[str, Basis]) -> Given:
-        """Bases and those moments that a method needs, as it takes them."""
-        inputs, outputs = {}, {}
-        if needs & {"inputs", "outputs"}:
+    def given(self, needs: frozenset[str], bases: dict[str, Basis], metric_rank: int) -> Given:
+        """Bases and those moments that a method needs, as it takes them.
+
+        metric_rank: directions of each moment, of inputs behind the protected ones; 0: whole matrices.
+        """
+
+        def moments(group: str) -> dict[str, np.ndarray | Metric]:
+            if group not in needs:
+                return {}
             self.measure()
-            layers = [self.files.read(index) for index in range(len(self.files))]
-            inputs = {space: np.stack([layer.inputs[space] for layer in layers]) for space in INPUT_SPACES}
-            outputs = {name: np.stack([layer.outputs[name] for layer in layers]) for name in layers[0].outputs}
-        return Given(bases, inputs, outputs)
+            layers = [getattr(self.files.read(index), group) for index in range(len(self.files))]
+            protected = {name: bases[name].ranks if name in bases else (0,) * len(layers) for name in layers[0]}
+            return {
+                name: _stacked([layer[name] for layer in layers], metric_rank, protected[name]) for name in layers[0]
+            }
+
+        return Given(bases, moments("inputs"), moments("outputs"))
 
     def heldout_moments(self) -> dict[str, np.ndarray]:
         """Second moments of the held-out reference tokens by input space, [L, d, d]."""
@@ -186,6 +195,17 @@ class Calibration:
                 protected[space].append(vectors[:, :rank])
                 free[space].append(vectors[:, rank:])
         return {space: stack(protected[space], free[space]) for space in INPUT_SPACES}
+
+
+def _stacked(moments: Sequence[np.ndarray], rank: int, protected: Sequence[int]) -> np.ndarray | Metric:
+    """Every layer's moment: whole where `rank` is 0, else as low rank behind the protected directions plus diagonal."""
+    if not rank:
+        return np.stack(moments)
+    factors = []
+    for moment, skip in zip(moments, protected, strict=True):
+        values, vectors = (np.asarray(a) for a in directions(jnp.asarray(moment)))
+        factors.append(factor(moment, values, vectors, rank, skip))
+    return stack_factors(factors)
 
 
 def ranks(bases: Mapping[str, Basis]) -> Iterator[str]:

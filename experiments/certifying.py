@@ -18,6 +18,11 @@ from jaxft.subspace.certificate import certify
 from jaxft.subspace.movement import CHANGED_ABOVE, ENERGIES, movement, share_of_all
 
 
+def reference_drift(work: Workspace, model: Llama, part: slice = slice(None)) -> dict[str, Any]:
+    """How far a model drifted on held-out reference text, or on a part of its examples: see `certify_model`."""
+    return _drift(work, model, work.calibration.heldout_batches(part))
+
+
 def kernel_changes(base: Llama, model: Llama) -> dict[str, jax.Array]:
     """W - W0 of every linear that changed, [L, d, n] float32."""
     changes = {}
@@ -39,8 +44,8 @@ def certify_model(
 ) -> dict[str, Any]:
     """The certificate of a fine-tuned model against the experiment's base, bases and held-out reference text.
 
-    Beside what `certify` says: "logit_kl" (nat/token), "logit_max_difference" and "hidden_drift" (by layer, see
-    `Drift`) on the held-out reference text, and under "domain" the same on text of the domain.
+    Beside what `certify` says: "logit_kl" (nat/token), "logit_max_difference", "relative_drift" and "hidden_drift" (by
+    layer; see `Drift`) on the held-out reference text, and under "domain" the same on text of the domain.
     """
     base = work.base.model
     others = {
@@ -63,10 +68,7 @@ def certify_model(
         SPACE_OF,
         moved,
     )
-    reference, domain = (
-        _drift(work, model, batches) for batches in (work.calibration.heldout_batches(), work.domain_batches)
-    )
-    return {**weights, **reference, "domain": domain}
+    return {**weights, **reference_drift(work, model), "domain": _drift(work, model, work.domain_batches)}
 
 
 def describe_movement(work: Workspace, changes: Mapping[str, jax.Array]) -> dict[str, Any]:
@@ -108,6 +110,7 @@ def _drift(work: Workspace, model: Llama, batches: Sequence[Mapping[str, Any]]) 
     return {
         "logit_kl": found.logit_kl,
         "logit_max_difference": found.logit_max_difference,
+        "relative_drift": found.relative_drift,
         "hidden_drift": _rounded(found.hidden),
     }
 

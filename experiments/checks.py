@@ -13,7 +13,7 @@ from experiments.setup import model_folder
 from experiments.tasks import BY_REPLY, RULES, TASKS
 from experiments.tasks.needs import check_examples
 from jaxft import methods
-from jaxft.config import Evaluation, Experiment, GradientProjection, Hosted, Method
+from jaxft.config import Auto, Evaluation, Experiment, GradientProjection, Hosted, Method
 from jaxft.data.template import TEMPLATES
 from jaxft.errors import UserError
 from jaxft.llama.attention import CHOICES
@@ -150,6 +150,9 @@ def _check_methods(experiment: Experiment) -> None:
     for name, settings in experiment.methods.items():
         usable = bool(name) and name not in RESERVED and not set(name) & set("/\\") and not name.startswith(".")
         _require(usable, "methods", name, f"a name that can be a folder's, other than {', '.join(RESERVED)}")
+        if isinstance(settings, Auto):
+            _check_auto(f"methods.{name}", settings)
+            settings = settings.at(1.0, 1e-3)
         key, rates = f"methods.{name}.learning_rates", settings.learning_rates
         folders = {f"{rate:g}" for rate in rates}  # a run's folder has the rate to six digits
         _require(bool(rates) and len(folders) == len(rates), key, rates, "one or more different numbers")
@@ -185,7 +188,14 @@ def _check_method(key: str, settings: Method | Hosted) -> None:
     if isinstance(settings, GradientProjection):
         share = settings.gradients
         _require(0 <= share <= 1, f"{key}.gradients", share, "a fraction in [0, 1]")
+        _require(settings.metric_rank >= 0, f"{key}.metric_rank", settings.metric_rank, "0 or more directions")
         _require(0 <= settings.decay < math.inf, f"{key}.decay", settings.decay, "0 or a number above it")
+
+
+def _check_auto(key: str, settings: Auto) -> None:
+    _require(not settings.learning_rates, f"{key}.learning_rates", settings.learning_rates, "none: the rate is found")
+    _require(0 < settings.budget < math.inf, f"{key}.budget", settings.budget, "a drift above 0, as 0.01 for 1 %")
+    _require(settings.trials >= 1, f"{key}.trials", settings.trials, "at least 1")
 
 
 def _check_hosted(key: str, settings: Hosted, evaluation: Evaluation) -> None:

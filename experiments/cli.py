@@ -14,7 +14,7 @@ from pathlib import Path
 from absl import logging
 
 from jaxft import preemption
-from jaxft.config import Experiment, Hosted
+from jaxft.config import Auto, Experiment, Hosted
 from jaxft.errors import UserError
 
 INTERRUPTED = 130
@@ -155,12 +155,16 @@ def _run(arguments: argparse.Namespace):  # noqa: ANN202 - Run, imported below
     experiment, out = _experiment(arguments)
     name = _methods(arguments, experiment)[0]
 
+    from experiments.auto import AutoSearch
     from experiments.compare import open_output
     from experiments.run import Run
 
     settings = experiment.methods[name]
     assert not isinstance(settings, Hosted)
-    return Run(open_output(experiment, out), name, settings, settings.learning_rates[0], experiment.seeds[0])
+    work = open_output(experiment, out)
+    if isinstance(settings, Auto):
+        return AutoSearch(work, name, settings).found()[0]
+    return Run(work, name, settings, settings.learning_rates[0], experiment.seeds[0])
 
 
 def _compare(arguments: argparse.Namespace) -> None:

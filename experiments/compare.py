@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments import statistics
+from experiments.auto import AutoSearch
 from experiments.checks import check
 from experiments.evaluate import Scores, describe_axis
 from experiments.forecast import check_hosted
@@ -22,7 +24,7 @@ from experiments.settings import to_json
 from experiments.setup import load_examples, note
 from experiments.watch import rule
 from experiments.workspace import Workspace
-from jaxft.config import Experiment, Hosted, Method
+from jaxft.config import Auto, Experiment, Hosted, Method
 from jaxft.data.example import Example
 from jaxft.distributed import agreed, check_same
 from jaxft.errors import UserError
@@ -118,10 +120,16 @@ def _run(work: Workspace, name: str, settings: Method | Hosted, rate: float, see
 
 def _method(work: Workspace, name: str, settings: Method | Hosted, axes: dict[str, Any]) -> dict[str, Any]:
     """One method's entry in the record."""
-    seeds = work.experiment.seeds
-    sweep = _sweep(work, name, settings)
-    rate = next(point["learning_rate"] for point in sweep if point["chosen"]) if sweep else settings.learning_rates[0]
-    runs = [_run(work, name, settings, rate, seed) for seed in seeds]
+    seeds, search = work.experiment.seeds, None
+    if isinstance(settings, Auto):
+        found, search = AutoSearch(work, name, settings).found()
+        runs = [replace(found, seed=seed) for seed in seeds]
+        sweep, rate = [], found.learning_rate
+    else:
+        sweep = _sweep(work, name, settings)
+        chosen = [point["learning_rate"] for point in sweep if point["chosen"]]
+        rate = chosen[0] if chosen else settings.learning_rates[0]
+        runs = [_run(work, name, settings, rate, seed) for seed in seeds]
     before = runs[0].base_scores
     after = [run.scores(validation=False) for run in runs]
     first = runs[0].result()
@@ -145,6 +153,7 @@ def _method(work: Workspace, name: str, settings: Method | Hosted, axes: dict[st
     return {
         "kind": settings.kind,
         "learning_rate": rate,
+        **({"search": search} if search else {}),
         "sweep": sweep,
         "axes": measured,
         **first,

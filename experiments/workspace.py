@@ -73,7 +73,8 @@ class Workspace:
         if not needs:
             return Given()
         bases = self.bases(settings) if isinstance(settings, Protecting) else {}
-        return self.calibration.given(needs, bases)
+        rank = settings.metric_rank if isinstance(settings, GradientProjection) else 0
+        return self.calibration.given(needs, bases, rank)
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -153,7 +154,8 @@ class Workspace:
     def bases(self, settings: Protecting) -> dict[str, Basis]:
         """The protected bases of a method."""
         if settings.energy == "auto":
-            return self.calibration.automatic_bases(settings, self._domain_gradients(settings))
+            gradients = {name: self._domain_gradients[name] for name in settings.targets}
+            return self.calibration.automatic_bases(settings, gradients)
         return self.calibration.bases(settings.energy)
 
     def certificate_bases(self, settings: Method) -> dict[str, Basis]:
@@ -163,9 +165,10 @@ class Workspace:
             return self.bases(settings)
         return self.calibration.bases(self.experiment.reference.certificate_energy)
 
-    def _domain_gradients(self, settings: Protecting) -> dict[str, np.ndarray]:
+    @cached_property
+    def _domain_gradients(self) -> dict[str, np.ndarray]:
         """Gradient of the summed domain loss with respect to every linear, before training, [L, d, n]."""
-        method = methods.build(GradientProjection((), targets=settings.targets))
+        method = methods.build(GradientProjection(()))
         start = method.initial(self.base.model, jax.random.key(0), None)
         gradient, layout = jax.jit(jax.grad(partial(loss_sum, method))), self.base.model.compute.layout
         data = batches(self.rows, self.experiment.training.batch_rows, 0)

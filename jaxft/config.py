@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from jaxft.method_config import Full, GradientProjection, Lora, Method, Mix, Source
+from jaxft.method_config import Auto, Full, GradientProjection, Lora, Method, Mix, Source
 
 __all__ = [  # what configs import, whichever file it is in
+    "Auto",
     "Axis",
     "Endpoint",
     "Evaluation",

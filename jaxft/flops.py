@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from jaxft.config import Full, GradientProjection, Lora, Method
+from jaxft.config import Auto, Full, GradientProjection, Lora, Method
 from jaxft.llama.config import INPUT_SPACES, SPACE_OF, LlamaConfig
 
 
@@ -71,6 +71,8 @@ def train_step(
     """
     tokens, once = rows * length, forward(config, rows, length)
     both = 2 * once  # gradients of inputs and of weights; attention has two inputs, the head and the linears a weight
+    if isinstance(method, Auto):
+        method = method.at(1.0, 0.0)
     match method:
         case Full():
             return StepFlops(once, both, 0)
@@ -100,10 +102,12 @@ def projections(config: LlamaConfig, method: GradientProjection, ranks: Mapping[
 
 
 def decay(config: LlamaConfig, method: GradientProjection) -> int:
-    """The moment-weighted decay of one step: C dW, and (C dW) S where two-sided."""
+    """The moment-weighted decay of one step: C dW, and (C dW) S where two-sided; 4 r d n each by r directions."""
     if method.decay <= 0:
         return 0
     shapes = [config.linear_shapes[name] for name in method.targets]
+    if rank := method.metric_rank:
+        return 4 * rank * (1 + method.two_sided) * config.num_layers * sum(width * out for width, out in shapes)
     products = sum(width * out * (width + (out if method.two_sided else 0)) for width, out in shapes)
     return 2 * config.num_layers * products
 

@@ -73,9 +73,31 @@ class GradientProjection(Protecting):
 
     decay: float = 0.0  # lambda of the moment-weighted decay toward the base weights
     two_sided: bool = False  # weight that decay with the moments of the output gradients too
+    metric_rank: int = 0  # directions of each of these moments, beside their diagonals; 0: whole matrices
     gradients: float = 1.0  # share of the protected directions, strongest first, that gradients are kept out of
     updates: bool = True  # project updates, last, out of all of them
     kind: Literal["gradient_projection"] = "gradient_projection"
 
 
-Method = Full | Lora | GradientProjection
+@dataclass(frozen=True)
+class Auto(Trained):
+    """Gradient projection with one knob: rank, strength of the decay and learning rate are found for a budget.
+
+    Drift is KL(base || tuned) on held-out reference text over the base's entropy there: the relative rise of loss to
+    expect on text of the base itself.
+    """
+
+    learning_rates: tuple[float, ...] = ()  # found, not set
+    budget: float = 0.01  # drift
+    trials: int = 16  # training runs of the search, at most
+    targets: tuple[str, ...] = LINEARS
+    kind: Literal["auto"] = "auto"
+
+    def at(self, decay: float, learning_rate: float) -> GradientProjection:
+        """One trial of the search."""
+        return GradientProjection(
+            (learning_rate,), self.mix, energy="auto", targets=self.targets, decay=decay, two_sided=True
+        )
+
+
+Method = Full | Lora | GradientProjection | Auto

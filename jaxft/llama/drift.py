@@ -21,12 +21,14 @@ class Drift:
     """What moved between two models on the same tokens.
 
     hidden [L]: |h - h0| / |h0| after every block, root mean square over tokens. logit_kl: mean KL to the base in
-    nat/token. logit_max_difference: largest difference of a logit.
+    nat/token. logit_max_difference: largest difference of a logit. relative_drift: the KL as a
+    share of the base's entropy, which is the relative rise of loss to expect on text of the base itself.
     """
 
     hidden: Float[np.ndarray, " L"]
     logit_kl: float
     logit_max_difference: float
+    relative_drift: float
 
 
 def drift(before: Llama, after: Llama, batches: Iterable[Mapping[str, Any]]) -> Drift:
@@ -35,18 +37,20 @@ def drift(before: Llama, after: Llama, batches: Iterable[Mapping[str, Any]]) -> 
     Both models run side by side, a batch at a time: one block's states are held of each.
     """
     hidden = np.zeros(before.config.num_layers)
-    divergence = tokens = largest = 0.0
+    divergence = entropy = tokens = largest = 0.0
     for batch in batches:
-        ratios, kl, count, difference = _batch(before, after, put_rows(batch, before.compute.layout))
+        ratios, kl, uncertain, count, difference = _batch(before, after, put_rows(batch, before.compute.layout))
         hidden += np.asarray(ratios, np.float64)
-        divergence, tokens, largest = divergence + float(kl), tokens + float(count), max(largest, float(difference))
-    count = max(tokens, 1.0)
-    return Drift(np.sqrt(hidden / count), max(divergence, 0.0) / count, largest)
+        divergence, entropy, tokens = divergence + float(kl), entropy + float(uncertain), tokens + float(count)
+        largest = max(largest, float(difference))
+    count, moved = max(tokens, 1.0), max(divergence, 0.0)
+    return Drift(np.sqrt(hidden / count), moved / count, largest, moved / max(entropy, 1e-30))
 
 
 @jax.jit
-def _batch(before: Llama, after: Llama, batch: Mapping[str, Array]) -> tuple[Array, Array, Array, Array]:
-    """Sums over one batch's tokens: (|h - h0|^2 / |h0|^2 after every block [L], KL, tokens), and the largest change."""
+def _batch(before: Llama, after: Llama, batch: Mapping[str, Array]) -> tuple[Array, Array, Array, Array, Array]:
+    """Sums over one batch's tokens (|h - h0|^2 / |h0|^2 after every block [L], KL, entropy, tokens), and the largest
+    difference of a logit."""
     config, layout, real = before.config, before.compute.layout, batch["segments"] > 0
     angles, visible = rotary_angles(config, batch["positions"]), packed_mask(batch["segments"])
 

@@ -10,7 +10,12 @@ from jaxft.methods.lora import Lora
 
 
 def build(settings: config.Method) -> Method:
-    """The method that a config entry asks for; entries that differ in learning rates alone give equal methods."""
+    """The method that a config entry asks for; entries that differ in learning rates alone give equal methods.
+
+    Of `Auto` it is one trial of its search; they differ in numbers alone.
+    """
+    if isinstance(settings, config.Auto):
+        settings = settings.at(1.0, 0.0)
     settings = replace(settings, learning_rates=())
     match settings:
         case config.Full():

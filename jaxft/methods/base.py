@@ -17,6 +17,7 @@ from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.adapters import merge
 from jaxft.sharding import Layout, put
 from jaxft.subspace.basis import Basis
+from jaxft.subspace.metric import Metric
 from jaxft.training.precision import scale_by_adam
 
 Schedule = Callable[[Any], Any]  # step -> learning rate
@@ -28,14 +29,14 @@ MEASURED = frozenset({"bases", "inputs", "outputs", "fisher"})
 class Given:
     """What a method reads beside the base and the domain; what its `needs` do not name may be absent.
 
-    bases: protected bases by input space. inputs: second moments of the reference text there, [L, d, d], mean over
-    tokens. outputs: those of the output gradients, by linear. fisher: the diagonal of the Fisher information on
-    reference text, shaped as the parameters. unaligned: the base as it was before its safety training.
+    bases: protected bases by input space. inputs: second moments of the reference text there, mean over tokens, whole
+    matrices [L, d, d] or a `Metric`. outputs: those of the output gradients, by linear. fisher: the diagonal of the
+    Fisher information on reference text, shaped as the parameters. unaligned: the base before its safety training.
     """
 
     bases: Mapping[str, Basis] = field(default_factory=dict)
-    inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
-    outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
+    inputs: Mapping[str, np.ndarray | Metric] = field(default_factory=dict)
+    outputs: Mapping[str, np.ndarray | Metric] = field(default_factory=dict)
     fisher: Llama | None = None
     unaligned: Llama | None = None
 

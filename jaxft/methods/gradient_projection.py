@@ -19,6 +19,7 @@ from jaxft.methods.adapters import Dense
 from jaxft.methods.base import Given, Method, Schedule
 from jaxft.sharding import Layout, put
 from jaxft.subspace.basis import Basis
+from jaxft.subspace.metric import place
 from jaxft.subspace.projection import gradient_projection_adamw, moment_decay
 
 
@@ -53,9 +54,9 @@ class GradientProjection(Method):
                 vectors = put(basis.vectors.astype(dtype), PartitionSpec(None, d, None))
                 found["bases"][space] = replace(basis, vectors=vectors)
                 if soft:
-                    found["inputs"][space] = put(jnp.asarray(given.inputs[space]), PartitionSpec(None, None, d))
+                    found["inputs"][space] = place(given.inputs[space], d, dtype)
             if soft and self.settings.two_sided:
-                found["outputs"][name] = put(jnp.asarray(given.outputs[name]), PartitionSpec(None, n, None))
+                found["outputs"][name] = place(given.outputs[name], n, dtype)
         return found
 
     def initial(self, base: Llama, key: Array, constants: Any) -> dict[str, Dense]:

@@ -22,6 +22,7 @@ from jaxft.llama.model import Compute, Llama, layer_slice
 from jaxft.methods.base import Given, Method
 from jaxft.sharding import chip_bytes, put
 from jaxft.subspace.basis import Basis
+from jaxft.subspace.metric import Metric
 from jaxft.subspace.moments import Moment, accumulate
 from jaxft.training.step import initial_state, make_step
 
@@ -68,7 +69,7 @@ def abstract_base(model: LlamaConfig, compute: Compute, dtype: str) -> Llama:
 def step_state(settings: config.Method, training: Training, base: Llama, rank: int) -> tuple[Method, Any, Any]:
     """(method, its abstract training state, its abstract constants with bases of `rank` directions)."""
     method = methods.build(settings)
-    constants = _constants(method, base, rank)
+    constants = _constants(method, base, rank, getattr(settings, "metric_rank", 0))
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(lambda b, c, k: initial_state(method, training, b, c, k), base, constants, key)
     return method, state, constants
@@ -162,17 +163,25 @@ def _rows(base: Llama, rows: int, length: int) -> dict[str, Any]:
     return jax.eval_shape(make)
 
 
-def _constants(method: Method, base: Llama, rank: int) -> Any:
-    """What a method keeps beside its optimizer, with bases of `rank` directions (at most half of the width)."""
+def _constants(method: Method, base: Llama, rank: int, metric_rank: int) -> Any:
+    """What a method keeps beside its optimizer, with bases of `rank` directions (at most half of the width) and moments
+    of `metric_rank` directions (0: whole).
+    """
     model, layers = base.config, base.config.num_layers
+
+    def moment(width: int) -> Any:
+        if not metric_rank:
+            return jnp.zeros((layers, width, width))
+        vectors, values = jnp.zeros((layers, width, metric_rank)), jnp.zeros((layers, metric_rank))
+        return Metric(vectors, values, jnp.zeros((layers, width)))
 
     def make() -> Any:
         bases = {
             space: Basis(jnp.zeros((layers, width, min(rank, width // 2))), (min(rank, width // 2),) * layers)
             for space, width in _widths(model).items()
         }
-        inputs = {space: jnp.zeros((layers, width, width)) for space, width in _widths(model).items()}
-        outputs = {name: jnp.zeros((layers, n, n)) for name, (_, n) in model.linear_shapes.items()}
+        inputs = {space: moment(width) for space, width in _widths(model).items()}
+        outputs = {name: moment(n) for name, (_, n) in model.linear_shapes.items()}
         return method.constants(Given(bases, inputs, outputs), base.compute.layout, base.compute.dtype)  # pyright: ignore
 
     return jax.eval_shape(make)

@@ -47,11 +47,15 @@ def heldout_capture(basis: Basis, moments: Float[Array, "L d d"]) -> Float[Array
 @jax.jit
 def batch_drift(
     before: Float[Array, "B T V"], after: Float[Array, "B T V"], weights: Float[Array, "B T"]
-) -> tuple[Array, Array, Array]:
-    """Sums over weighted tokens of KL(before || after) in nat and of the weights, and max |after - before|."""
-    divergence = _divergence(before, after)
+) -> tuple[Array, Array, Array, Array]:
+    """Sums over weighted tokens of KL(before || after) and of the entropy of `before`, both in nat, and of the weights,
+    and max |after - before|.
+    """
+    divergence, p = _divergence(before, after), jax.nn.log_softmax(before)
+    entropy = -(jnp.exp(p) * p).sum(-1)
     largest = jnp.where(weights > 0, jnp.abs(after - before).max(-1), 0.0).max()
-    return jnp.where(weights > 0, divergence * weights, 0.0).sum(), weights.sum(), largest
+    moved = jnp.where(weights > 0, divergence * weights, 0.0).sum()
+    return moved, (entropy * weights).sum(), weights.sum(), largest
 
 
 def _divergence(before: Float[Array, "B T V"], after: Float[Array, "B T V"]) -> Float[Array, "B T"]:

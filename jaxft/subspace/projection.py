@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxft.sharding import out
 from jaxft.subspace.basis import Basis
+from jaxft.subspace.metric import Metric, left, right
 from jaxft.training.precision import scale_by_adam
 
 Tree = Any
+Moment = jax.Array | Metric
 
 
 def _is_basis(x: object) -> bool:
@@ -47,22 +48,22 @@ def moment_decay(
     strength times the Kronecker-factored quadratic form of the KL to the base, in nat per token (K-FAC, Martens and
     Grosse 2015).
 
-    inputs: tree prefix of the params with C [L, d_in, d_in]. outputs: the same with S [L, d_out, d_out].
+    inputs: tree prefix of the params with C, [L, d_in, d_in] or a `Metric`. outputs: the same with S of d_out.
     base: W0; where None, the params are the change W - W0 itself.
     """
 
-    def add(c: jax.Array, s: jax.Array | None, gradient: jax.Array, change: jax.Array) -> jax.Array:
-        same = out(jax.typeof(change).sharding.spec)
-        pull = jnp.einsum("lde,len->ldn", c, change.astype(jnp.float32), precision="highest", out_sharding=same)
+    def add(c: Moment, s: Moment | None, gradient: jax.Array, change: jax.Array) -> jax.Array:
+        pull = left(c, change)
         if s is not None:
-            pull = jnp.einsum("ldn,lnm->ldm", pull, s, precision="highest", out_sharding=same)
+            pull = right(s, pull)
         return gradient + (strength * pull).astype(gradient.dtype)
 
     def update(updates: Tree, params: Tree) -> Tree:
         change = _change(params, base)
+        whole = partial(jax.tree.map, is_leaf=lambda x: isinstance(x, Metric))
         if outputs is None:
-            return jax.tree.map(lambda c, g, d: jax.tree.map(partial(add, c, None), g, d), inputs, updates, change)
-        return jax.tree.map(lambda c, s, g, d: jax.tree.map(partial(add, c, s), g, d), inputs, outputs, updates, change)
+            return whole(lambda c, g, d: jax.tree.map(partial(add, c, None), g, d), inputs, updates, change)
+        return whole(lambda c, s, g, d: jax.tree.map(partial(add, c, s), g, d), inputs, outputs, updates, change)
 
     return optax.stateless(update)
 

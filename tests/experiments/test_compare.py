@@ -65,12 +65,13 @@ def test_every_method_has_every_key(done, name) -> None:
         "certificate",
         "timings",
         "trained_parameters",
+        "reference",
         "examples",
     }
     assert method["timings"].keys() == {"train_seconds", "tokens_per_second", "step_milliseconds"}
     assert method["delta_norm"] > 0 and method["trained_parameters"] > 0
     for part in (method["certificate"], method["certificate"]["exported"]):
-        drift = {"logit_kl", "logit_max_difference", "hidden_drift"}
+        drift = {"logit_kl", "logit_max_difference", "relative_drift", "hidden_drift"}
         expected = {*drift, "domain", "unprojected", "delta_norm", "relative_delta_norm", "spaces"}
         assert part.keys() - {"exported", "movement"} == expected and part["domain"].keys() == drift
         assert part["spaces"][0].keys() == {"space", "layer", "width", "rank", "captured_heldout", "leak"}
@@ -135,6 +136,7 @@ def test_a_second_call_redoes_nothing(done, world, tmp_path, monkeypatch, capsys
     assert "projection" in table and f"report: {out / 'report.html'}" in table
 
 
+@pytest.mark.slow  # every round starts a process, which imports JAX
 def test_killed_anywhere_and_repeated_the_numbers_are_the_same(done, world, tmp_path) -> None:
     out = tmp_path / "killed"
     milestones = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,12 +14,17 @@ import pytest
 from flax import nnx
 from jax.sharding import PartitionSpec
 
+from experiments.settings import load_experiment
 from jaxft import flops, methods
 from jaxft.config import Full, GradientProjection, Lora, Method, Training
 from jaxft.llama import model as llama
-from jaxft.llama.config import INPUT_SPACES, LlamaConfig
+from jaxft.llama.config import INPUT_SPACES, SHAPES, LlamaConfig
+from jaxft.llama.model import Compute
 from jaxft.methods.base import Given
+from jaxft.planning.programs import abstract_base, step_state
+from jaxft.sharding import chip_bytes
 from jaxft.subspace.basis import Basis
+from jaxft.subspace.metric import Metric
 from jaxft.subspace.moments import Moment, accumulate
 from jaxft.training.step import initial_state, make_step
 
@@ -70,17 +76,24 @@ def abstract_batch() -> dict[str, jax.ShapeDtypeStruct]:
     return {name: jax.ShapeDtypeStruct((ROWS, LENGTH), kind) for name, kind in kinds.items()}
 
 
-def abstract_subspaces(config: LlamaConfig) -> Given:
+def abstract_subspaces(config: LlamaConfig, metric_rank: int = 0) -> Given:
     layers, shapes = config.num_layers, config.linear_shapes
     bases, inputs = {}, {}
+
+    def moment(width: int) -> Any:
+        if not metric_rank:
+            return jnp.zeros((layers, width, width))
+        directions, values = jnp.zeros((layers, width, metric_rank)), jnp.zeros((layers, metric_rank))
+        return Metric(directions, values, jnp.zeros((layers, width)))
+
     for space, names in INPUT_SPACES.items():
         width = shapes[names[0]][0]
         complement = RANKS[space] > width // 2
         stored = min(RANKS[space], width - RANKS[space])
         bases[space] = Basis(jnp.zeros((layers, width, stored)), (RANKS[space],) * layers, complement)
-        inputs[space] = jnp.zeros((layers, width, width))
-    outputs = {name: jnp.zeros((layers, shape[1], shape[1])) for name, shape in shapes.items()}
-    return Given(bases, inputs, outputs)  # pyright: ignore[reportArgumentType]
+        inputs[space] = moment(width)
+    outputs = {name: moment(shape[1]) for name, shape in shapes.items()}
+    return Given(bases, inputs, outputs)
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -104,12 +117,13 @@ def test_forward_is_what_is_traced(tied: bool) -> None:
         GradientProjection((), gradients=0.0, updates=False),
         GradientProjection((), decay=0.1),
         GradientProjection((), decay=0.1, two_sided=True, targets=("k", "up", "o")),
+        GradientProjection((), decay=0.1, two_sided=True, metric_rank=3, targets=("q", "down")),
     ],
     ids=lambda settings: f"{settings.kind}-{len(getattr(settings, 'targets', ''))}",
 )
 def test_a_training_step_is_what_is_traced(settings: Method) -> None:
     method, training, base = methods.build(settings), Training(), abstract_model(SMALL)
-    constants = method.constants(abstract_subspaces(SMALL))
+    constants = method.constants(abstract_subspaces(SMALL, getattr(settings, "metric_rank", 0)))
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(partial(initial_state, method, training), base, constants, key)
     found = count(make_step(method, training), state, base, constants, abstract_batch(), 0.1)
@@ -145,3 +159,15 @@ def test_llama_2_7b_takes_two_operations_for_each_weight_and_token() -> None:
 def test_projection_of_llama_2_7b_by_hand() -> None:
     settings, linears = GradientProjection(()), 32 * (4 * 4096**2 + 3 * 4096 * 11_008)
     assert flops.projections(LLAMA_2_7B, settings, dict.fromkeys(INPUT_SPACES, 512)) == 2 * 4 * 512 * linears
+
+
+def test_what_the_recommended_projection_adds_at_7b() -> None:
+    """At most 3 % of a step of 16,384 tokens and 2 GiB of state in all, with 512 protected directions."""
+    experiment = load_experiment(str(Path(__file__).parents[2] / "configs" / "llama2_7b_hotel.py"))
+    config, method = SHAPES["llama2_7b"], experiment.methods["projection"]
+    assert isinstance(method, GradientProjection) and method.two_sided and method.metric_rank and method.decay
+    added = flops.projections(config, method, dict.fromkeys(INPUT_SPACES, 512)) + flops.decay(config, method)
+    assert added / flops.train_step(config, Full(()), 4, 4096).total <= 0.03
+    base = abstract_base(config, Compute(dtype="bfloat16"), "bfloat16")
+    _, _, constants = step_state(method, Training(), base, 512)
+    assert chip_bytes(constants) <= 2 * 2**30

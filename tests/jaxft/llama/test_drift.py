@@ -59,7 +59,7 @@ def found(batches) -> Drift:
 
 
 def test_drift_is_that_of_the_two_models_alone(batches, found) -> None:
-    ratios, divergences, largest = [[] for _ in range(3)], [], 0.0
+    ratios, divergences, entropies, largest = [[] for _ in range(3)], [], [], 0.0
     for batch in batches:
         real = batch["segments"] > 0
         states = []
@@ -79,16 +79,18 @@ def test_drift_is_that_of_the_two_models_alone(batches, found) -> None:
         largest = max(largest, np.abs(q - p).max())
         p, q = (x - np.log(np.exp(x).sum(-1, keepdims=True)) for x in (p, q))
         divergences += list((np.exp(p) * (p - q)).sum(-1))
+        entropies += list(-(np.exp(p) * p).sum(-1))
     assert len(divergences) == 53
     np.testing.assert_allclose(found.hidden, [np.sqrt(np.square(layer).mean()) for layer in ratios], rtol=1e-5)
     assert found.hidden[0] == 0 < found.hidden[1] < found.hidden[2]
     assert found.logit_kl == pytest.approx(np.mean(divergences), rel=1e-5)
+    assert found.relative_drift == pytest.approx(sum(divergences) / sum(entropies), rel=1e-5)
     assert found.logit_max_difference == pytest.approx(largest, rel=1e-5)
 
 
 def test_a_model_does_not_drift_from_itself(batches) -> None:
     same = drift(model(), model(), batches)
-    assert same.hidden.tolist() == [0, 0, 0] and (same.logit_kl, same.logit_max_difference) == (0, 0)
+    assert same.hidden.tolist() == [0, 0, 0] and same.logit_kl == same.logit_max_difference == same.relative_drift == 0
 
 
 def test_a_mesh_finds_the_same_drift(batches, found) -> None:

@@ -12,6 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[3]
 
 
+@pytest.mark.slow  # each trains for a gigabyte in a process of its own, twice
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads a process's highest size from Linux")
 @pytest.mark.parametrize("method", ["full", "lora", "projection"])
 def test_a_step_takes_what_was_planned(method: str) -> None:

@@ -59,10 +59,12 @@ def test_drift_is_the_kl_of_real_tokens() -> None:
     p, q = softmax(before), softmax(after)
     kl = (p * (np.log(p) - np.log(np.maximum(q, 1e-300)))).sum(-1)
     weights = jnp.asarray(real, jnp.float32)
-    total, tokens, largest = batch_drift(jnp.asarray(before, jnp.float32), jnp.asarray(after, jnp.float32), weights)
-    assert float(total) == pytest.approx(kl[real].sum(), rel=1e-5)
-    assert float(tokens) == real.sum()
-    assert float(largest) == pytest.approx(np.abs(after - before)[real].max(), rel=1e-6)
+    sums = batch_drift(jnp.asarray(before, jnp.float32), jnp.asarray(after, jnp.float32), weights)
+    total, entropy, tokens, largest = (float(value) for value in sums)
+    assert total == pytest.approx(kl[real].sum(), rel=1e-5)
+    assert entropy == pytest.approx(-(p * np.log(p)).sum(-1)[real].sum(), rel=1e-5)
+    assert tokens == real.sum()
+    assert largest == pytest.approx(np.abs(after - before)[real].max(), rel=1e-6)
 
 
 def test_certify_reports_every_layer_and_space() -> None:
@@ -108,6 +110,6 @@ def test_the_kl_has_float32s_digits_however_small_it_is(size: float) -> None:
     after = (before + size * random.standard_normal((2, 3, 50)) + 2).astype(np.float32)  # a shift changes nothing
     x, y = before.astype(np.float64), after.astype(np.float64)
     kl = (softmax(x) * (np.log(softmax(x)) - np.log(softmax(y)))).sum(-1).mean()
-    total, tokens, _ = batch_drift(jnp.asarray(before), jnp.asarray(after), jnp.ones((2, 3)))
+    total, _, tokens, _ = batch_drift(jnp.asarray(before), jnp.asarray(after), jnp.ones((2, 3)))
     # Differences of logits of order 1 have an error of 1e-7 / size.
     assert float(total / tokens) == pytest.approx(kl, rel=1e-5 + 1e-6 / size)

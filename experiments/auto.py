@@ -1,0 +1,159 @@
+"""The method `Auto`: trials of gradient projection until held-out drift meets a budget at the best proficiency.
+
+At each learning rate the weakest decay is sought whose drift stays within the budget; the learning rate climbs by
+factors of three from one that suits the model's width for as long as validation proficiency rises. Drift is measured on
+one half of the held-out reference text; what the chosen trial drifts on the other half, which no decision has seen, is
+the realised drift.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from experiments.certifying import reference_drift
+from experiments.provenance import read_json, write_json
+from experiments.run import Run
+from experiments.setup import note
+from experiments.workspace import Workspace
+from jaxft.config import Auto
+from jaxft.distributed import agreed
+
+#: Times 1 / width, the first learning rate: Adam's best rate falls with the width (Yang et al. 2022, arXiv:2203.03466).
+FIRST_RATE = 0.3
+FIRST_DECAY = 10.0
+CLIMB = 3.0
+#: Shares of the budget: what a trial may use, is aimed at, and at least uses unless decay is no longer what holds it.
+MOST, AIM, LEAST = 0.9, 0.7, 0.5
+WEAKEST, STRONGEST = 1e-2, 1e5
+PER_RATE = 5  # trials at one learning rate
+
+
+class Trial(NamedTuple):
+    """One training run of the search. proficiency: higher is better, whatever the axis."""
+
+    learning_rate: float
+    decay: float
+    drift: float
+    proficiency: float
+
+
+def search(measure: Callable[[float, float], Trial], budget: float, rate: float, most: int) -> list[Trial]:
+    """Trials in the order of the search, at most `most`; measure(learning rate, decay) runs one."""
+    trials: list[Trial] = []
+    decay, step, best = FIRST_DECAY, CLIMB, None
+    while len(trials) < most:
+        at_rate = _at_rate(measure, budget, rate, decay, min(PER_RATE, most - len(trials)))
+        trials += at_rate
+        found = choose(at_rate, budget)
+        better = within(found, budget) and (best is None or found.proficiency > best.proficiency)
+        if better:
+            best, decay = found, found.decay
+        elif best is None:
+            step = 1 / CLIMB  # no decay holds the drift at this rate
+        elif step > 1 and best.learning_rate == trials[0].learning_rate:
+            step, rate = 1 / CLIMB, best.learning_rate  # up was no better than the start: try down
+        else:
+            break
+        rate *= step
+    return trials
+
+
+def _at_rate(
+    measure: Callable[[float, float], Trial], budget: float, rate: float, decay: float, most: int
+) -> list[Trial]:
+    """Trials at one learning rate, toward the weakest decay within the budget."""
+    trials: list[Trial] = []
+    while len(trials) < most:
+        trials.append(measure(rate, decay))
+        last = trials[-1]
+        slack = last.drift < LEAST * budget and last.decay > WEAKEST
+        if within(last, budget) and not slack or not within(last, budget) and last.decay >= STRONGEST:
+            break
+        decay = _next_decay(trials, budget)
+        if any(math.isclose(decay, trial.decay, rel_tol=0.05) for trial in trials):
+            break
+    return trials
+
+
+def _next_decay(trials: list[Trial], budget: float) -> float:
+    """Where log drift, linear in log decay, reaches the aim: between the two trials around it, else beyond the last."""
+    aim, last = AIM * budget, trials[-1]
+    over = [trial for trial in trials if trial.drift > aim]
+    under = [trial for trial in trials if trial.drift <= aim]
+    if over and under:
+        low, high = max(over, key=lambda t: t.decay), min(under, key=lambda t: t.decay)
+        share = math.log(low.drift / aim) / max(math.log(low.drift / max(high.drift, 1e-12)), 1e-12)
+        return low.decay * (high.decay / low.decay) ** min(max(share, 0.1), 0.9)
+    if not math.isfinite(last.drift):
+        return min(last.decay * 10, STRONGEST)
+    slope = -1.0
+    if len(trials) > 1 and math.isfinite(trials[-2].drift):
+        slope = math.log(last.drift / trials[-2].drift) / math.log(last.decay / trials[-2].decay)
+    factor = (last.drift / aim) ** (1 / max(-slope, 0.25))
+    return min(max(last.decay * min(max(factor, 0.02), 50.0), WEAKEST), STRONGEST)
+
+
+def within(trial: Trial, budget: float) -> bool:
+    """Whether a trial leaves the margin that text which it was not measured on may need."""
+    return trial.drift <= MOST * budget
+
+
+def choose(trials: list[Trial], budget: float) -> Trial:
+    """The most proficient trial within the budget; where there is none, the one that drifted least."""
+    kept = [trial for trial in trials if within(trial, budget)]
+    return max(kept, key=lambda t: (t.proficiency, -t.drift)) if kept else min(trials, key=lambda t: t.drift)
+
+
+@dataclass(frozen=True)
+class AutoSearch:
+    """The search of one `Auto` entry of a config; its trials are runs like all others and are resumed like them."""
+
+    work: Workspace
+    name: str
+    settings: Auto
+
+    def run(self, learning_rate: float, decay: float, seed: int) -> Run:
+        """The training run of one trial."""
+        settings = self.settings.at(decay, learning_rate)
+        return Run(self.work, f"{self.name}/decay_{decay:.6g}", settings, learning_rate, seed)
+
+    def measure(self, learning_rate: float, decay: float) -> Trial:
+        """Train, and measure drift on the first half of the held-out reference text and validation proficiency."""
+        learning_rate, decay = float(f"{learning_rate:.3g}"), float(f"{decay:.3g}")
+        run = self.run(learning_rate, decay, self.work.experiment.seeds[0])
+        drift = self._drift(run, "first_half", slice(0, None, 2))
+        scores = run.scores(validation=True)["proficiency"]
+        axis = self.work.experiment.evaluation.axes["proficiency"]
+        trial = Trial(learning_rate, decay, drift, scores.mean * (-1 if axis.task == "likelihood" else 1))
+        note(
+            f"{self.name}  lr {learning_rate:g} decay {decay:g}: drift {drift:.2%} of at most "
+            f"{self.settings.budget:.2%}, proficiency {scores.mean:.3f}"
+        )
+        return trial
+
+    def _drift(self, run: Run, part: str, half: slice) -> float:
+        path = run.folder / f"drift_{part}.json"
+        if not agreed(path.is_file()):
+            write_json(path, reference_drift(self.work, run.method.finish(self.work.base.model, run.trained), half))
+        return read_json(path)["relative_drift"]
+
+    def found(self) -> tuple[Run, dict[str, Any]]:
+        """(the chosen trial at the first seed, the search for the record)."""
+        settings, work = self.settings, self.work
+        rate = FIRST_RATE / work.base.model.config.hidden_size
+        trials = search(self.measure, settings.budget, rate, settings.trials)
+        chosen = choose(trials, settings.budget)
+        run = self.run(chosen.learning_rate, chosen.decay, work.experiment.seeds[0])
+        realised = self._drift(run, "second_half", slice(1, None, 2))
+        where = f"lr {chosen.learning_rate:g} decay {chosen.decay:g}"
+        note(f"{self.name}  chosen {where}: drift {realised:.2%} on other text")
+        sign = -1 if work.experiment.evaluation.axes["proficiency"].task == "likelihood" else 1
+        return run, {
+            "budget": settings.budget,
+            "trials": [{**t._asdict(), "proficiency": sign * t.proficiency, "chosen": t == chosen} for t in trials],
+            "realised_drift": realised,
+            "kept": realised <= settings.budget,
+        }
