@@ -82,7 +82,7 @@ def draw(record: Record) -> Figure:
     with style():
         heights = (len(certificates) * map_height + 0.8, 3.6)
         figure = Figure(figsize=(width, sum(heights)))
-        upper, lower = figure.subfigures(2, height_ratios=heights)
+        (upper,), (lower,) = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)
         panels = upper.subplots(len(certificates), 3, squeeze=False)
         for column, (key, title) in enumerate(_MAPS.items()):
             _maps(upper, panels[:, column], certificates, key, title)
