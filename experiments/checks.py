@@ -13,7 +13,7 @@ from experiments.setup import model_folder
 from experiments.tasks import BY_REPLY, RULES, TASKS
 from experiments.tasks.needs import check_examples
 from jaxft import methods
-from jaxft.config import Auto, Evaluation, Experiment, GradientProjection, Hosted, Method
+from jaxft.config import Auto, Evaluation, Experiment, GradientProjection, Hosted, Method, SafeMerge
 from jaxft.data.template import TEMPLATES
 from jaxft.errors import UserError
 from jaxft.llama.attention import CHOICES
@@ -21,7 +21,7 @@ from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import SHAPES, SPACE_OF, LlamaConfig
 from jaxft.llama.hf_tensors import DTYPES
 from jaxft.llama.model import REMAT_POLICIES
-from jaxft.method_config import Adapted, Protecting, Trained
+from jaxft.method_config import Adapted, Protecting, Realigned, Trained
 from jaxft.sharding import LAYOUTS, check_divides, make_mesh
 from jaxft.training import precision
 
@@ -77,6 +77,7 @@ def check(experiment: Experiment) -> None:
     check_examples(experiment.evaluation)
     config = read_config(model_folder(experiment.model.folder))
     check_fit(experiment, config)
+    _check_unaligned(experiment, config)
     check_mesh(experiment, config, make_mesh(experiment.model.sharding))
 
 
@@ -133,6 +134,18 @@ def check_fit(experiment: Experiment, config: LlamaConfig) -> None:
                 _require(settings.rank <= width, f"methods.{name}.rank", settings.rank, expected)
 
 
+def _check_unaligned(experiment: Experiment, config: LlamaConfig) -> None:
+    """UserError for an unaligned model that is not of the base's shape."""
+    for name, settings in experiment.methods.items():
+        if isinstance(settings, Realigned):
+            other = read_config(model_folder(settings.unaligned))
+            if (other.num_layers, other.linear_shapes) != (config.num_layers, config.linear_shapes):
+                raise UserError(
+                    f"methods.{name}.unaligned: {settings.unaligned} has other layers than model.folder, "
+                    f"{experiment.model.folder}.\nName the model that this one was made from by safety training."
+                )
+
+
 def check_mesh(experiment: Experiment, config: LlamaConfig, mesh: Mesh | None) -> None:
     """UserError for a model or a number of rows that the mesh cannot split evenly."""
     if mesh is None:
@@ -175,6 +188,15 @@ def _check_method(key: str, settings: Method | Hosted) -> None:
         _require(settings.rank >= 1, f"{key}.rank", settings.rank, "at least 1")
         _require(0 < settings.alpha < math.inf, f"{key}.alpha", settings.alpha, "a number above 0")
         _require(0 <= settings.dropout < 1, f"{key}.dropout", settings.dropout, "a fraction in [0, 1)")
+        decay = settings.weight_decay
+        fits = decay is None or 0 <= decay < math.inf
+        _require(fits, f"{key}.weight_decay", decay, "0 or a number above it, or None for that of training")
+    if isinstance(settings, Realigned):
+        _require(-1 <= settings.threshold <= 1, f"{key}.threshold", settings.threshold, "a cosine in [-1, 1]")
+    if isinstance(settings, SafeMerge):
+        weight, sources = settings.safe_weight, settings.safe_sources
+        _require(0 < weight <= 1, f"{key}.safe_weight", weight, "a fraction in (0, 1]")
+        _require(bool(sources), f"{key}.safe_sources", sources, "at least one Source")
     if isinstance(settings, Trained) and settings.mix is not None:
         share = settings.mix.share
         _require(0 < share < 1, f"{key}.mix.share", share, "a fraction between 0 and 1")

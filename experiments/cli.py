@@ -222,7 +222,7 @@ def _export(arguments: argparse.Namespace) -> None:
     if isinstance(run.method, Lora):
         folder = run.folder / "adapter"
         if not agreed(folder.is_dir()):
-            save_adapter(run.trained, run.method.settings, run.work.experiment.model.folder, folder)
+            save_adapter(run.trained, run.method.settings.scaling, run.work.experiment.model.folder, folder)
         print(f"adapter: {folder}")
 
 

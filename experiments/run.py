@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,19 @@ from experiments.evaluate import Scores, measure_axes
 from experiments.provenance import data_hashes, digest, read_json, write_json
 from experiments.scores import cached_scores, means
 from experiments.settings import to_json
-from experiments.setup import note
+from experiments.setup import model_folder, note, training_rows
 from experiments.workspace import Workspace
 from jaxft import methods
-from jaxft.config import Method
+from jaxft.config import Lora, Method, SafeMerge
 from jaxft.distributed import agreed, led
 from jaxft.llama import checkpoint
 from jaxft.llama.model import Adapters, Llama
+from jaxft.method_config import Adapted, Realigned
 from jaxft.training.loop import train
 from jaxft.training.metrics import TIMINGS
+
+#: Folder of the safe adapter's own training, in that of the run.
+SAFE = "safe_adapter"
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,18 @@ class Run:
             "mix": data_hashes(self.settings.mix.sources) if self.settings.mix else {},
             "learning_rate": self.learning_rate,
             "seed": self.seed,
+            **self._safety_identity(),
             **self._watch_identity(),
         }
+
+    def _safety_identity(self) -> dict[str, Any]:
+        """Hashes of the unaligned model and of the safe replies that edit the weights at the end; else nothing."""
+        settings, found = self.settings, {}
+        if isinstance(settings, Realigned):
+            found["unaligned"] = checkpoint.content_hash(model_folder(settings.unaligned))
+        if isinstance(settings, SafeMerge):
+            found["safe"] = data_hashes(settings.safe_sources)
+        return found
 
     def _watch_identity(self) -> dict[str, str]:
         """Hash of the evaluation while training, where that decides which weights are left; else nothing."""
@@ -103,6 +117,8 @@ class Run:
         """The trained parameters: from the finished checkpoint, or after training what is left."""
         work, base = self.work, self.work.base.model
         given = work.given(self.settings)
+        if isinstance(self.settings, SafeMerge):
+            given = replace(given, safe=self._safe_adapter(self.settings))
         for line in ranks(given.bases):
             note(f"{self.name}  {line}")
 
@@ -127,6 +143,23 @@ class Run:
         if trained.timings is not None:
             write_json(self.folder / "timings.json", trained.timings)
         return self.method.settle(trained.trainable, base, given)
+
+    def _safe_adapter(self, settings: SafeMerge) -> Any:
+        """A plain LoRA on the safe replies alone, with the settings, learning rate and seed of this run."""
+        experiment, base = self.work.experiment, self.work.base
+        plain = methods.build(Lora(**{f.name: getattr(settings, f.name) for f in fields(Adapted)}))
+        return train(
+            plain,
+            experiment.training,
+            self.learning_rate,
+            base.model,
+            None,
+            training_rows(replace(experiment, domain=settings.safe_sources), base),
+            seed=self.seed,
+            label=f"{self.label} safe adapter",
+            folder=self.folder / SAFE,
+            identity=self.identity,
+        ).trainable
 
     @property
     def assembled(self) -> tuple[Llama, Adapters | None]:
@@ -167,7 +200,7 @@ class Run:
             "certificate": certificate,
             "reference": "while training" if self.settings.mix else self.method.reference,
             "timings": read_json(timings) if timings.is_file() else dict.fromkeys(TIMINGS),  # None: lost to a kill
-            "trained_parameters": sum(leaf.size for leaf in jax.tree.leaves(self.trained)),
+            "trained_parameters": self.method.trained_parameters(self.trained),
         }
         if (watcher := self.watcher()) is not None:
             result |= {"watched": watcher.lines, "kept_step": watcher.kept}
@@ -182,8 +215,8 @@ class Run:
 
     def forget_checkpoints(self) -> None:
         """Free the disk of a run that was not chosen; its measurements stay."""
-        checkpoints = self.folder / "checkpoints"
-        led(f"{checkpoints} deleted", lambda: shutil.rmtree(checkpoints, ignore_errors=True))
+        for checkpoints in (self.folder / "checkpoints", self.folder / SAFE):
+            led(f"{checkpoints} deleted", lambda folder=checkpoints: shutil.rmtree(folder, ignore_errors=True))
 
     def _changes(self, merged: Llama) -> Mapping[str, jax.Array]:
         """dW by linear: as trained where the method keeps it apart, else merged - base."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,17 @@ from experiments.evaluate import Scores, measure_axes
 from experiments.judges import Judge
 from experiments.provenance import data_hashes, read_json, write_json
 from experiments.scores import cached_scores, means
-from experiments.setup import Base, load_examples, training_rows
+from experiments.setup import Base, load_examples, model_folder, training_rows
 from experiments.tasks import RUBRICS
 from jaxft import methods
-from jaxft.config import Evaluation, Experiment, GradientProjection, Method, Mix
+from jaxft.config import Evaluation, Experiment, GradientProjection, Method, Mix, SafeMerge
 from jaxft.data.batches import batches
 from jaxft.data.packing import Rows
 from jaxft.data.sources import fingerprint
 from jaxft.distributed import agreed, whole
-from jaxft.method_config import Protecting
-from jaxft.methods.base import Given
+from jaxft.llama import checkpoint
+from jaxft.method_config import Protecting, Realigned
+from jaxft.methods.base import MEASURED, Given
 from jaxft.sharding import put_rows
 from jaxft.subspace.basis import Basis
 from jaxft.training.step import loss_sum
@@ -70,11 +71,12 @@ class Workspace:
     def given(self, settings: Method) -> Given:
         """What a method reads beside the base and the domain."""
         needs = methods.build(settings).needs
-        if not needs:
-            return Given()
         bases = self.bases(settings) if isinstance(settings, Protecting) else {}
         rank = settings.metric_rank if isinstance(settings, GradientProjection) else 0
-        return self.calibration.given(needs, bases, rank)
+        given = self.calibration.given(needs, bases, rank) if needs & MEASURED else Given()
+        if isinstance(settings, Realigned):
+            given = replace(given, unaligned=self.base.reload(model_folder(settings.unaligned)))
+        return given
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -96,10 +98,14 @@ class Workspace:
         experiment = self.experiment
         sources = [*experiment.domain, *(experiment.reference.sources if experiment.reference else ())]
         sources += [source for axis in experiment.evaluation.axes.values() for source in (axis.source, axis.validation)]
+        entries = experiment.methods.values()
+        sources += [source for one in entries if isinstance(one, SafeMerge) for source in one.safe_sources]
+        unaligned = {one.unaligned for one in entries if isinstance(one, Realigned)}
         return {
             "model": self.base.sha256,
             "tokenizer": self.base.tokenizer_sha256,
             "data": data_hashes(sources),
+            **{f"unaligned {name}": checkpoint.content_hash(model_folder(name)) for name in sorted(unaligned)},
         }
 
     @cached_property

@@ -10,11 +10,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from jaxft.method_config import Auto, Full, GradientProjection, Lora, Method, Mix, Source
+from jaxft.method_config import (
+    Auto,
+    Corda,
+    Dora,
+    Full,
+    GradientProjection,
+    Lora,
+    LoraNull,
+    Method,
+    Mix,
+    NullSpaceLora,
+    SafeLora,
+    SafeMerge,
+    Source,
+)
 
 __all__ = [  # what configs import, whichever file it is in
     "Auto",
     "Axis",
+    "Corda",
+    "Dora",
     "Endpoint",
     "Evaluation",
     "Experiment",
@@ -23,11 +39,15 @@ __all__ = [  # what configs import, whichever file it is in
     "Hosted",
     "Judge",
     "Lora",
+    "LoraNull",
     "Method",
     "Mix",
     "Model",
+    "NullSpaceLora",
     "Pretrain",
     "Reference",
+    "SafeLora",
+    "SafeMerge",
     "Sharding",
     "Source",
     "Training",

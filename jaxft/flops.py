@@ -16,8 +16,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from jaxft.config import Auto, Full, GradientProjection, Lora, Method
+from jaxft.config import Auto, Corda, Dora, Full, GradientProjection, LoraNull, Method, NullSpaceLora
 from jaxft.llama.config import INPUT_SPACES, SPACE_OF, LlamaConfig
+from jaxft.method_config import Adapted
 
 
 class StepFlops(NamedTuple):
@@ -66,7 +67,7 @@ def train_step(
 ) -> StepFlops:
     """One optimizer step on rows of `length` tokens.
 
-    ranks: protected directions of each input space, which gradient projection needs. Every layer is counted alike;
+    ranks: protected directions of each input space, for methods with protected bases. Every layer is counted alike;
     that the first needs no gradient of its frozen input is not taken off.
     """
     tokens, once = rows * length, forward(config, rows, length)
@@ -76,14 +77,26 @@ def train_step(
     match method:
         case Full():
             return StepFlops(once, both, 0)
-        case Lora(rank=rank, targets=targets):
+        case Adapted():
             frozen = tokens * (linears(config) + head(config))
-            shapes = config.linear_shapes
-            adapters = 2 * config.num_layers * sum(rank * sum(shapes[name]) for name in targets)
-            return StepFlops(once, both - frozen, 3 * tokens * adapters)
+            return StepFlops(once, both - frozen, adapters(config, method, tokens, ranks or {}))
         case GradientProjection(targets=targets):
             frozen = tokens * (linears(config) - linears(config, targets) + head(config))
             return StepFlops(once, both - frozen, projections(config, method, ranks or {}) + decay(config, method))
+
+
+def adapters(config: LlamaConfig, method: Adapted, tokens: int, ranks: Mapping[str, int]) -> int:
+    """Low-rank factors of one step: a forward pass, and the gradients of their inputs and of themselves."""
+    shapes = [(*config.linear_shapes[name], SPACE_OF[name]) for name in method.targets]
+    products = 3 * tokens * sum(width + out for width, out, _ in shapes)
+    match method:
+        case LoraNull() | Corda():  # those of the start too, without their own gradients
+            products += 2 * tokens * sum(width + out for width, out, _ in shapes)
+        case Dora():  # A B, for the norms
+            products += sum(width * out for width, out, _ in shapes)
+        case NullSpaceLora():  # the projections of A's gradient and of its update
+            products += 4 * sum(min(ranks[space], width - ranks[space]) * width for width, _, space in shapes)
+    return 2 * config.num_layers * method.rank * products
 
 
 def projections(config: LlamaConfig, method: GradientProjection, ranks: Mapping[str, int]) -> int:

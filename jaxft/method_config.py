@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
@@ -42,19 +42,67 @@ class Full(Trained):
 
 @dataclass(frozen=True)
 class Adapted(Trained):
-    """What every method with low-rank adapters on frozen linears has."""
+    """What every method with low-rank adapters on frozen linears has. On MLPs alone: targets=("gate", "up", "down")."""
 
     rank: int = 8
     alpha: float = 16.0
+    scaling: Literal["lora", "rslora"] = "lora"  # A B is multiplied by alpha / rank, or by alpha / sqrt(rank)
     dropout: float = 0.0
+    weight_decay: float | None = None  # of the adapters; None: training.weight_decay
     targets: tuple[str, ...] = LINEARS
 
 
 @dataclass(frozen=True)
 class Lora(Adapted):
-    """Low-rank adapters (Hu et al. 2021): W + alpha / rank * A B."""
+    """Low-rank adapters (Hu et al. 2021): W + scale A B."""
 
     kind: Literal["lora"] = "lora"
+
+
+@dataclass(frozen=True)
+class Dora(Adapted):
+    """Weight-decomposed adapters (Liu et al. 2024): direction W + scale A B, and the size of each column trained."""
+
+    kind: Literal["dora"] = "dora"
+
+
+@dataclass(frozen=True)
+class LoraNull(Adapted):
+    """Adapters that start as the part of the weight in the directions that reference inputs use least (Tang 2025)."""
+
+    kind: Literal["lora_null"] = "lora_null"
+
+
+@dataclass(frozen=True)
+class Corda(Adapted):
+    """Adapters that start as the components of the weight that reference inputs use least (Yang et al. 2024)."""
+
+    kind: Literal["corda"] = "corda"
+
+
+@dataclass(frozen=True)
+class Realigned(Adapted):
+    """What every method has that edits trained adapters by the direction of the base's own safety training."""
+
+    unaligned: str = field(kw_only=True)  # folder of the base as it was before its safety training
+    threshold: float = 0.5  # linears whose change is less like its aligned part are edited; a cosine
+
+
+@dataclass(frozen=True)
+class SafeLora(Realigned):
+    """LoRA whose changes are projected where they leave the direction of the safety training (Hsu et al. 2024)."""
+
+    kind: Literal["safe_lora"] = "safe_lora"
+
+
+@dataclass(frozen=True)
+class SafeMerge(Realigned):
+    """LoRA merged with an adapter trained on safe replies, where it leaves that direction (Djuhera et al. 2025)."""
+
+    safe_sources: tuple[Source, ...] = field(kw_only=True)  # what the safe adapter is trained on
+    safe_weight: float = 0.2  # of the safe adapter where both are merged; the trained one has the rest
+    threshold: float = 0.35
+    kind: Literal["safe_merge"] = "safe_merge"
 
 
 @dataclass(frozen=True)
@@ -100,4 +148,11 @@ class Auto(Trained):
         )
 
 
-Method = Full | Lora | GradientProjection | Auto
+@dataclass(frozen=True)
+class NullSpaceLora(Adapted, Protecting):
+    """Low-rank adapters that read nothing of the directions that reference text uses."""
+
+    kind: Literal["null_space_lora"] = "null_space_lora"
+
+
+Method = Full | Lora | Dora | LoraNull | Corda | SafeLora | SafeMerge | NullSpaceLora | GradientProjection | Auto

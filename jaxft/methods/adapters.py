@@ -41,7 +41,10 @@ class LowRank:
     dropout: float = 0.0
 
     def __call__(self, x: Array, kernel: Array, key: Array | None, dot: Dot) -> Array:
-        out = dot(x, kernel)
+        return dot(x, kernel) + self.product(x, key, dot)
+
+    def product(self, x: Array, key: Array | None, dot: Dot) -> Array:
+        """scale * dropout(x) A B."""
         d, n = dot.kernel
         down, up = (
             Dot(PartitionSpec(d, None), PartitionSpec(*dot.result[:2], None)),
@@ -50,10 +53,70 @@ class LowRank:
         if self.dropout and key is not None:
             keep = jax.random.bernoulli(key, 1 - self.dropout, x.shape)
             x = jnp.where(keep, x / (1 - self.dropout), 0)
-        return out + up(down(x, self.a), self.b) * self.scale
+        return up(down(x, self.a), self.b) * self.scale
 
     def delta(self) -> Float[Array, "L d n"]:
         return self.scale * jnp.matmul(self.a, put(self.b, PartitionSpec()), precision="highest")
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["factors", "start"], meta_fields=[])
+@dataclass(frozen=True)
+class LowRankChange:
+    """y = x W + scale * (x A B - x A0 B0): factors that start at a part A0 B0 of the weight, which is frozen.
+
+    Both products are made alike, so that y is x W to the last bit as long as A B is A0 B0.
+    """
+
+    factors: LowRank
+    start: LowRank
+
+    def __call__(self, x: Array, kernel: Array, key: Array | None, dot: Dot) -> Array:
+        start = jax.lax.stop_gradient(self.start)
+        return dot(x, kernel) + (self.factors.product(x, key, dot) - start.product(x, key, dot))
+
+    def delta(self) -> Float[Array, "L d n"]:
+        return self.factors.delta() - self.start.delta()
+
+    def settled(self) -> LowRank:
+        """The same change as factors of twice the rank: [A, A0] [B; -B0]."""
+        a = jnp.concatenate([self.factors.a, self.start.a], axis=2).astype(jnp.float32)
+        b = jnp.concatenate([self.factors.b, -self.start.b], axis=1).astype(jnp.float32)
+        return LowRank(a, b, self.factors.scale, self.factors.dropout)
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["factors", "magnitude", "kernel"], meta_fields=[])
+@dataclass(frozen=True)
+class Decomposed:
+    """y = (x W + scale * dropout(x) A B) m / |W + scale A B|, one norm and one magnitude m for each output.
+
+    Liu et al. 2024 (DoRA), eq. 5, with the norm taken for a constant by the gradient (section 4.3). kernel: W, which
+    `delta` needs; absent in what is trained.
+    """
+
+    factors: LowRank
+    magnitude: Float[Array, "L n"]
+    kernel: Float[Array, "L d n"] | None = None
+
+    def __call__(self, x: Array, kernel: Array, key: Array | None, dot: Dot) -> Array:
+        d, n = dot.kernel
+        a, b = put(self.factors.a, PartitionSpec(d, None)), put(self.factors.b, PartitionSpec(None, n))
+        change = jnp.matmul(a.astype(jnp.float32), b.astype(jnp.float32), precision="highest")
+        weight = put(kernel, dot.kernel).astype(jnp.float32) + self.factors.scale * change
+        norm = jax.lax.stop_gradient(jnp.linalg.norm(weight, axis=0))
+        gain = (put(self.magnitude, PartitionSpec(n)) / norm).astype(x.dtype)
+        return self.factors(x, kernel, key, dot) * gain
+
+    def delta(self) -> Float[Array, "L d n"]:
+        assert self.kernel is not None
+        kernel = self.kernel.astype(jnp.float32)
+        weight = kernel + like(self.factors.delta(), kernel)
+        gain = put(self.magnitude, PartitionSpec(None, jax.typeof(kernel).sharding.spec[2])) / column_norms(weight)
+        return weight * gain[:, None] - kernel
+
+
+def column_norms(kernel: Float[Array, "L d n"]) -> Float[Array, "L n"]:
+    """Norm over the inputs of each output, in float32."""
+    return jnp.linalg.norm(kernel.astype(jnp.float32), axis=1)
 
 
 def merge(model: Llama, adapters: Adapters | None) -> Llama:

@@ -14,7 +14,7 @@ from jax import Array
 
 from jaxft.config import Training
 from jaxft.llama.model import Adapters, Llama
-from jaxft.methods.adapters import merge
+from jaxft.methods.adapters import LowRank, merge
 from jaxft.sharding import Layout, put
 from jaxft.subspace.basis import Basis
 from jaxft.subspace.metric import Metric
@@ -32,6 +32,7 @@ class Given:
     bases: protected bases by input space. inputs: second moments of the reference text there, mean over tokens, whole
     matrices [L, d, d] or a `Metric`. outputs: those of the output gradients, by linear. fisher: the diagonal of the
     Fisher information on reference text, shaped as the parameters. unaligned: the base before its safety training.
+    safe: an adapter of every target that was trained on safe replies.
     """
 
     bases: Mapping[str, Basis] = field(default_factory=dict)
@@ -39,6 +40,7 @@ class Given:
     outputs: Mapping[str, np.ndarray | Metric] = field(default_factory=dict)
     fisher: Llama | None = None
     unaligned: Llama | None = None
+    safe: Mapping[str, LowRank] = field(default_factory=dict)
 
 
 class Method:
@@ -101,16 +103,27 @@ class Method:
         del base, given
         return trainable
 
+    def trained_parameters(self, trainable: Any) -> int:
+        """Number of parameters that were trained, of what `settle` left."""
+        return sum(leaf.size for leaf in jax.tree.leaves(trainable))
+
     def finish(self, base: Llama, trainable: Any) -> Llama:
         """The fine-tuned model: every adapter merged into its kernels in float32, other weights as they are stored."""
         return merge(*self.assemble(base, trainable))
 
 
-def adamw(training: Training, schedule: Schedule) -> optax.GradientTransformation:
-    """Clipped AdamW (Loshchilov and Hutter 2019)."""
+def adamw(
+    training: Training, schedule: Schedule, mask: Any = None, decay: optax.GradientTransformation | None = None
+) -> optax.GradientTransformation:
+    """Clipped AdamW (Loshchilov and Hutter 2019).
+
+    mask: function from the parameters to a tree prefix of booleans, what has Adam's moments; None: all. What has none
+    needs a gradient of zero. decay: of the weights; None: toward zero by `training.weight_decay`.
+    """
+    adam = scale_by_adam(training.beta1, training.beta2, dtype=training.optimizer_dtype)
     return optax.chain(
         optax.clip_by_global_norm(training.clip),
-        scale_by_adam(training.beta1, training.beta2, dtype=training.optimizer_dtype),
-        optax.add_decayed_weights(training.weight_decay),
+        adam if mask is None else optax.masked(adam, mask),
+        optax.add_decayed_weights(training.weight_decay) if decay is None else decay,
         optax.scale_by_learning_rate(schedule),
     )

@@ -1,11 +1,13 @@
-"""LoRA adapters as peft reads them: adapter_config.json and adapter_model.safetensors."""
+"""LoRA and DoRA adapters as peft reads them: adapter_config.json and adapter_model.safetensors."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -13,10 +15,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from jaxft import config
 from jaxft.distributed import led, meet, whole
 from jaxft.errors import UserError
-from jaxft.methods.adapters import LowRank
+from jaxft.methods.adapters import Decomposed, LowRank
 
 #: Module of each linear inside a Hugging Face Llama layer.
 MODULES = {
@@ -30,33 +31,50 @@ MODULES = {
 }
 
 
-def save_adapter(adapters: Mapping[str, LowRank], settings: config.Lora, base: str, folder: Path) -> None:
+Adapter = LowRank | Decomposed
+
+
+def save_adapter(adapters: Mapping[str, Adapter], scaling: str, base: str, folder: Path) -> None:
     """Write adapters as a peft folder, whole or not at all; peft keeps A as [r, in] and B as [out, r].
 
+    All adapters have one rank, scale and dropout. scaling: "lora", or "rslora" where peft is to divide lora_alpha by
+    sqrt(r); either way lora_alpha is such that peft has their scale.
     Where several processes share the arrays, all of them call this and the first one writes; the others return when
     it is done.
     """
     if folder.exists():
         raise UserError(f"{folder}: exists already; nothing is overwritten")
     meet("adapter folder checked")
-    arrays = {name: jax.tree.map(whole, adapter) for name, adapter in adapters.items()}
-    led("adapter saved", lambda: _write(arrays, settings, base, folder))
+    arrays = {name: jax.tree.map(whole, _trained(adapter)) for name, adapter in adapters.items()}
+    led("adapter saved", lambda: _write(arrays, scaling, base, folder))
 
 
-def _write(adapters: Mapping[str, LowRank], settings: config.Lora, base: str, folder: Path) -> None:
+def _trained(adapter: Adapter) -> Adapter:
+    """Without the kernel that DoRA carries along."""
+    return replace(adapter, kernel=None) if isinstance(adapter, Decomposed) else adapter
+
+
+def _write(adapters: Mapping[str, Adapter], scaling: str, base: str, folder: Path) -> None:
     tensors = {}
+    factors = {name: found.factors if isinstance(found, Decomposed) else found for name, found in adapters.items()}
     for name, adapter in adapters.items():
-        for index, (a, b) in enumerate(zip(adapter.a, adapter.b, strict=True)):
+        for index, (a, b) in enumerate(zip(factors[name].a, factors[name].b, strict=True)):
             module = f"base_model.model.model.layers.{index}.{MODULES[name]}"
+            if isinstance(adapter, Decomposed):
+                tensors[f"{module}.lora_magnitude_vector"] = np.ascontiguousarray(adapter.magnitude[index])
             tensors[f"{module}.lora_A.weight"] = np.ascontiguousarray(a.T)
             tensors[f"{module}.lora_B.weight"] = np.ascontiguousarray(b.T)
+    first = next(iter(factors.values()))
+    rank = first.a.shape[2]
     description = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,
-        "r": settings.rank,
-        "lora_alpha": settings.alpha,
-        "lora_dropout": settings.dropout,
+        "r": rank,
+        "lora_alpha": first.scale * (math.sqrt(rank) if scaling == "rslora" else rank),
+        "use_rslora": scaling == "rslora",
+        "lora_dropout": first.dropout,
+        "use_dora": any(isinstance(adapter, Decomposed) for adapter in adapters.values()),
         "target_modules": [MODULES[name].split(".")[1] for name in adapters],
         "bias": "none",
         "fan_in_fan_out": False,

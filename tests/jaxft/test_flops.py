@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec
 
 from experiments.settings import load_experiment
 from jaxft import flops, methods
-from jaxft.config import Full, GradientProjection, Lora, Method, Training
+from jaxft.config import Corda, Dora, Full, GradientProjection, Lora, LoraNull, Method, NullSpaceLora, Training
 from jaxft.llama import model as llama
 from jaxft.llama.config import INPUT_SPACES, SHAPES, LlamaConfig
 from jaxft.llama.model import Compute
@@ -111,6 +111,10 @@ def test_forward_is_what_is_traced(tied: bool) -> None:
         Full(()),
         Lora((), rank=4),
         Lora((), rank=3, targets=("q", "down")),
+        Dora((), rank=3, targets=("q", "down")),
+        LoraNull((), rank=3, targets=("q", "down")),
+        Corda((), rank=3, targets=("k", "up")),
+        NullSpaceLora((), rank=3),
         GradientProjection(()),
         GradientProjection((), updates=False, targets=("v", "gate", "down")),
         GradientProjection((), gradients=0.3),

@@ -10,20 +10,44 @@ import numpy as np
 import pytest
 
 from jaxft import config, methods
+from jaxft.methods.corda import Corda
+from jaxft.methods.dora import Dora
 from jaxft.methods.full import Full
 from jaxft.methods.gradient_projection import GradientProjection
 from jaxft.methods.lora import Lora
+from jaxft.methods.lora_null import LoraNull
+from jaxft.methods.null_space_lora import NullSpaceLora
+from jaxft.methods.safe_lora import SafeLora
+from jaxft.methods.safe_merge import SafeMerge
 from tests.jaxft.training.small_run import base
 
+SAFE: Any = {"unaligned": "folder", "safe_sources": (config.Source("safety"),)}
+KINDS: dict[type, tuple[Any, dict[str, Any]]] = {
+    Full: (config.Full, {}),
+    Lora: (config.Lora, {}),
+    Dora: (config.Dora, {}),
+    LoraNull: (config.LoraNull, {}),
+    Corda: (config.Corda, {}),
+    SafeLora: (config.SafeLora, {"unaligned": "folder"}),
+    SafeMerge: (config.SafeMerge, SAFE),
+    NullSpaceLora: (config.NullSpaceLora, {}),
+    GradientProjection: (config.GradientProjection, {}),
+}
 
-@pytest.mark.parametrize(
-    ("settings", "kind"),
-    [(config.Full, Full), (config.Lora, Lora), (config.GradientProjection, GradientProjection)],
-)
-def test_entries_that_differ_in_learning_rates_alone_are_one_method(settings: Any, kind: type) -> None:
-    one, other = methods.build(settings((1e-3,))), methods.build(settings((1e-2, 1e-1)))
-    assert isinstance(one, kind)
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_entries_that_differ_in_learning_rates_alone_are_one_method(kind: type) -> None:
+    settings, required = KINDS[kind]
+    one, other = (methods.build(settings(rates, **required)) for rates in ((1e-3,), (1e-2, 1e-1)))
+    assert type(one) is kind
     assert one == other and hash(one) == hash(other)
+
+
+def test_what_methods_read() -> None:
+    found = {kind: methods.build(settings((), **required)) for kind, (settings, required) in KINDS.items()}
+    readers = {kind for kind, method in found.items() if method.reference == "before training"}
+    assert readers == {LoraNull, Corda, NullSpaceLora, GradientProjection}
+    assert {kind for kind, method in found.items() if "unaligned" in method.needs} == {SafeLora, SafeMerge}
 
 
 def test_entries_that_differ_otherwise_are_not() -> None:

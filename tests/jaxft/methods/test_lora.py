@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -38,6 +39,22 @@ def test_it_starts_as_the_base() -> None:
     other = method.initial(base(), jax.random.key(1), None)
     assert not np.array_equal(other["q"].a, adapters["q"].a)
     assert not np.array_equal(adapters["q"].a, adapters["gate"].a)
+
+
+@pytest.mark.parametrize(("scaling", "factor"), [("lora", 3.0), ("rslora", 6.0)])
+def test_the_scale_is_alpha_by_the_rank_or_by_its_root(scaling: Any, factor: float) -> None:
+    method = methods.build(replace(LORA, scaling=scaling, targets=("q",)))
+    assert method.initial(base(), jax.random.key(0), None)["q"].scale == factor
+
+
+@pytest.mark.parametrize(("own", "decay"), [(None, 0.2), (0.0, 0.0), (0.5, 0.5)])
+def test_adapters_may_have_a_weight_decay_of_their_own(own: float | None, decay: float) -> None:
+    method = methods.build(replace(LORA, weight_decay=own, targets=("q",)))
+    adapters = jax.tree.map(jnp.ones_like, method.initial(base(), jax.random.key(0), None))
+    optimizer = method.optimizer(Training(weight_decay=0.2), lambda _: 0.1, None, base())
+    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, adapters), optimizer.init(adapters), adapters)
+    for leaf in jax.tree.leaves(updates):
+        np.testing.assert_allclose(leaf, -0.1 * decay, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("rank", "name"), [(0, "q"), (33, "q"), (17, "k")])

@@ -12,24 +12,34 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from jaxft import config
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import load
 from jaxft.llama.model import Llama, forward
-from jaxft.methods.adapters import LowRank
+from jaxft.method_config import LINEARS
+from jaxft.methods.adapters import Decomposed, LowRank, column_norms
 from jaxft.methods.peft import save_adapter
 from tests.jaxft.llama.small import CONFIGS, tensors, write_folder
 
-SETTINGS = config.Lora((), rank=3, alpha=7.5, dropout=0.1)
+RANK, ALPHA = 3, 7.5
 
 
-def adapters(model: Llama, targets: tuple[str, ...]) -> dict[str, LowRank]:
+def adapters(model: Llama, targets: tuple[str, ...], scale: float = ALPHA / RANK) -> dict[str, LowRank]:
     """Random A and B, so that the adapters change something."""
     random, found = np.random.RandomState(0), {}
     for name in targets:
         d, n = model.config.linear_shapes[name]
-        a, b = (jnp.asarray(random.standard_normal((2, *shape)) / 6, jnp.float32) for shape in ((d, 3), (3, n)))
-        found[name] = LowRank(a, b, SETTINGS.alpha / SETTINGS.rank, SETTINGS.dropout)
+        a, b = (jnp.asarray(random.standard_normal((2, *shape)) / 6, jnp.float32) for shape in ((d, RANK), (RANK, n)))
+        found[name] = LowRank(a, b, scale, 0.1)
+    return found
+
+
+def decomposed(model: Llama, targets: tuple[str, ...]) -> dict[str, Decomposed]:
+    """DoRA with magnitudes other than those it starts with."""
+    random, found = np.random.RandomState(1), {}
+    for name, factors in adapters(model, targets).items():
+        kernel = getattr(model.layers, name)[...]
+        norms = column_norms(kernel)
+        found[name] = Decomposed(factors, norms * jnp.asarray(random.uniform(0.5, 2, norms.shape), jnp.float32), kernel)
     return found
 
 
@@ -41,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
 def test_files_and_shapes(folder: Path, tmp_path: Path) -> None:
     model = load(folder)
     ours = adapters(model, ("k", "down"))
-    save_adapter(ours, SETTINGS, "some/base", tmp_path / "adapter")
+    save_adapter(ours, "lora", "some/base", tmp_path / "adapter")
     assert {path.name for path in (tmp_path / "adapter").iterdir()} == {
         "adapter_config.json",
         "adapter_model.safetensors",
@@ -63,7 +73,7 @@ def test_files_and_shapes(folder: Path, tmp_path: Path) -> None:
 def test_nothing_is_overwritten(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "adapter").mkdir()
     with pytest.raises(UserError, match="adapter: exists already; nothing is overwritten"):
-        save_adapter(adapters(load(folder), ("q",)), SETTINGS, "base", tmp_path / "adapter")
+        save_adapter(adapters(load(folder), ("q",)), "lora", "base", tmp_path / "adapter")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "base"]
 
 
@@ -73,20 +83,44 @@ def test_what_cannot_be_written_leaves_nothing(folder: Path, tmp_path: Path, mon
 
     monkeypatch.setattr("jaxft.methods.peft.save_file", full)
     with pytest.raises(UserError, match="adapter: cannot be written .*No space left"):
-        save_adapter(adapters(load(folder), ("q",)), SETTINGS, "base", tmp_path / "adapter")
+        save_adapter(adapters(load(folder), ("q",)), "lora", "base", tmp_path / "adapter")
     assert [path.name for path in tmp_path.iterdir()] == ["base"]
 
 
+def test_dora_is_written_with_its_magnitudes(folder: Path, tmp_path: Path) -> None:
+    ours = decomposed(load(folder), ("q",))
+    save_adapter(ours, "rslora", "some/base", tmp_path / "adapter")
+    description = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert description["use_dora"] and description["use_rslora"]
+    assert description["lora_alpha"] / RANK**0.5 == pytest.approx(ALPHA / RANK)
+    got = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    for layer in range(2):
+        prefix = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
+        np.testing.assert_array_equal(got[f"{prefix}.lora_magnitude_vector"], ours["q"].magnitude[layer])
+    assert len(got) == 2 * 3
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # peft and transformers disagree
-@pytest.mark.parametrize("targets", [tuple(config.Lora(()).targets), ("q", "v")], ids=["all", "two"])
-def test_peft_loads_the_adapters_with_equal_logits(folder: Path, tmp_path: Path, targets: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "targets"),
+    [
+        ("lora", LINEARS),
+        ("lora", ("q", "v")),
+        ("rslora", ("q", "down")),
+        ("dora", ("k", "down")),
+    ],
+    ids=["all", "two", "rslora", "dora"],
+)
+def test_peft_loads_the_adapters_with_equal_logits(
+    folder: Path, tmp_path: Path, kind: str, targets: tuple[str, ...]
+) -> None:
     torch: Any = pytest.importorskip("torch", reason="peft needs torch: pip install -e '.[parity]'")
     peft: Any = pytest.importorskip("peft", reason="parity with peft: pip install -e '.[parity]'")
     transformers: Any = pytest.importorskip("transformers")
     transformers.utils.logging.disable_progress_bar()
     model = load(folder)
-    ours = adapters(model, targets)
-    save_adapter(ours, SETTINGS, str(folder), tmp_path / "adapter")
+    ours = decomposed(model, targets) if kind == "dora" else adapters(model, targets)
+    save_adapter(ours, "rslora" if kind == "rslora" else "lora", str(folder), tmp_path / "adapter")
     tokens = np.random.RandomState(1).randint(3, 61, (2, 20))
     positions = np.broadcast_to(np.arange(20), tokens.shape)
     run = jax.jit(lambda model, adapters: forward(model, tokens, positions, np.ones_like(tokens), adapters=adapters))

@@ -24,9 +24,14 @@ VOCABULARY = 61
 Batch = dict[str, np.ndarray]
 
 #: One entry of each kind, with all that a resumed run has to restore; few targets, because compiling takes longest.
+#: Safe LoRA and SafeMERGE train as LoRA does.
 METHODS: dict[str, config.Method] = {
     "full": config.Full(()),
     "lora": config.Lora((), rank=4, dropout=0.2, targets=("q", "down")),
+    "dora": config.Dora((), rank=4, targets=("q", "down")),
+    "lora_null": config.LoraNull((), rank=4, targets=("q", "down")),
+    "corda": config.Corda((), rank=4, targets=("q", "down")),
+    "null_space_lora": config.NullSpaceLora((), rank=4, targets=("q", "down")),
     "gradient_projection": config.GradientProjection((), decay=0.1, two_sided=True, targets=("q", "down")),
 }
 TRAINING = Training(

@@ -1,0 +1,51 @@
+"""DoRA: direction and size of each weight column are trained apart (Liu et al. 2024, arXiv:2402.09353)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import optax
+from jax import Array
+
+from jaxft.config import Training
+from jaxft.llama.model import Adapters, Llama
+from jaxft.methods.adapters import Decomposed, column_norms
+from jaxft.methods.base import Schedule, adamw
+from jaxft.methods.lora import Lora, decayed
+from jaxft.sharding import put
+
+
+@dataclass(frozen=True)
+class Dora(Lora):
+    """W' = m (W + scale A B) / |W + scale A B|, with m = |W| and B = 0 at the start (eq. 5).
+
+    The norm of a column is that of all weights into one output, as in the authors' code and peft. Dropout acts on the
+    adapter's input alone. Weight decay acts on A and B: m is a size, not a change, and would decay away from the base.
+    """
+
+    def initial(self, base: Llama, key: Array, constants: Any) -> dict[str, Decomposed]:
+        layout = base.compute.layout
+        _, _, everywhere = layout.low_rank("b")
+        adapters = {}
+        for name, factors in super().initial(base, key, constants).items():
+            norms = column_norms(getattr(base.layers, name)[...])
+            adapters[name] = Decomposed(factors, put(norms, jax.sharding.PartitionSpec(None, everywhere)))
+        return adapters
+
+    def assemble(self, base: Llama, trainable: Any) -> tuple[Llama, Adapters | None]:
+        return base, {
+            name: replace(adapter, kernel=getattr(base.layers, name)[...]) for name, adapter in trainable.items()
+        }
+
+    def optimizer(
+        self, training: Training, schedule: Schedule, constants: Any, base: Llama
+    ) -> optax.GradientTransformation:
+        del constants, base
+        training = decayed(training, self.settings)
+
+        def factors(params: dict[str, Decomposed]) -> dict[str, Decomposed]:
+            return {name: Decomposed(True, False) for name in params}  # pyright: ignore[reportArgumentType]
+
+        return adamw(training, schedule, decay=optax.add_decayed_weights(training.weight_decay, factors))

@@ -1,0 +1,71 @@
+"""Adapters that start as a part of the weight, the rest of which is frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jaxft.config import Training
+from jaxft.llama.model import Llama
+from jaxft.methods.adapters import LowRank, LowRankChange
+from jaxft.methods.base import Given, Schedule, adamw
+from jaxft.methods.lora import Lora, decayed, scale
+from jaxft.sharding import put
+
+
+@dataclass(frozen=True)
+class ResidualLora(Lora):
+    """(W - scale A0 B0) + scale A B, with A = A0 and B = B0 at the start; a subclass chooses A0 and B0.
+
+    A0 and B0 lie beside A and B in float32 or what weights are stored in, without gradient or optimizer state, so that
+    a resumed run starts from the same decomposition. Weight decay pulls A and B toward them, which is toward the base.
+    """
+
+    def start(self, base: Llama, name: str, constants: Any) -> tuple[Array, Array]:
+        """Factors [L, d, r] and [L, r, n] of the part of one linear's kernel that is trained, replicated."""
+        raise NotImplementedError
+
+    def initial(self, base: Llama, key: Array, constants: Any) -> dict[str, LowRankChange]:
+        del key
+        self._check_rank(base)
+        layout, root = base.compute.layout, scale(self.settings) ** 0.5
+        adapters = {}
+        for name in self.settings.targets:
+            a, b = self.start(base, name, constants)
+            a, b = put(a / root, layout.low_rank("a")), put(b / root, layout.low_rank("b"))
+            start = LowRank(a, b, scale(self.settings), self.settings.dropout)
+            adapters[name] = LowRankChange(replace(start, a=jnp.copy(a), b=jnp.copy(b)), start)
+        return adapters
+
+    def optimizer(
+        self, training: Training, schedule: Schedule, constants: Any, base: Llama
+    ) -> optax.GradientTransformation:
+        del constants, base
+        training = decayed(training, self.settings)
+
+        def toward_start(updates: Any, params: Any) -> Any:
+            def pull(update: LowRank, now: LowRank, start: LowRank) -> LowRank:
+                a = update.a + training.weight_decay * (now.a - start.a)
+                return replace(update, a=a, b=update.b + training.weight_decay * (now.b - start.b))
+
+            return {
+                name: replace(update, factors=pull(update.factors, params[name].factors, params[name].start))
+                for name, update in updates.items()
+            }
+
+        def trained(params: dict[str, LowRankChange]) -> dict[str, LowRankChange]:
+            return {name: LowRankChange(True, False) for name in params}  # pyright: ignore[reportArgumentType]
+
+        return adamw(training, schedule, mask=trained, decay=optax.stateless(toward_start))
+
+    def settle(self, trainable: Any, base: Llama, given: Given) -> dict[str, LowRank]:
+        """Plain factors of twice the rank."""
+        del base, given
+        return {name: change.settled() for name, change in trainable.items()}
+
+    def trained_parameters(self, trainable: Any) -> int:
+        return super().trained_parameters(trainable) // 2  # the other half is the start
