@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from experiments.certifying import logit_drift
+from experiments.certifying import reference_drift
 from experiments.provenance import read_json, write_json
 from experiments.run import Run
 from experiments.setup import note
@@ -137,7 +137,7 @@ class AutoSearch:
     def _drift(self, run: Run, part: str, half: slice) -> float:
         path = run.folder / f"drift_{part}.json"
         if not agreed(path.is_file()):
-            write_json(path, logit_drift(self.work, run.method.finish(self.work.base.model, run.trained), half))
+            write_json(path, reference_drift(self.work, run.method.finish(self.work.base.model, run.trained), half))
         return read_json(path)["relative_drift"]
 
     def found(self) -> tuple[Run, dict[str, Any]]:

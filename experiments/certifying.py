@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,21 +12,15 @@ import numpy as np
 from experiments.workspace import Workspace
 from jaxft.config import Method
 from jaxft.llama.config import SPACE_OF
-from jaxft.llama.model import Llama, forward
-from jaxft.sharding import put_rows
-from jaxft.subspace.certificate import certify, drift
-
-_logits = jax.jit(lambda model, batch: forward(model, batch["tokens"], batch["positions"], batch["segments"]))
-
-
-def _forward(model: Llama, batch: Mapping[str, Any]) -> jax.Array:
-    return _logits(model, put_rows(batch, model.compute.layout))
+from jaxft.llama.drift import drift
+from jaxft.llama.model import Llama
+from jaxft.subspace.certificate import certify
+from jaxft.subspace.movement import CHANGED_ABOVE, ENERGIES, movement, share_of_all
 
 
-def logit_drift(work: Workspace, model: Llama, part: slice = slice(None)) -> dict[str, float]:
-    """How far the logits moved on held-out reference text, or on a part of its examples."""
-    base, batches = work.base.model, work.calibration.heldout_batches(part)
-    return drift(lambda batch: _forward(base, batch), lambda batch: _forward(model, batch), batches)
+def reference_drift(work: Workspace, model: Llama, part: slice = slice(None)) -> dict[str, Any]:
+    """How far a model drifted on held-out reference text, or on a part of its examples: see `certify_model`."""
+    return _drift(work, model, work.calibration.heldout_batches(part))
 
 
 def kernel_changes(base: Llama, model: Llama) -> dict[str, jax.Array]:
@@ -48,9 +42,12 @@ def delta_norm(base: Llama, model: Llama) -> float:
 def certify_model(
     work: Workspace, settings: Method, model: Llama, changes: Mapping[str, jax.Array] | None = None
 ) -> dict[str, Any]:
-    """The certificate of a fine-tuned model against the experiment's base, bases and held-out reference text."""
+    """The certificate of a fine-tuned model against the experiment's base, bases and held-out reference text.
+
+    Beside what `certify` says: "logit_kl" (nat/token), "logit_max_difference", "relative_drift" and "hidden_drift" (by
+    layer; see `Drift`) on the held-out reference text, and under "domain" the same on text of the domain.
+    """
     base = work.base.model
-    kernels = {name: getattr(base.layers, name)[...] for name in SPACE_OF}
     others = {
         "embed": (base.embed, model.embed),
         "norm": (base.norm, model.norm),
@@ -65,10 +62,59 @@ def certify_model(
     ]
     weights = certify(
         kernel_changes(base, model) if changes is None else changes,
-        kernels,
+        _kernels(base),
         work.certificate_bases(settings),
         work.heldout_moments,
         SPACE_OF,
         moved,
     )
-    return {**weights, **logit_drift(work, model)}
+    return {**weights, **reference_drift(work, model), "domain": _drift(work, model, work.domain_batches)}
+
+
+def describe_movement(work: Workspace, changes: Mapping[str, jax.Array]) -> dict[str, Any]:
+    """Where the changes dW [L, d, n] of the linears lie: what `Movement` says, by linear, to four significant digits.
+
+    "changed_above": CHANGED_ABOVE. "energies": ENERGIES. "shares", "isotropic": `share_of_all`. "linears": by name,
+    lists over layers "norm", "relative", "effective_rank", "changed" and "shares", and the "full_rank" min(d, n).
+    """
+    files = work.calibration.files
+    moments = (files.read(index).inputs for index in range(len(files)))
+    moved = movement(changes, _kernels(work.base.model), moments, SPACE_OF)
+    shares, isotropic = share_of_all(moved.values())
+    linears = {}
+    for name in (name for name in SPACE_OF if name in moved):
+        found = moved[name]
+        linears[name] = {
+            "full_rank": min(changes[name].shape[1:]),
+            "norm": _rounded(found.norm),
+            "relative": _rounded(found.relative),
+            "effective_rank": _rounded(found.effective_rank),
+            "changed": _rounded(found.changed),
+            "shares": [_rounded(layer) for layer in found.shares],
+        }
+    return {
+        "changed_above": CHANGED_ABOVE,
+        "energies": list(ENERGIES),
+        "shares": _rounded(shares),
+        "isotropic": _rounded(isotropic),
+        "linears": linears,
+    }
+
+
+def _kernels(base: Llama) -> dict[str, jax.Array]:
+    return {name: getattr(base.layers, name)[...] for name in SPACE_OF}
+
+
+def _drift(work: Workspace, model: Llama, batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    found = drift(work.base.model, model, batches)
+    return {
+        "logit_kl": found.logit_kl,
+        "logit_max_difference": found.logit_max_difference,
+        "relative_drift": found.relative_drift,
+        "hidden_drift": _rounded(found.hidden),
+    }
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    """To four significant digits: a record holds many of these."""
+    return [float(f"{value:.4g}") for value in values]

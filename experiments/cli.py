@@ -227,8 +227,10 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _certify(arguments: argparse.Namespace) -> None:
-    certificate = _run(arguments).result()["certificate"]
+    run = _run(arguments)
+    certificate = run.result()["certificate"]
 
+    from experiments.report import movement
     from experiments.report.reading import worst_leak
 
     if certificate is None:
@@ -242,6 +244,9 @@ def _certify(arguments: argparse.Namespace) -> None:
         )
         if part["unprojected"]:
             print(f"  trained without projection: {', '.join(part['unprojected'])}")
+    moved = {"methods": {run.name: {"certificate": certificate}}}
+    if movement.moved(moved):  # not where nothing did, nor in results of earlier versions
+        print(f"\n{movement.text(certificate)}\n\nplots: {movement.write(moved, run.folder)}")
 
 
 def _report(arguments: argparse.Namespace) -> None:

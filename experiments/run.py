@@ -13,7 +13,7 @@ import jax
 
 from experiments import watch
 from experiments.calibrate import ranks
-from experiments.certifying import certify_model, delta_norm, kernel_changes
+from experiments.certifying import certify_model, delta_norm, describe_movement, kernel_changes
 from experiments.evaluate import Scores, measure_axes
 from experiments.provenance import data_hashes, digest, read_json, write_json
 from experiments.scores import cached_scores, means
@@ -189,8 +189,10 @@ class Run:
         merged = self.method.finish(base, self.trained)
         certificate = None
         if self.work.experiment.reference is not None:
+            changes = self._changes(merged)
             certificate = {
-                **certify_model(self.work, self.settings, merged, changes=self._changes(merged)),
+                **certify_model(self.work, self.settings, merged, changes=changes),
+                "movement": describe_movement(self.work, changes),
                 "exported": certify_model(self.work, self.settings, self.work.base.reload(exported)),
             }
         result = {

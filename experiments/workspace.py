@@ -34,6 +34,8 @@ from jaxft.training.step import loss_sum
 
 #: Batches of the domain whose gradient decides how much plasticity energy "auto" leaves.
 GRADIENT_BATCHES = 8
+#: Examples of the domain, at most, on which drift is measured: a hundred tell a mean over tokens to a few per cent.
+DRIFT_EXAMPLES = 128
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,12 @@ class Workspace:
     @cached_property
     def heldout_moments(self) -> dict[str, np.ndarray]:
         return self.calibration.heldout_moments()
+
+    @cached_property
+    def domain_batches(self) -> list[dict[str, np.ndarray]]:
+        """Examples from all over the domain, packed as the reference text is, to measure drift on."""
+        domain = load_examples(self.experiment.domain)
+        return self.calibration.batches(domain[:: -(-len(domain) // DRIFT_EXAMPLES)])
 
     @cached_property
     def base_scores(self) -> dict[str, Scores]:

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from experiments.report import charts
+from experiments.report import charts, movement
 from experiments.report.axes import details, groups
 from experiments.report.copies import copies
 from experiments.report.files import write_atomically
@@ -69,6 +69,9 @@ def page(record: Record) -> str:
             for name, method in record["methods"].items()
             if method["certificate"]
         ],
+        movement=movement.sections(record),
+        movement_figure=_data_uri(movement.draw(record)) if movement.moved(record) else None,
+        movement_note=movement.NOTE,
         replies=packed(record),
         facets=FACETS,
         facts=_made(record),

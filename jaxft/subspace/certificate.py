@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -74,28 +74,6 @@ def divergence(before: Float[Array, "B T V"], after: Float[Array, "B T V"]) -> F
         series = small / divisor * (1 + series)
     close = jnp.log1p((jnp.exp(p) * jnp.square(small) / 2 * (1 + series)).sum(-1))
     return jnp.where(near, close, (jnp.exp(p) * (p - q)).sum(-1))
-
-
-def drift(
-    before: Callable[[Mapping[str, Any]], Array],
-    after: Callable[[Mapping[str, Any]], Array],
-    batches: Iterable[Mapping[str, Any]],
-) -> dict[str, float]:
-    """Drift of the logits over batches with "segments" (0 masks padding): mean KL in nat/token, the largest difference,
-    and the KL as a share of the entropy of `before`: the relative rise of loss to expect on text of the model itself.
-    """
-    total = entropy = tokens = largest = 0.0
-    for batch in batches:
-        weights = jnp.asarray(np.asarray(batch["segments"]) > 0, jnp.float32)
-        kl, uncertain, count, difference = batch_drift(before(batch), after(batch), weights)
-        total, entropy, tokens = total + float(kl), entropy + float(uncertain), tokens + float(count)
-        largest = max(largest, float(difference))
-    moved = max(total, 0.0)
-    return {
-        "logit_kl": moved / max(tokens, 1.0),
-        "logit_max_difference": largest,
-        "relative_drift": moved / max(entropy, 1e-30),
-    }
 
 
 def certify(

@@ -21,9 +21,13 @@ def test_train_evaluate_export_and_certify_one_method(world, done, tmp_path, cap
     record = done.record["methods"]["projection"]
     out = tmp_path / "certify"
     assert world.run("certify", out, "--method", "projection") == 0
-    training, export = capsys.readouterr().out.splitlines()
+    training, export, *moved, plots = capsys.readouterr().out.splitlines()
     assert training.startswith("after training: largest |dW Q|/|dW| ") and export.startswith("after export: ")
     assert f"KL {record['certificate']['logit_kl']:.3e} nat/token" in training
+    linears = record["certificate"]["movement"]["linears"]
+    assert [line.split()[0] for line in moved[2:9]] == list(linears) == ["q", "k", "v", "o", "gate", "up", "down"]
+    figure = out / "projection" / "lr_0.001" / "seed_0" / "movement.svg"
+    assert plots == f"plots: {figure}" and figure.read_bytes().startswith(b"<?xml")
 
     out = tmp_path / "evaluate"
     assert world.run("evaluate", out, "--method", "projection") == 0

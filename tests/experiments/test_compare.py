@@ -71,16 +71,9 @@ def test_every_method_has_every_key(done, name) -> None:
     assert method["timings"].keys() == {"train_seconds", "tokens_per_second", "step_milliseconds"}
     assert method["delta_norm"] > 0 and method["trained_parameters"] > 0
     for part in (method["certificate"], method["certificate"]["exported"]):
-        expected = {
-            "logit_kl",
-            "logit_max_difference",
-            "relative_drift",
-            "unprojected",
-            "delta_norm",
-            "relative_delta_norm",
-            "spaces",
-        }
-        assert expected <= part.keys()
+        drift = {"logit_kl", "logit_max_difference", "relative_drift", "hidden_drift"}
+        expected = {*drift, "domain", "unprojected", "delta_norm", "relative_delta_norm", "spaces"}
+        assert part.keys() - {"exported", "movement"} == expected and part["domain"].keys() == drift
         assert part["spaces"][0].keys() == {"space", "layer", "width", "rank", "captured_heldout", "leak"}
     for axis in AXES:
         found = method["axes"][axis]

@@ -41,6 +41,11 @@ def test_train_evaluate_and_certify_on_a_mesh(world: World, tmp_path: Path) -> N
     # Logits of order 1 in float32 that differ by 1e-3 to 1e-2: what is left of their digits.
     for key in ("logit_kl", "logit_max_difference"):
         assert certificate[key] == pytest.approx(on_one[key], rel=1e-2), key
+    np.testing.assert_allclose(certificate["hidden_drift"], on_one["hidden_drift"], rtol=1e-2)
+    for name, mine in certificate["movement"]["linears"].items():
+        theirs = on_one["movement"]["linears"][name]
+        for key in ("norm", "relative", "effective_rank", "changed"):
+            np.testing.assert_allclose(mine[key], theirs[key], rtol=2e-3)
     for mine, theirs in zip(certificate["spaces"], on_one["spaces"], strict=True):
         assert mine["rank"] == theirs["rank"]
         assert mine["captured_heldout"] == pytest.approx(theirs["captured_heldout"], rel=1e-5)

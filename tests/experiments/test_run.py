@@ -13,6 +13,7 @@ from experiments.provenance import read_json
 from experiments.run import Run
 from experiments.scores import cached_scores
 from experiments.settings import load_experiment
+from experiments.setup import load_examples
 from experiments.workspace import Workspace
 from jaxft.config import GradientProjection
 from jaxft.llama.checkpoint import load
@@ -88,6 +89,35 @@ def test_certificates_of_all_methods(work) -> None:
     assert max(leaks(ours)) < 1e-5 < 0.05 < min(max(leaks(full)), max(leaks(lora)))
     assert ours["unprojected"] == lora["unprojected"] == []
     assert {"embed", "norm", "layers.attention_norm"} <= set(full["unprojected"])
+
+
+def test_what_moved_is_said_by_linear_and_layer(work) -> None:
+    for name, rate in (("full", None), ("lora", 0.01), ("projection", None)):
+        certificate = run(work, name, rate).result()["certificate"]
+        movement = certificate["movement"]
+        assert list(movement["linears"]) == ["q", "k", "v", "o", "gate", "up", "down"]
+        norms = np.array([linear["norm"] for linear in movement["linears"].values()])
+        assert norms.shape == (7, 2)
+        assert np.linalg.norm(norms) == pytest.approx(certificate["delta_norm"], rel=1e-3)
+        for linear in movement["linears"].values():
+            ranks, shares = np.array(linear["effective_rank"]), np.array(linear["shares"])
+            limit = 2 if name == "lora" else linear["full_rank"]  # 2 is LoRA's rank
+            assert (ranks >= 0.999).all() and (ranks <= 1.001 * limit).all()
+            assert shares.shape == (2, len(movement["energies"])) and (np.diff(shares) >= 0).all()
+            assert 0 < min(linear["changed"]) <= max(linear["changed"]) <= 1
+        for part in (certificate, certificate["domain"], certificate["exported"], certificate["exported"]["domain"]):
+            assert len(part["hidden_drift"]) == 2 and min(part["hidden_drift"]) > 0
+        # The projection protects half of the energy, and so nothing of its change lies there.
+        half = movement["energies"].index(0.5)
+        assert movement["shares"][half] < 1e-9 if name == "projection" else movement["shares"][half] > 0.01
+
+
+def test_drift_is_measured_on_examples_from_all_over_the_domain(work, monkeypatch) -> None:
+    monkeypatch.setattr("experiments.workspace.DRIFT_EXAMPLES", 5)  # of 12: every third
+    found = Workspace(work.experiment, work.out).domain_batches
+    wanted = work.calibration.batches(load_examples(work.experiment.domain)[::3])
+    for mine, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(mine["tokens"], theirs["tokens"])
 
 
 def test_only_what_changed_is_listed(work) -> None:

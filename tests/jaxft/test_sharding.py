@@ -17,12 +17,13 @@ from jaxft import config, methods
 from jaxft.config import Sharding, Training
 from jaxft.errors import UserError
 from jaxft.llama.capture import stream_moments
-from jaxft.llama.config import LlamaConfig
+from jaxft.llama.config import SPACE_OF, LlamaConfig
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Compute, Llama
 from jaxft.methods.base import Given
 from jaxft.sharding import LAYOUTS, Layout, check_divides, make_mesh, put, put_rows, use
 from jaxft.subspace.certificate import heldout_capture, leak
+from jaxft.subspace.movement import movement
 from jaxft.training.step import initial_state, make_step
 from tests.jaxft.training.small_run import batch, batch_for, random_subspaces, rows
 
@@ -159,6 +160,18 @@ def test_calibration_on_a_mesh_measures_the_same_moments() -> None:
             assert theirs.keys() == getattr(mine, group).keys()
             for name, moment in getattr(mine, group).items():
                 np.testing.assert_allclose(moment, theirs[name], rtol=1e-4, atol=1e-5 * np.abs(theirs[name]).max())
+
+
+def test_movement_on_a_mesh_is_the_same() -> None:
+    moments = [{"attention_input": np.diag(np.arange(1.0, 33.0))}] * SMALL.num_layers
+    change = np.random.RandomState(0).standard_normal((SMALL.num_layers, 32, 32)).astype(np.float32)
+    wanted = movement({"q": jax.numpy.asarray(change)}, {"q": on_preset("single").layers.q[...]}, moments, SPACE_OF)
+    with use(make_mesh(Sharding("fsdp_tensor"))):
+        layout = LAYOUTS["fsdp_tensor"]
+        split = jax.sharding.reshard(jax.numpy.asarray(change), layout.parameter("layers", "q", "trained"))
+        found = movement({"q": split}, {"q": on_preset("fsdp_tensor").layers.q[...]}, moments, SPACE_OF)
+    for name, figures in vars(wanted["q"]).items():
+        np.testing.assert_allclose(getattr(found["q"], name), figures, rtol=1e-5)
 
 
 def test_generation_on_a_mesh_gives_the_same_tokens() -> None:
