@@ -7,6 +7,8 @@ from pathlib import Path
 
 from jaxft.errors import UserError
 
+DEVICES = Path("/dev")
+
 
 def environments(jobs: int) -> list[dict[str, str]]:
     """The environment of each of `jobs` processes: alone it has all accelerators, of several each sees its own.
@@ -20,7 +22,8 @@ def environments(jobs: int) -> list[dict[str, str]]:
     if not variables:
         return [inherited] * jobs
     if len(variables) < jobs:
-        raise UserError(f"--jobs {jobs}: found {len(variables)} accelerator(s) here, expected one for each worker")
+        count = f"{len(variables)} accelerator{'s' * (len(variables) > 1)}"
+        raise UserError(f"--jobs {jobs}: found {count} here, expected one for each worker")
     return [{**inherited, **own} for own in variables[:jobs]]
 
 
@@ -29,15 +32,16 @@ def _visible(environment: dict[str, str]) -> list[dict[str, str]]:
     if environment.get("JAX_PLATFORMS") == "cpu":
         return []
     named = environment.get("CUDA_VISIBLE_DEVICES")
-    gpus = _files("/dev", "nvidia[0-9]*", "nvidia") if named is None else [name for name in named.split(",") if name]
+    gpus = _files("nvidia") if named is None else [name for name in named.split(",") if name]
     if gpus:
         return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus]
-    chips = _files("/dev", "accel[0-9]*", "accel") or _files("/dev/vfio", "[0-9]*", "")
+    chips = _files("accel") or _files("vfio/")
     # A slice of one chip and one process, whatever the machine has.
     alone = {"TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1", "TPU_PROCESS_BOUNDS": "1,1,1"}
     return [{"TPU_VISIBLE_CHIPS": str(number), **alone} for number in range(len(chips))]
 
 
-def _files(folder: str, pattern: str, prefix: str) -> list[str]:
-    """Numbers of the device files, ascending."""
-    return sorted((path.name.removeprefix(prefix) for path in Path(folder).glob(pattern)), key=int)
+def _files(prefix: str) -> list[str]:
+    """Numbers of the device files that begin so, ascending."""
+    found = (str(path.relative_to(DEVICES)).removeprefix(prefix) for path in DEVICES.glob(f"{prefix}[0-9]*"))
+    return sorted(found, key=int)
