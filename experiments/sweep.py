@@ -72,15 +72,18 @@ def _supervise(found: list[Unit], slots: list[dict[str, str]], words: list[str],
     began, done_before, told = time.monotonic(), sum(unit.state != "open" for unit in found), -1
     workers = [_start(slot, words, logs / f"worker_{number}.log") for number, slot in enumerate(slots)]
     try:
-        while any(unit.state == "open" for unit in found):
-            for place, worker in enumerate(workers):
-                if (code := worker.process.poll()) is not None and any(unit.state == "open" for unit in found):
-                    _blame(found, worker, code)
-                    workers[place] = _start(worker.environment, words, worker.log)
+        while True:
             ended = sum(unit.state != "open" for unit in found)
             if ended != told:
                 told = ended
                 _progress(found, ended - done_before, time.monotonic() - began)
+            if ended == len(found):
+                break
+            for place, worker in enumerate(workers):
+                # A worker that is well ends when no unit is open any more, and not before.
+                if (code := worker.process.poll()) is not None and any(unit.state == "open" for unit in found):
+                    _blame(found, worker, code)
+                    workers[place] = _start(worker.environment, words, worker.log)
             time.sleep(TICK)
         for worker in workers:
             worker.process.wait()

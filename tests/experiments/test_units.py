@@ -28,9 +28,10 @@ def labels(found: list[Unit]) -> list[str]:
 
 def test_a_change_of_one_method_makes_no_unit_of_another(sweep, tmp_path) -> None:
     found = units(sweep, tmp_path)
-    assert labels(found) == ["full", "lora, rank 1", "projection", "lora, rank 2"]
+    assert labels(found) == ["lora, learning_rates 0.001", "projection", "lora, learning_rates 0.01"]
     assert [unit.experiment.methods.keys() for unit in found] == [{unit.method} for unit in found]
-    assert [unit.experiment.methods["lora"].rank for unit in found if unit.method == "lora"] == [1, 2]
+    rates = [unit.experiment.methods["lora"].learning_rates for unit in found if unit.method == "lora"]
+    assert rates == [(0.001,), (0.01,)]
     assert not list(tmp_path.iterdir())
 
 
@@ -109,7 +110,7 @@ def test_two_workers_never_do_the_same_unit(sweep, tmp_path, monkeypatch) -> Non
     meeting.wait()
     for thread in work:
         thread.join()
-    assert sorted(done) == sorted(unit.folder for unit in found) and len(found) == 24
+    assert sorted(done) == sorted(unit.folder for unit in found) and len(found) == 16
 
 
 def test_a_unit_that_fails_is_noted_and_the_next_one_done(sweep, tmp_path, monkeypatch, capsys) -> None:
@@ -122,11 +123,11 @@ def test_a_unit_that_fails_is_noted_and_the_next_one_done(sweep, tmp_path, monke
 
     monkeypatch.setattr(worker, "compare", compare)
     worker.work(found, shared_folder(tmp_path), "")
-    assert [unit.state for unit in found] == ["done", "failed", "done", "failed"]
-    assert found[1].error == "ZeroDivisionError: of my own"
+    assert [unit.state for unit in found] == ["failed", "done", "failed"]
+    assert found[0].error == "ZeroDivisionError: of my own"
     assert "Traceback" in capsys.readouterr().err
-    found[1].reopen()
-    assert found[1].state == "open" and not worker.take(found[0], tmp_path, "")
+    found[0].reopen()
+    assert found[0].state == "open" and not worker.take(found[1], tmp_path, "")
 
 
 def test_a_unit_that_another_process_does_is_left_alone(sweep, tmp_path) -> None:
@@ -139,7 +140,7 @@ def test_a_unit_that_another_process_does_is_left_alone(sweep, tmp_path) -> None
 
 def test_a_finished_unit_gives_its_weights_back(sweep, tmp_path) -> None:
     unit = units(sweep, tmp_path)[0]
-    run = unit.folder / "full" / "lr_0.003" / "seed_0"
+    run = unit.folder / "lora" / "lr_0.001" / "seed_0"
     for name in ("checkpoints", "model"):
         (run / name).mkdir(parents=True)
     (run / "result.json").write_text("{}")

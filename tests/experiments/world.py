@@ -74,10 +74,13 @@ sweep = Sweep(
     name="grown",
     experiment=replace(
         experiment,
-        methods={{**experiment.methods, "lora": Lora(learning_rates=(1e-3,), rank=2)}},
+        methods={{
+            "lora": Lora(learning_rates=(1e-3,), rank=2),
+            "projection": experiment.methods["projection"],
+        }},
         seeds=(0,),
     ),
-    grid={{"methods.lora.rank": (1, 2)}},
+    grid={{"methods.lora.learning_rates": ((1e-3,), (1e-2,))}},  # one compiled program for both
 )
 '''
 
