@@ -18,6 +18,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from safetensors import SafetensorError
 
+from experiments.lock import alone
 from experiments.provenance import digest
 from experiments.setup import Base, load_examples, note
 from jaxft import distributed, methods
@@ -107,6 +108,12 @@ class Calibration:
         """One pass over the reference text, unless its moments are on disk already."""
         if distributed.agreed((self.files.folder / "moments.json").is_file()):
             return
+        with alone(self.files.folder):
+            self._measure()
+
+    def _measure(self) -> None:
+        if distributed.agreed((self.files.folder / "moments.json").is_file()):
+            return  # another program was faster
         fit, heldout = self.batches(self.text.fit), self.heldout_batches()
         tokens = sum(int((batch["segments"] > 0).sum()) for batch in fit)
         note(f"moments: {tokens:,} reference tokens, {self.base.model.config.num_layers} layers")
@@ -201,8 +208,9 @@ class Calibration:
     def _cached(self, rule: Mapping[str, Any], choose: Any) -> dict[str, Basis]:
         self.measure()
         path = self.files.folder / f"bases_{digest(rule)}.safetensors"
-        if not distributed.agreed(path.is_file()):
-            save_bases(self._compute(choose), path)
+        with alone(path):
+            if not distributed.agreed(path.is_file()):
+                save_bases(self._compute(choose), path)
         return load_bases(path)  # all processes have the leader's bits
 
     def _compute(self, choose: Any) -> dict[str, Basis]:

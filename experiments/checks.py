@@ -87,14 +87,21 @@ _BELOW_ONE = ("training.beta1", "training.beta2")  # 0 included
 
 
 def check(experiment: Experiment) -> None:
-    """UserError for a value that is impossible by itself, or with the base model that the config names."""
+    """UserError for a value that is impossible by itself, with the base model that the config names or on the devices
+    that are here."""
+    config = check_experiment(experiment)
+    check_mesh(experiment, config, make_mesh(experiment.model.sharding))
+
+
+def check_experiment(experiment: Experiment) -> LlamaConfig:
+    """UserError for a value that is impossible on any devices; the shape of the base model otherwise."""
     check_settings(experiment)
     _check_methods(experiment)
     check_examples(experiment.evaluation)
     config = read_config(model_folder(experiment.model.folder))
     check_fit(experiment, config)
     _check_unaligned(experiment, config)
-    check_mesh(experiment, config, make_mesh(experiment.model.sharding))
+    return config
 
 
 def check_settings(experiment: Experiment) -> None:
@@ -130,6 +137,8 @@ def check_settings(experiment: Experiment) -> None:
     rows, parts = experiment.training.batch_rows, experiment.training.accumulation
     _require(rows % parts == 0, "training.batch_rows", rows, f"a multiple of training.accumulation, {parts}")
     _require(bool(experiment.domain), "domain", experiment.domain, "at least one Source to learn from")
+    for level in experiment.evaluation.matched:
+        _require(math.isfinite(level), "evaluation.matched", level, "finite numbers")
     seeds = experiment.seeds
     _require(bool(seeds) and len(set(seeds)) == len(seeds), "seeds", seeds, "one or more different whole numbers")
     _require(min(seeds) >= 0, "seeds", seeds, "no negative number")

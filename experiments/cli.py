@@ -14,7 +14,7 @@ from pathlib import Path
 from absl import logging
 
 from jaxft import preemption
-from jaxft.config import Auto, Experiment, Hosted
+from jaxft.config import Auto, Experiment, Hosted, Sweep
 from jaxft.errors import UserError
 
 INTERRUPTED = 130
@@ -83,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--dry-run", action="store_true", help="say what hosted systems would be sent and cost; send nothing"
     )
+    sub = verb("sweep", _sweep, "compare every method under many changes of a config, into one record and report")
+    sub.add_argument("--jobs", type=int, default=1, help="workers at once, each on its own accelerator (default: 1)")
     one_run(verb("train", _train, "train one method at its first learning rate and seed"))
     verb("calibrate", _calibrate, "measure which directions the reference text uses")
     one_run(verb("evaluate", _evaluate, "measure the base and one trained method on every axis"))
@@ -180,6 +182,33 @@ def _compare(arguments: argparse.Namespace) -> None:
     record = compare(experiment, out, arguments.command_line)
     print(table(record))
     print(f"\nreport: {write_report(record, out)[0]}")
+
+
+def _sweep(arguments: argparse.Namespace) -> None:
+    from experiments.settings import load
+
+    settings = load(arguments.config, "sweep", Sweep, arguments.overrides)
+    out = arguments.out or Path("runs") / settings.name
+    if arguments.jobs < 1:
+        raise UserError(f"--jobs: found {arguments.jobs}, expected at least 1")
+
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # this process computes nothing: accelerators are the workers'
+
+    from experiments.report import sweep_table, write_sweep_report
+    from experiments.sweep import sweep
+
+    words = [arguments.config, *arguments.overrides]
+    record = sweep(settings, out, arguments.jobs, words, arguments.command_line)
+    print(sweep_table(record))
+    print(f"\nreport: {write_sweep_report(record, out)[0]}")
+    if failed := [label for label, unit in record["units"].items() if unit["status"] != "done"]:
+        first = record["units"][failed[0]]["error"].splitlines()[0]
+        raise UserError(
+            f"{len(failed)} of {len(record['units'])} units failed; the same command tries them again.\n"
+            f"{failed[0]}: {first}"
+        )
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -33,14 +33,14 @@ from jaxft.errors import UserError
 SHOWN = 100
 
 
-def open_output(experiment: Experiment, out: Path) -> Workspace:
+def open_output(experiment: Experiment, out: Path, shared: Path | None = None) -> Workspace:
     """The output folder of an experiment; UserError where it belongs to another config, model or data.
 
     All settings and inputs are checked first, so that a mistake leaves nothing behind.
     """
     check(experiment)
-    work = Workspace(experiment, out)
-    path, identity = out / "config.json", {"config": _settings(experiment), "inputs": work.inputs}
+    work = Workspace(experiment, out, shared)
+    path, identity = out / "config.json", {"config": binding(experiment), "inputs": work.inputs}
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; choose a folder with --out")
     check_same({"inputs": work.inputs})
@@ -66,11 +66,14 @@ def _is_identity(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {"config", "inputs"}
 
 
-def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
-    """Measure the base, choose each method's learning rate on validation data, train its seeds, measure on test."""
+def compare(experiment: Experiment, out: Path, command: str, shared: Path | None = None) -> dict[str, Any]:
+    """Measure the base, choose each method's learning rate on validation data, train its seeds, measure on test.
+
+    shared: where what several experiments have in common lies, see `Workspace`.
+    """
     began = time.perf_counter()
     evaluation = experiment.evaluation
-    work = open_output(experiment, out)
+    work = open_output(experiment, out, shared)
     if not (out / "record.json").is_file():  # else little is left to ask
         check_hosted(work)
     clock = out / "timings.json"  # seconds of all invocations that worked on this record
@@ -107,7 +110,7 @@ def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
     }
     if evaluation.watch is not None:
         record["watch"] = {"rule": rule(evaluation.watch), "base": work.watched_base}
-    record["matched"] = matched(record)
+    record["matched"] = matched(record, evaluation.matched)
     write_json(out / "record.json", record)
     return record
 
@@ -246,11 +249,11 @@ def _test_examples(work: Workspace, axis: str) -> list[Example]:
     return load_examples([work.experiment.evaluation.axes[axis].source])
 
 
-def _settings(experiment: Experiment) -> Any:
-    """The config as its folder is bound to it; a run may go on over other devices, and with other prices, limits and
-    manners of asking the same servers."""
+def binding(experiment: Experiment) -> Any:
+    """The config as its folder is bound to it; a run may go on over other devices, be read off at other levels, and
+    with other prices, limits and manners of asking the same servers."""
     settings = to_json(experiment)
-    del settings["model"]["sharding"]
+    del settings["model"]["sharding"], settings["evaluation"]["matched"]
     for part in (settings["judge"], *settings["methods"].values()):
         for name in ("max_cost", "price_training"):
             part.pop(name, None)

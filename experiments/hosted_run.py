@@ -53,8 +53,9 @@ class HostedRun:
     def result(self) -> dict[str, Any]:
         """What is known of weights that nobody here has seen: nothing but the model's name, and what all replies of
         the method have cost until now, in US dollars."""
-        unknown = dict.fromkeys(("delta_norm", "certificate", "trained_parameters"))
-        return {**unknown, "timings": dict.fromkeys(TIMINGS), "model": self.model, "cost": self._chat("").usage.cost}
+        unknown = dict.fromkeys(("delta_norm", "certificate", "memory", "trained_parameters"))
+        known = {"reference": "none", "model": self.model, "cost": self._chat("").usage.cost}
+        return {**unknown, "timings": dict.fromkeys(TIMINGS), **known}
 
     def forget_checkpoints(self) -> None:
         """There are none here."""

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def matched(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """How far every other axis moved where a method's test proficiency equals the best that LoRA reaches.
+def matched(record: Mapping[str, Any], levels: Sequence[float] = ()) -> list[dict[str, Any]]:
+    """How far every other axis moved where a method's test proficiency equals each of `levels`; where none are given,
+    the best that LoRA reaches, if it was swept.
 
     Between two learning rates both scores are interpolated linearly (piecewise, over proficiency along the path).
-    A method that does not reach the level gets None. Returns None without a swept LoRA.
+    A method that does not reach the level gets None.
     """
     swept = {name: m for name, m in record["methods"].items() if m["sweep"]}
-    lora = [name for name, m in swept.items() if m["kind"] == "lora"]
-    if not lora:
-        return None
-    higher = record["axes"]["proficiency"]["higher_is_better"]
-    best = max if higher else min
-    level = best(point["test"]["proficiency"] for name in lora for point in swept[name]["sweep"])
+    paths = {name: [point["test"] for point in method["sweep"]] for name, method in swept.items()}
+    reached = [point["proficiency"] for name in swept if swept[name]["kind"] == "lora" for point in paths[name]]
+    given = bool(levels)
+    if not levels and reached:
+        levels = [max(reached) if record["axes"]["proficiency"]["higher_is_better"] else min(reached)]
     others = [axis for axis in record["axes"] if axis != "proficiency"]
-    return {
-        "proficiency": level,
-        "changes": {
-            name: {
-                axis: change_at(
-                    level,
-                    [point["test"]["proficiency"] for point in method["sweep"]],
-                    [point["test"][axis] - method["axes"][axis]["before"] for point in method["sweep"]],
-                )
-                for axis in others
-            }
-            for name, method in swept.items()
-        },
-    }
+    return [
+        {
+            "proficiency": level,
+            "given": given,
+            "changes": {
+                name: {
+                    axis: change_at(
+                        level,
+                        [point["proficiency"] for point in path],
+                        [point[axis] - swept[name]["axes"][axis]["before"] for point in path],
+                    )
+                    for axis in others
+                }
+                for name, path in paths.items()
+            },
+        }
+        for level in levels
+        if paths
+    ]
 
 
 def change_at(level: float, proficiency: list[float], change: list[float]) -> float | None:

@@ -88,7 +88,7 @@ class Run:
         experiment, settings = self.work.experiment, self.work.experiment.evaluation.watch
         if settings is None or (settings.keep == "last" and not settings.stop_after):
             return {}
-        evaluation = replace(self.work.watched, target=0.0)  # chooses among learning rates alone
+        evaluation = replace(self.work.watched, target=0.0, matched=())  # these change no weights
         examples = data_hashes(axis.validation for axis in evaluation.axes.values())
         judge = to_json(experiment.judge) if self.work.judge else None
         return {"watch": digest([to_json(evaluation), examples, judge])}
@@ -200,6 +200,7 @@ class Run:
             "certificate": certificate,
             "reference": "while training" if self.settings.mix else self.method.reference,
             "timings": read_json(timings) if timings.is_file() else dict.fromkeys(TIMINGS),  # None: lost to a kill
+            "memory": read_json(self.folder / "memory.json"),
             "trained_parameters": self.method.trained_parameters(self.trained),
         }
         if (watcher := self.watcher()) is not None:

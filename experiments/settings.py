@@ -11,7 +11,8 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,9 +50,16 @@ def load(path: str, name: str, kind: type[T], overrides: Sequence[str] = ()) -> 
     if not isinstance(found, kind):
         raise UserError(f"{path}: defines no `{name} = {kind.__name__}(...)`")
     for key, text in _pairs(overrides):
-        found = _replace(found, key.split("."), text, key)
+        found = _replace(found, key.split("."), f"--{key}", partial(_parse, text))
     _check_types(found, kind, f"{path}:")
     return found
+
+
+def changed(node: T, changes: Mapping[str, Any]) -> T:
+    """`node` with other values at dotted keys; UserError where a key is unknown or a value is not of its type."""
+    for key, value in changes.items():
+        node = _replace(node, key.split("."), key, partial(_typed, value))
+    return node
 
 
 def to_json(value: Any) -> Any:
@@ -114,8 +122,11 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _replace(node: Any, path: list[str], text: str, key: str) -> Any:
-    """`node` with the value at `path` parsed from `text`; frozen dataclasses and mappings are copied on the way."""
+def _replace(node: Any, path: list[str], key: str, make: Callable[[Any, str], Any]) -> Any:
+    """`node` with make(type, key) at `path`; frozen dataclasses and mappings are copied on the way.
+
+    key: the whole path as the user wrote it, for messages.
+    """
     head, rest = path[0], path[1:]
     if dataclasses.is_dataclass(node) and not isinstance(node, type):
         hints = typing.get_type_hints(type(node))
@@ -124,20 +135,20 @@ def _replace(node: Any, path: list[str], text: str, key: str) -> Any:
     elif isinstance(node, Mapping):
         names, current, hint = list(node), lambda: node[head], type(node.get(head))
     else:
-        raise UserError(f"--{key}: nothing lies below {type(node).__name__} value {node!r}; give a shorter key")
+        raise UserError(f"{key}: nothing lies below {type(node).__name__} value {node!r}; give a shorter key")
     if head not in names:
         nearest = difflib.get_close_matches(head, names, n=1, cutoff=0.0)
         prefix = key[: len(key) - len(".".join(path))]
         raise UserError(
-            f"--{key}: unknown key {head!r}; did you mean --{prefix}{nearest[0] if nearest else ''}? "
+            f"{key}: unknown key {head!r}; did you mean {prefix}{nearest[0] if nearest else ''}? "
             f"Known here: {', '.join(names)}"
         )
     if rest:
         if current() is None:
-            raise UserError(f"--{key}: {head} is not set in this config; set it in the config file first")
-        value = _replace(current(), rest, text, key)
+            raise UserError(f"{key}: {head} is not set in this config; set it in the config file first")
+        value = _replace(current(), rest, key, make)
     else:
-        value = _parse(text, hint, key)
+        value = make(hint, key)
     if isinstance(node, Mapping):
         return {**node, head: value}
     return dataclasses.replace(node, **{head: value})
@@ -153,7 +164,16 @@ def _parse(text: str, hint: Any, key: str) -> Any:
         fitted = _fit(candidate, hint)
         if fitted is not _MISFIT:
             return fitted
-    raise UserError(f"--{key}: found {text!r}, expected {_spell(hint)}")
+    raise UserError(f"{key}: found {text!r}, expected {_spell(hint)}")
+
+
+def _typed(value: Any, hint: Any, key: str) -> Any:
+    """A value that a config file gives for `key`, once more checked against the field's type."""
+    fitted = _fit(value, hint)
+    if fitted is _MISFIT:
+        _check_types(value, hint, key)
+        return value
+    return fitted
 
 
 _MISFIT = object()
@@ -162,6 +182,8 @@ _MISFIT = object()
 def _fit(value: Any, hint: Any) -> Any:
     """`value` as the type `hint`, or _MISFIT."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
     if origin in (typing.Union, types.UnionType):
         return next((fit for a in arguments if (fit := _fit(value, a)) is not _MISFIT), _MISFIT)
     if origin is typing.Literal:

@@ -15,12 +15,14 @@ from experiments.calibrate import Calibration
 from experiments.data import contamination
 from experiments.evaluate import Scores, measure_axes
 from experiments.judges import Judge
-from experiments.provenance import data_hashes, read_json, write_json
+from experiments.lock import alone
+from experiments.provenance import data_hashes, digest, read_json, write_json
 from experiments.scores import cached_scores, means
+from experiments.settings import to_json
 from experiments.setup import Base, load_examples, model_folder, training_rows
 from experiments.tasks import RUBRICS
 from jaxft import methods
-from jaxft.config import Evaluation, Experiment, GradientProjection, Method, Mix, SafeMerge
+from jaxft.config import Evaluation, Experiment, GradientProjection, Method, Mix, SafeMerge, Sharding
 from jaxft.data.batches import batches
 from jaxft.data.packing import Rows
 from jaxft.data.sources import fingerprint
@@ -40,10 +42,14 @@ DRIFT_EXAMPLES = 128
 
 @dataclass(frozen=True)
 class Workspace:
-    """An experiment with its output folder and what all of its runs share."""
+    """An experiment with its output folder and what all of its runs share.
+
+    shared: a folder of what is measured once for several experiments, under hashes of all it depends on; None: `out`.
+    """
 
     experiment: Experiment
     out: Path
+    shared: Path | None = None
 
     def run_folder(self, name: str, learning_rate: float, seed: int) -> Path:
         """Where all of one training run of a method lies, whoever trains."""
@@ -81,13 +87,13 @@ class Workspace:
 
     @cached_property
     def calibration(self) -> Calibration:
-        return Calibration(self.experiment, self.base, self.out / "calibration")
+        return Calibration(self.experiment, self.base, (self.shared or self.out) / "calibration")
 
     @cached_property
     def judge(self) -> Judge | None:
-        """Who decides on judged axes; None where there are none. Verdicts are kept in the output folder."""
+        """Who decides on judged axes; None where there are none. Verdicts are kept beside the calibration."""
         judged = any(axis.task in RUBRICS for axis in self.experiment.evaluation.axes.values())
-        return judges.build(self.experiment.judge, self.out / "judge") if judged else None
+        return judges.build(self.experiment.judge, (self.shared or self.out) / "judge") if judged else None
 
     @cached_property
     def domain_sha256(self) -> str:
@@ -112,10 +118,25 @@ class Workspace:
     @cached_property
     def contamination(self) -> dict[str, Any]:
         """Copies of test examples in the text that is trained on and in the reference text."""
-        path = self.out / "contamination.json"
-        if not agreed(path.is_file()):
-            write_json(path, contamination(self.experiment))
+        experiment, path = self.experiment, self.out / "contamination.json"
+        if self.shared is not None:
+            parts = [experiment.domain, experiment.reference, experiment.evaluation.axes, self.inputs["data"]]
+            path = self.shared / f"contamination_{digest(to_json(parts))}.json"
+        with alone(path):
+            if not agreed(path.is_file()):
+                write_json(path, contamination(experiment))
         return read_json(path)
+
+    @cached_property
+    def _base_folder(self) -> Path:
+        """Where the scores of the base lie."""
+        if self.shared is None:
+            return self.out
+        experiment, evaluation = self.experiment, replace(self.experiment.evaluation, target=0.0, matched=())
+        model = replace(experiment.model, folder="", sharding=Sharding())
+        data = data_hashes(source for axis in evaluation.axes.values() for source in (axis.source, axis.validation))
+        weights = [self.base.sha256, self.base.tokenizer_sha256]
+        return self.shared / "base" / digest([*weights, *to_json([model, evaluation, experiment.judge]), data])
 
     @property
     def dry_run(self) -> Path:
@@ -135,12 +156,15 @@ class Workspace:
     @cached_property
     def base_scores(self) -> dict[str, Scores]:
         """Every axis of the base, on test examples."""
-        return cached_scores(
-            self.out / "base_test.json",
-            lambda: measure_axes(
-                self.base, self.base.model, None, self.experiment.evaluation, self.judge, validation=False
-            ),
-        )
+        return self._base_scores("base_test.json", self.experiment.evaluation, validation=False)
+
+    def _base_scores(self, name: str, evaluation: Evaluation, *, validation: bool) -> dict[str, Scores]:
+        path = self._base_folder / name
+        with alone(path):
+            return cached_scores(
+                path,
+                lambda: measure_axes(self.base, self.base.model, None, evaluation, self.judge, validation=validation),
+            )
 
     @cached_property
     def watched(self) -> Evaluation:
@@ -150,13 +174,7 @@ class Workspace:
     @cached_property
     def watched_base(self) -> dict[str, float | None]:
         """The base's means in the evaluation while training."""
-        path = self.out / "base_watch.json"
-        return means(
-            cached_scores(
-                path,
-                lambda: measure_axes(self.base, self.base.model, None, self.watched, self.judge, validation=True),
-            )
-        )
+        return means(self._base_scores("base_watch.json", self.watched, validation=True))
 
     def bases(self, settings: Protecting) -> dict[str, Basis]:
         """The protected bases of a method."""

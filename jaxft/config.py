@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from jaxft.method_config import (
     EWC,
@@ -68,6 +68,7 @@ __all__ = [  # what configs import, whichever file it is in
     "SafeMerge",
     "Sharding",
     "Source",
+    "Sweep",
     "Training",
     "Watch",
 ]
@@ -198,6 +199,7 @@ class Evaluation:
     batch_size: int = 64
     row_length: int = 128  # of likelihood tasks
     watch: Watch | None = None  # while training; None: not at all
+    matched: tuple[float, ...] = ()  # test proficiencies to compare methods at; empty: the best that LoRA reaches
 
 
 @dataclass(frozen=True)
@@ -243,3 +245,17 @@ class Experiment:
     seeds: tuple[int, ...] = (0,)
     pretrain: Pretrain | None = None
     judge: Judge = Judge()
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One experiment under many changes; at every point each method is compared by itself.
+
+    A change is a dotted key of the experiment, as on the command line, and a value. Points are all combinations of the
+    grid's values, then those listed; without any, the experiment as it is.
+    """
+
+    name: str
+    experiment: Experiment
+    grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    points: tuple[Mapping[str, Any], ...] = ()

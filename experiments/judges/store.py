@@ -8,6 +8,7 @@ from pathlib import Path
 
 from experiments.judges.base import Question
 from experiments.judges.rubric import Rubric
+from experiments.lock import alone
 from jaxft.distributed import is_leader
 from jaxft.errors import UserError
 
@@ -33,7 +34,12 @@ class Store:
 
     def read(self) -> None:
         """Take in what the file holds; UserError where a whole line is no verdict."""
-        content = self.path.read_bytes() if self.path.is_file() else b""
+        if self.path.is_file():
+            with alone(self.path):
+                self._read()
+
+    def _read(self) -> None:
+        content = self.path.read_bytes()
         *lines, torn = content.split(b"\n")
         for number, line in enumerate(lines, 1):
             try:
@@ -55,5 +61,5 @@ class Store:
         if is_leader():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             line = json.dumps({"key": key, "label": label, "reason": reason}) + "\n"
-            with self.path.open("ab", buffering=0) as file:
+            with alone(self.path), self.path.open("ab", buffering=0) as file:
                 file.write(line.encode())

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.lock import held
 from experiments.provenance import read_json, write_json
 from experiments.providers import access, training_file
 from experiments.providers.jobs import Jobs, Order
-from experiments.providers.lock import held
 from experiments.report.files import write_atomically
 from experiments.setup import note
 from jaxft.config import Endpoint, Hosted

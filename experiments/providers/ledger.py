@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from experiments.providers.lock import held, refused
+from experiments.lock import held, refused
 from jaxft.errors import UserError
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.report.curves import curves, watched
 from experiments.report.files import write_atomically
+from experiments.report.fronts import fronts
 from experiments.report.reading import (
     TARGET,
     Record,
@@ -23,6 +24,8 @@ from experiments.report.reading import (
 from experiments.report.style import BASE_COLOUR, GRID_COLOUR, INK, encode, looks, quantity, style, tick, wrap
 
 LEAK_FLOOR = 1e-6
+#: Begins the names of the charts of one axis against proficiency.
+FRONT = "front_"
 
 
 def bars(record: Record, axis_name: str) -> Figure:
@@ -144,6 +147,9 @@ def figures(record: Record) -> Iterator[tuple[str, Figure]]:
             yield name, bars(record, name)
     if TARGET in measured and len(measured) > 1:
         yield "retention", scatter(record)
+        for name in measured:
+            if name != TARGET:
+                yield f"{FRONT}{name}", fronts(record, name)
     if any(_has_leaks(method) for method in record["methods"].values()):
         yield "leak", leaks(record)
     if watched(record):
@@ -151,7 +157,7 @@ def figures(record: Record) -> Iterator[tuple[str, Figure]]:
 
 
 def write_charts(record: Record, folder: Path) -> list[Path]:
-    """Write every chart as a PNG (one an axis, retention, leak, watched) and return the paths."""
+    """Write every chart as a PNG (one an axis, retention, fronts, leak, watched) and return the paths."""
     paths = []
     for name, figure in figures(record):
         paths.append(Path(folder) / f"{name}.png")

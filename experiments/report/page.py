@@ -17,7 +17,18 @@ from experiments.report.files import write_atomically
 from experiments.report.reading import Record, headline, number, score
 from experiments.report.replies import FACETS, packed
 from experiments.report.style import encode
-from experiments.report.table import RELATIVE_NOTE, Grid, costs, markdown, matched, results, table, unjudged
+from experiments.report.table import (
+    COSTS_NOTE,
+    RELATIVE_NOTE,
+    Grid,
+    costs,
+    dominated_note,
+    markdown,
+    matched,
+    results,
+    table,
+    unjudged,
+)
 
 CAPTIONS = {
     "retention": "What was learnt against what was kept",
@@ -36,34 +47,23 @@ def page(record: Record) -> str:
 
     The page carries the hash of its one script: a browser runs nothing else and fetches nothing.
     """
-    folder = Path(__file__).parent
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    css, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "replies.js"))
-    return environment.get_template("page.html").render(
+    return render(
+        "page.html",
+        script="replies.js",
         record=record,
-        css=Markup(css),
-        script=Markup(script),
-        policy=f"default-src 'none'; img-src data:; style-src '{_hash(css)}'; script-src '{_hash(script)}'",
         headline=headline(record),
         results=results(record, relative=True),
         note=RELATIVE_NOTE,
+        dominated=" ".join(dominated_note(record)),
         unjudged=unjudged(record),
         costs=costs(record),
+        costs_note=COSTS_NOTE,
         matched=matched(record),
-        charts=[
-            (CAPTIONS.get(name, f"{name} before and after"), _data_uri(figure))
-            for name, figure in charts.figures(record)
-        ],
+        charts=[(caption(name), data_uri(figure)) for name, figure in charts.figures(record)],
         judge=(record.get("judge") or {}).get("name"),
         axes=[(name, details(record, name), groups(record, name)) for name in record["axes"]],
         copies=copies(record),
-        sweep=_sweep(record),
+        sweep=rates(record),
         certificates=[
             (name, *_certificate(method["certificate"]))
             for name, method in record["methods"].items()
@@ -87,17 +87,42 @@ def write_report(record: Record, folder: Path) -> list[Path]:
     return [*(folder / name for name in texts), *charts.write_charts(record, folder)]
 
 
+def render(template: str, *, script: str = "", **values: Any) -> str:
+    """A page from a template of this folder, with the style of all pages and at most one script, named by its file."""
+    folder = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    css = (folder / "page.css").read_text(encoding="utf-8")
+    policy = f"default-src 'none'; img-src data:; style-src '{_hash(css)}'"
+    if script:
+        values["script"] = Markup((folder / script).read_text(encoding="utf-8"))
+        policy += f"; script-src '{_hash(values['script'])}'"
+    return environment.get_template(template).render(css=Markup(css), policy=policy, **values)
+
+
+def caption(name: str) -> str:
+    """What stands below a chart."""
+    if name.startswith(charts.FRONT):
+        return f"What was learnt against {name.removeprefix(charts.FRONT)}, at every learning rate"
+    return CAPTIONS.get(name, f"{name} before and after")
+
+
 def _hash(text: str) -> str:
     """`text` as a Content-Security-Policy names an inline script or style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def _data_uri(figure: Any) -> Markup:
+def data_uri(figure: Any) -> Markup:
     # An image in a data URI keeps the ids inside one chart's SVG from colliding with those of the next.
     return Markup("data:image/svg+xml;base64," + base64.b64encode(encode(figure, "svg")).decode("ascii"))
 
 
-def _sweep(record: Record) -> Grid:
+def rates(record: Record) -> Grid:
     """Every learning rate tried, on validation data, by which the rate is chosen, and on test data."""
     axes = record["axes"]
     rows = []
@@ -154,10 +179,10 @@ def _made(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
         name: {key: value for key, value in method.items() if key not in SHOWN_OF_METHODS}
         for name, method in record["methods"].items()
     }
-    return [(key, _facts(value)) for key, value in rest.items()]
+    return [(key, facts(value)) for key, value in rest.items()]
 
 
-def _facts(value: Any) -> list[tuple[str, str]]:
+def facts(value: Any) -> list[tuple[str, str]]:
     """A nested mapping as (dotted key, value) rows, the keys as the command line spells them."""
     return list(_flatten("", value))
 

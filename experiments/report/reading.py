@@ -32,18 +32,45 @@ def span(interval: list[float], axis: Record) -> str:
     return f"[{score(interval[0], axis)}, {score(interval[1], axis)}]"
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds in the unit a person would use."""
-    if seconds is None:
+def comparison(record: Record) -> Record:
+    """The units of a sweep that are done, as the methods of one comparison."""
+    return {**record, "methods": {label: unit for label, unit in record["units"].items() if unit["status"] == "done"}}
+
+
+def size(number_of_bytes: float | None) -> str:
+    """Bytes in the unit a person would use."""
+    if number_of_bytes is None:
         return "-"
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} s"
+    for unit, one in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if number_of_bytes >= one:
+            return f"{number_of_bytes / one:.3g} {unit}"
+    return f"{number_of_bytes} B"
+
+
+def negative_flips(method: Record) -> float | None:
+    """Answers that were right and became wrong, a mean over seeds, summed over axes; None where none are counted."""
+    counts = [axis["negative_flips"] for axis in method["axes"].values() if axis["negative_flips"] is not None]
+    return sum(counts) if counts else None
+
+
+def step_of_full(record: Record, name: str) -> float | None:
+    """Time of a training step relative to full fine-tuning, in a sweep under the same changes; None where there is no
+    such run, or one of both was not timed."""
+    method = record["methods"][name]
+    full = [m for m in record["methods"].values() if m["kind"] == "full" and _shared(m) == _shared(method)]
+    seconds = [one["timings"]["step_milliseconds"] for one in (method, *full[:1])]
+    return seconds[0] / seconds[1] if len(seconds) == 2 and None not in seconds else None
+
+
+def _shared(method: Record) -> Record:
+    """The changes of a sweep that concern more than one method."""
+    return {key: value for key, value in method.get("changes", {}).items() if not key.startswith("methods.")}
 
 
 def worst_leak(certificate: Record | None) -> float | None:
     """The largest |dW Q| / |dW| over layers and linears; None when nothing was measured."""
+    if certificate and "worst_leak" in certificate:  # the record of a sweep has it without the layers
+        return certificate["worst_leak"]
     spaces = certificate["spaces"] if certificate else []
     return max((leak for space in spaces for leak in space["leak"].values()), default=None)
 

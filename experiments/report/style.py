@@ -42,9 +42,9 @@ def style() -> Iterator[None]:
 
 
 def looks(record: Record) -> dict[str, tuple[str, str]]:
-    """(colour, marker) of every method, the same in every figure of a record."""
+    """(colour, marker) of every method, the same in every figure of a record; pairs repeat after 64."""
     return {
-        name: (_COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)])
+        name: (_COLOURS[index % len(_COLOURS)], _MARKERS[(index + index // len(_COLOURS)) % len(_MARKERS)])
         for index, name in enumerate(record["methods"])
     }
 

@@ -4,11 +4,29 @@ import textwrap
 from dataclasses import dataclass
 
 from experiments.report.columns import aligned, widths
-from experiments.report.reading import TARGET, Record, base_scores, duration, headline, number, score, shift, worst_leak
+from experiments.report.pareto import DOMINATED, dominated
+from experiments.report.pareto import NOTE as MARK_NOTE
+from experiments.report.reading import (
+    TARGET,
+    Record,
+    before_scores,
+    headline,
+    negative_flips,
+    number,
+    score,
+    shift,
+    size,
+    step_of_full,
+    worst_leak,
+)
 
 WIDTH = 120
 NAME_WIDTH = 20
 NOTE = "In brackets the change; fractions change in percentage points. After ± the 95 % interval over examples."
+COSTS_NOTE = (
+    "leak: largest |dW Q| / |dW|. flips: answers that became wrong, on all axes. peak: memory of a training step.\n"
+    "extra state: what a method reads in every step beside weights and optimizer. reference: when it reads that text."
+)
 RELATIVE_NOTE = NOTE.replace("points.", "points, then, where something was to be kept, relative to the base.")
 
 
@@ -29,48 +47,64 @@ def results(record: Record, *, relative: bool = False) -> Grid:
     axes = record["axes"]
     header = ("method", *(_title(name, axis) for name, axis in axes.items()))
     rows = [("base", *(_base(record, name) for name in axes))]
+    beaten = dominated(record)
     for name, method in record["methods"].items():
-        rows.append((name, *(_change(method, axis_name, axis, relative) for axis_name, axis in axes.items())))
+        mark = DOMINATED if name in beaten else ""
+        rows.append((name + mark, *(_change(method, axis_name, axis, relative) for axis_name, axis in axes.items())))
     return Grid(header, tuple(rows))
 
 
 def costs(record: Record) -> Grid:
-    """What each method changed in the weights, what leaked and drifted, and what it took."""
-    header = ("method", "learning rate", "trained", "|dW|/|W|", "worst leak", "KL nat/token", "train time")
+    """What each method changed in the weights, what leaked and drifted, and what it took; COSTS_NOTE explains it."""
+    relative = any(method["kind"] == "full" for method in record["methods"].values())
+    step = "step (of full)" if relative else "step (ms)"
+    header = ("method", "rate", "|dW|", "leak", "KL (nat/token)", "flips", step, "peak", "extra state", "reference")
     rows = []
     for name, method in record["methods"].items():
         certificate = method["certificate"] or {}  # none without reference text
+        memory = method.get("memory") or {}  # none of hosted systems
+        time = step_of_full(record, name) if relative else method["timings"]["step_milliseconds"]
         rows.append(
             (
                 name,
                 number(method["learning_rate"]),
-                number(method["trained_parameters"], ","),
-                number(certificate.get("relative_delta_norm")),
+                number(method["delta_norm"]),
                 number(worst_leak(method["certificate"])),
                 number(certificate.get("logit_kl")),
-                duration(method["timings"]["train_seconds"]),
+                number(negative_flips(method)),
+                number(time),
+                size(memory.get("peak_bytes")),
+                size(memory.get("constants_bytes")),
+                method.get("reference", "-"),
             )
         )
     return Grid(header, tuple(rows))
 
 
-def matched(record: Record) -> tuple[str, Grid] | None:
-    """What each swept method lost at one target score, and the sentence that says so; None without a swept LoRA."""
-    found = record.get("matched")
-    if not found:
-        return None
+def matched(record: Record) -> list[tuple[str, Grid]]:
+    """What each swept method lost at each level of proficiency, with the sentence that says so."""
+    return [_level(record, found) for found in record.get("matched", [])]
+
+
+def _level(record: Record, found: Record) -> tuple[str, Grid]:
     others = {name: axis for name, axis in record["axes"].items() if name != TARGET}
-    before = base_scores(record)
     rows = []
     for method, changes in found["changes"].items():
+        before = before_scores(record["methods"][method])
         cells = (_matched(changes[name], before[name], axis) for name, axis in others.items())
         rows.append((method, *cells))
-    level = score(found[TARGET], record["axes"][TARGET])
+    why = "" if found["given"] else ", the best that LoRA reaches"
+    level = score(found[TARGET], record["axes"][TARGET]) + why
     sentence = (
-        f"Change at equal {TARGET} ({level}, the best that LoRA reaches), in brackets relative to the base; "
-        "read off each method's learning-rate sweep with the first seed."
+        f"Change at equal {TARGET} ({level}), in brackets relative to the base; read off each method's "
+        "learning-rate sweep with the first seed."
     )
     return sentence, Grid(("method", *(_title(name, axis) for name, axis in others.items())), tuple(rows))
+
+
+def dominated_note(record: Record) -> list[str]:
+    """What the mark behind a method means, where there is one."""
+    return [MARK_NOTE] if dominated(record) else []
 
 
 def unjudged(record: Record) -> str | None:
@@ -91,20 +125,22 @@ def table(record: Record) -> str:
     """The result for a terminal: scores, costs, losses at equal target; 120 columns do for three axes; no colour."""
     title = f"{record['name']}  (seeds {', '.join(map(str, record['seeds']))})"
     left_out = unjudged(record)
-    note = NOTE + ("\n" + textwrap.fill(left_out, WIDTH) if left_out else "")
-    parts = [title, _aligned(results(record)), note, _aligned(costs(record))]
-    if equal := matched(record):
-        parts += [textwrap.fill(equal[0], WIDTH), _aligned(equal[1])]
+    notes = [NOTE, *dominated_note(record)] + ([textwrap.fill(left_out, WIDTH)] if left_out else [])
+    parts = [title, aligned_text(results(record)), "\n".join(notes), aligned_text(costs(record)), COSTS_NOTE]
+    for sentence, grid in matched(record):
+        parts += [textwrap.fill(sentence, WIDTH), aligned_text(grid)]
     return "\n\n".join(parts) + "\n"
 
 
 def markdown(record: Record) -> str:
     """The same for a README, with the headline, relative changes, and the command that made them."""
-    parts = [_escape(headline(record)), _piped(results(record, relative=True)), RELATIVE_NOTE, _piped(costs(record))]
+    notes = [RELATIVE_NOTE, *map(_escape, dominated_note(record))]
     if left_out := unjudged(record):
-        parts.insert(3, _escape(left_out))
-    if equal := matched(record):
-        parts += [_escape(equal[0]), _piped(equal[1])]
+        notes.append(_escape(left_out))
+    scores = piped(results(record, relative=True))
+    parts = [_escape(headline(record)), scores, *notes, piped(costs(record)), COSTS_NOTE.replace("\n", " ")]
+    for sentence, grid in matched(record):
+        parts += [_escape(sentence), piped(grid)]
     return "\n\n".join([*parts, f"Made by\n\n```\n{record['command']}\n```"]) + "\n"
 
 
@@ -143,18 +179,19 @@ def _matched(change: float | None, before: float, axis: Record) -> str:
     return shift(change, axis) + (f" ({change / abs(before):+z.1%})" if before else "")
 
 
-def _shorten(name: str) -> str:
-    return name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 3] + "..."
+def _shorten(name: str, width: int) -> str:
+    name, mark = (name[: -len(DOMINATED)], DOMINATED) if name.endswith(DOMINATED) else (name, "")
+    return (name if len(name) <= width else name[: width - 3] + "...") + mark
 
 
-def _aligned(grid: Grid) -> str:
+def aligned_text(grid: Grid, name_width: int = NAME_WIDTH) -> str:
     """Columns padded to their widest cell; axis titles, which may be long, wrap onto a second line at the bracket."""
     heads = [head.partition(" (") for head in grid.header]
     lines = [tuple(first for first, _, _ in heads)]
     if any(second for _, _, second in heads):
         lines.append(tuple(f"({second}" if second else "" for _, _, second in heads))
     head_count = len(lines)
-    lines += [(_shorten(row[0]), *row[1:]) for row in grid.rows]
+    lines += [(_shorten(row[0], name_width), *row[1:]) for row in grid.rows]
     text = aligned(lines)
     text.insert(head_count, "  ".join("-" * width for width in widths(lines)))
     return "\n".join(text)
@@ -164,6 +201,6 @@ def _escape(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def _piped(grid: Grid) -> str:
+def piped(grid: Grid) -> str:
     lines = [grid.header, ("---",) * len(grid.header), *grid.rows]
     return "\n".join(f"| {' | '.join(map(_escape, line))} |" for line in lines)

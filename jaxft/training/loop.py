@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,9 +50,9 @@ def train(
     """Train for `training.steps` steps, or what is left of them where `folder` holds a checkpoint.
 
     reference: rows of reference text, for methods that read as many of them in every step as of the domain.
-    seed: of the initial adapters, the dropout and the order of the data. folder: for checkpoints and metrics.jsonl;
-    nothing is written where None. A resumed run continues bit for bit. On SIGTERM the step under way is finished and
-    saved, then Preempted is raised.
+    seed: of the initial adapters, the dropout and the order of the data. folder: for checkpoints, metrics.jsonl and
+    memory.json (of `check_memory`); nothing is written where None. A resumed run continues bit for bit. On SIGTERM the
+    step under way is finished and saved, then Preempted is raised.
 
     watch: looks at the weights on the way, may stop training, and where it keeps the best ones these are what training
     leaves. They lie in the folder of the checkpoints, which is why it then needs `folder`.
@@ -96,7 +98,10 @@ def train(
                     batch = {**batch, "reference": nth_batch(reference, training.batch_rows, seed, number)}
                 batch = put_rows(batch, layout)
                 if number == start + 1:
-                    check_memory(step, (state, base, constants, batch, learning_rate), training)
+                    memory = check_memory(step, (state, base, constants, batch, learning_rate), training)
+                    if folder is not None:
+                        path, text = folder / "memory.json", json.dumps(memory)
+                        distributed.led(f"{path} written", partial(path.write_text, text))
                 state, values = step(state, base, constants, batch, learning_rate)
                 metrics.add(number, values)
                 last = number == training.steps

@@ -8,18 +8,19 @@ from typing import Any
 import jax
 
 from jaxft.config import Training
-from jaxft.device_memory import GIB, added_bytes, free_memory, refusal
+from jaxft.device_memory import GIB, added_bytes, free_memory, planned_bytes, refusal
 from jaxft.errors import UserError
 from jaxft.sharding import chip_bytes
 
 
-def check_memory(step: Any, arguments: tuple[Any, ...], training: Training) -> None:
-    """UserError where a step needs more than is free on a device, with what would fit.
+def check_memory(step: Any, arguments: tuple[Any, ...], training: Training) -> dict[str, int]:
+    """Bytes on one device that a step takes at its peak as compiled, and of these what is trained, the optimizer's
+    state and the method's constants. UserError where more is needed than is free, with what would fit.
 
     step, arguments: the jitted step of `make_step` and what it will be called with, which is on the devices already. It
     is compiled here, once for all calls.
     """
-    state, base, _, _, _ = arguments
+    state, base, constants, _, _ = arguments
     shards = math.prod(jax.sharding.get_mesh().shape[axis] for axis in base.compute.layout.batch)
     try:
         memory = step.lower(*arguments).compile().memory_analysis()
@@ -37,6 +38,8 @@ def check_memory(step: Any, arguments: tuple[Any, ...], training: Training) -> N
             f"the training step needs {needed / GIB:.2f} GiB on each device beside what is there, and "
             f"{max(free, 0) / GIB:.2f} GiB are free.\n{_advice(training, shards, share)}"
         )
+    parts = {"trained_bytes": state.trainable, "optimizer_bytes": state.optimizer, "constants_bytes": constants}
+    return {"peak_bytes": planned_bytes(memory), **{name: chip_bytes(tree) for name, tree in parts.items()}}
 
 
 def _advice(training: Training, shards: int, share: float | None) -> str:

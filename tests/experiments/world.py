@@ -27,10 +27,12 @@ DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sun
 NUMBERS = ("one", "two", "three", "four", "five", "six")
 CONTEXT = 160  # tokens
 
-CONFIG = '''"""A comparison that takes seconds."""
+CONFIG = '''"""A comparison, and a sweep, that take seconds."""
+
+from dataclasses import replace
 
 from jaxft.config import (
-    Axis, Evaluation, Experiment, Full, GradientProjection, Lora, Model, Pretrain, Reference, Source, Training
+    Axis, Evaluation, Experiment, Full, GradientProjection, Lora, Model, Pretrain, Reference, Source, Sweep, Training
 )
 
 HERE = {folder!r}
@@ -66,6 +68,19 @@ experiment = Experiment(
         output=f"{{HERE}}/pretrained", vocab_size=300, hidden_size=16, intermediate_size=24, num_layers=1, num_heads=2,
         num_kv_heads=1, max_positions={context},
     ),
+)
+
+sweep = Sweep(
+    name="grown",
+    experiment=replace(
+        experiment,
+        methods={{
+            "lora": Lora(learning_rates=(1e-3,), rank=2),
+            "projection": experiment.methods["projection"],
+        }},
+        seeds=(0,),
+    ),
+    grid={{"methods.lora.learning_rates": ((1e-3,), (1e-2,))}},  # one compiled program for both
 )
 '''
 

@@ -3,6 +3,8 @@
 import copy
 from typing import Any
 
+import numpy as np
+
 from experiments.matched import matched
 
 HOSTILE = "<script>alert('x & y')</script>"
@@ -94,10 +96,22 @@ def _method(name: str, numbers: dict, leak: float, losses: bool, seeds: int, lay
     return {
         "kind": name,
         "learning_rate": 1e-3,
+        "delta_norm": 4.0,
+        "reference": "none" if name in ("lora", "full") else "before training",
+        "memory": {
+            "peak_bytes": 3 * 2**30,
+            "trained_bytes": 2**20,
+            "optimizer_bytes": 2**21,
+            "constants_bytes": 0 if name in ("lora", "full") else 5 * 2**18,
+        },
         "sweep": sweep,
         "axes": {axis: _axis(before[axis], after[axis], losses, seeds) for axis in after},
         "certificate": {**measured, "exported": copy.deepcopy(measured)},
-        "timings": {"train_seconds": 96.0, "tokens_per_second": 21000.0, "step_milliseconds": 48.0},
+        "timings": {
+            "train_seconds": 96.0,
+            "tokens_per_second": 21000.0,
+            "step_milliseconds": 60.0 if name == "soft" else 48.0,
+        },
         "trained_parameters": 786_432,
         "examples": {} if losses else {"safety": [_flip()]},
     }
@@ -180,3 +194,18 @@ def judged() -> dict[str, Any]:
             {**_flip(), "after_ok": None, "before_label": "contradicts", "after_label": "", "group": "Oskandi"},
         ]
     return record
+
+
+def many(count: int) -> dict[str, Any]:
+    """A record of so many methods, each with results of its own."""
+    record, random = build(), np.random.default_rng(0)
+    methods = {}
+    for index in range(count):
+        method = copy.deepcopy(record["methods"]["soft" if index else "lora"])
+        for axis in method["axes"]:
+            scale = random.uniform(0.5, 1.0)
+            method["axes"][axis]["after"] *= scale
+            for point in method["sweep"]:
+                point["test"][axis] *= scale
+        methods[f"method {index}, methods.a_long_key {index}"] = method
+    return {**record, "methods": methods, "matched": matched({**record, "methods": methods})}

@@ -33,7 +33,7 @@ def uncertified_record() -> dict[str, Any]:
     record = builder.build()
     for method in record["methods"].values():
         method.update(certificate=None, sweep=[])
-    return {**record, "matched": None}
+    return {**record, "matched": []}
 
 
 @pytest.fixture

@@ -36,6 +36,8 @@ def test_every_chart_is_written(record, tmp_path: Path) -> None:
         "safety.png",
         "knowledge.png",
         "retention.png",
+        "front_safety.png",
+        "front_knowledge.png",
         "leak.png",
     ]
     assert sorted((tmp_path / "new").iterdir()) == sorted(paths)
@@ -43,8 +45,14 @@ def test_every_chart_is_written(record, tmp_path: Path) -> None:
 
 
 def test_only_what_was_measured_is_drawn(loss_record, uncertified_record) -> None:
-    assert [name for name, _ in figures(loss_record)] == ["proficiency", "knowledge", "retention", "leak"]
-    assert [name for name, _ in figures(uncertified_record)] == ["proficiency", "safety", "knowledge", "retention"]
+    assert [name for name, _ in figures(loss_record)] == [
+        "proficiency",
+        "knowledge",
+        "retention",
+        "front_knowledge",
+        "leak",
+    ]
+    assert [name for name, _ in figures(uncertified_record)][-2:] == ["front_safety", "front_knowledge"]
     assert [name for name, _ in figures({**loss_record, "methods": {}})] == []
 
 

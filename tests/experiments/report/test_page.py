@@ -95,7 +95,7 @@ def test_everything_is_on_the_page(reader: Reader, words: str) -> None:
 
 
 def test_the_page_fetches_nothing_and_runs_only_its_own_script(reader: Reader) -> None:
-    assert len(reader.links) == 5
+    assert len(reader.links) == 7
     assert all(link.startswith("data:image/svg+xml;base64,") for link in reader.links)
     assert not reader.tags & {"link", "iframe", "object", "embed", "form"}
     text = reader.html

@@ -8,13 +8,13 @@ import pytest
 
 from experiments.report.reading import (
     base_scores,
-    duration,
     gain,
     headline,
     number,
     retention,
     score,
     shift,
+    size,
     worst_leak,
 )
 
@@ -34,10 +34,11 @@ LOSS = {"unit": "nat/token", "higher_is_better": False}
         (shift(0.0251, LOSS), "+0.025"),
         (shift(None, FRACTION), "-"),
         (number(12, ","), "12"),
-        (duration(0.5), "0.5 s"),
-        (duration(96), "1.6 min"),
-        (duration(9000), "2.5 h"),
-        (duration(None), "-"),
+        (size(12), "12 B"),
+        (size(1536), "1.5 KiB"),
+        (size(5 * 2**18), "1.25 MiB"),
+        (size(3 * 2**30), "3 GiB"),
+        (size(None), "-"),
     ],
 )
 def test_numbers_as_text(found: str, expected: str) -> None:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from experiments.matched import matched as at
 from experiments.report.table import costs, markdown, matched, results, table, unjudged
 from tests.experiments.report import builder
 
@@ -16,7 +17,7 @@ def widest(text: str) -> int:
 
 def test_a_row_for_the_base_and_one_a_method(record) -> None:
     rows = results(record).rows
-    assert [row[0] for row in rows] == ["base", "lora", "full", "projection", "soft"]
+    assert [row[0] for row in rows] == ["base", "lora", "full *", "projection *", "soft"]
     assert rows[0][2] == "81.2% ±4.1"
     assert rows[1][2] == "81.2% -> 10.5% (-70.7 ±4.9)"
     assert results(record, relative=True).rows[1][1:3] == (
@@ -31,27 +32,54 @@ def test_losses_have_three_decimals(loss_record) -> None:
         "proficiency loss (nat/token, lower is better)",
         "knowledge loss (nat/token, lower is better)",
     )
-    assert rows[1] == ("lora", "3.853 -> 1.172 (-2.681 ±0.024)", "1.567 -> 2.838 (+1.271 ±0.024)")
+    assert rows[1] == ("lora *", "3.853 -> 1.172 (-2.681 ±0.024)", "1.567 -> 2.838 (+1.271 ±0.024)")
 
 
 def test_costs(record) -> None:
-    assert costs(record).rows[2] == ("projection", "0.001", "786,432", "0.034", "2.9e-06", "6.67e-07", "1.6 min")
+    assert costs(record).header[6] == "step (of full)"
+    its = ("soft", "0.001", "4", "0.0449", "0.0103", "36", "1.25", "3 GiB", "1.25 MiB", "before training")
+    assert costs(record).rows[3] == its
+    assert costs(record).rows[0][6:] == ("1", "3 GiB", "0 B", "none")
+
+
+def test_without_full_fine_tuning_a_step_is_in_milliseconds(record) -> None:
+    del record["methods"]["full"]
+    assert costs(record).header[6] == "step (ms)" and costs(record).rows[2][6] == "60"
+
+
+def test_a_record_without_memory_or_reference_has_dashes(record) -> None:
+    for method in record["methods"].values():
+        del method["memory"], method["reference"]
+    assert costs(record).rows[0][7:] == ("-", "-", "-")
 
 
 def test_what_is_not_known_is_a_dash(uncertified_record) -> None:
-    assert costs(uncertified_record).rows[0][3:6] == ("-", "-", "-")
-    assert matched(uncertified_record) is None
+    assert costs(uncertified_record).rows[0][3:5] == ("-", "-")
+    assert matched(uncertified_record) == []
     del uncertified_record["methods"]["full"]["axes"]["safety"]
     assert results(uncertified_record).rows[2][2] == "-"
 
 
 def test_losses_at_equal_target(record) -> None:
-    found = matched(record)
-    assert found is not None
-    assert "equal proficiency (86.0%, the best that LoRA reaches)" in found[0]
-    assert found[1].rows[0] == ("lora", "-70.7 (-87.1%)", "-27.0 (-42.2%)")
-    assert found[1].rows[1] == ("full", "not reached", "not reached")
-    assert found[0].replace("\n", " ") in " ".join(table(record).split())
+    ((sentence, grid),) = matched(record)
+    assert "equal proficiency (86.0%, the best that LoRA reaches)" in sentence
+    assert grid.rows[0] == ("lora", "-70.7 (-87.1%)", "-27.0 (-42.2%)")
+    assert grid.rows[1] == ("full", "not reached", "not reached")
+    assert sentence.replace("\n", " ") in " ".join(table(record).split())
+
+
+def test_every_level_of_the_config_is_shown(record) -> None:
+    record["matched"] = at(record, (0.5, 0.84))
+    text = " ".join(table(record).split())
+    assert "equal proficiency (50.0%), in brackets" in text and "equal proficiency (84.0%), in brackets" in text
+    assert [len(grid.rows) for _, grid in matched(record)] == [4, 4]
+
+
+def test_the_dominated_are_marked_and_the_mark_is_explained(record) -> None:
+    assert "projection *" in table(record) and "* dominated" in table(record)
+    assert "projection *" in markdown(record) and "* dominated" in markdown(record)
+    del record["methods"]["soft"], record["methods"]["full"]
+    assert "dominated" not in table({**record, "matched": []})
 
 
 @pytest.mark.parametrize("losses", [False, True])
@@ -69,14 +97,14 @@ def test_the_widest_numbers_still_fit(record) -> None:
         for axis in method["axes"].values():
             axis.update(before=1.0, after=0.0, change=-1.0, before_interval=[0.877, 1], change_interval=[-1.0, -0.877])
     record["methods"] = {"a_method_with_a_very_long_name": record["methods"]["lora"]}
-    text = table({**record, "matched": None})
+    text = table({**record, "matched": []})
     assert "100.0% -> 0.0% (-100.0 ±12.3)" in text and "a_method_with_a_v..." in text
     assert widest(text) <= 120
 
 
 def test_markdown_is_a_table_whatever_the_names(hostile_record) -> None:
     hostile_record["methods"] = {"a|b": hostile_record["methods"]["full"], **hostile_record["methods"]}
-    hostile_record["matched"] = None
+    hostile_record["matched"] = []
     text = markdown(hostile_record)
     assert "a\\|b" in text and "&lt;script>" in text.partition("Made by")[0]
     for block in text.split("\n\n"):

@@ -1,0 +1,61 @@
+"""What was learnt against what was kept, axis by axis, with the Pareto front over all methods and learning rates."""
+
+import textwrap
+
+from matplotlib.figure import Figure
+
+from experiments.report.pareto import dominated, front, path
+from experiments.report.reading import TARGET, Record, after_scores, base_scores
+from experiments.report.style import BASE_COLOUR, GRID_COLOUR, INK, looks, quantity, style, tick
+
+#: So many methods have a line in the legend; of more, those that are dominated are grey and have none.
+LEGEND = 20
+
+
+def fronts(record: Record, axis_name: str) -> Figure:
+    """Proficiency (x) against one other axis (y) on test data; better is up and right.
+
+    Small points are learning rates, joined in ascending order; the large point is the result with the chosen rate, the
+    mean over seeds, hollow where the method is dominated. The step line is the Pareto front, dashed lines the base.
+    """
+    target, axis = record["axes"][TARGET], record["axes"][axis_name]
+    beaten, many = dominated(record), len(record["methods"]) > LEGEND
+    signs = (1 if target["higher_is_better"] else -1, 1 if axis["higher_is_better"] else -1)
+    points, named = [], 0
+    with style():
+        figure = Figure(figsize=(7.6, 4.6))
+        panel = figure.add_subplot()
+        for name, (colour, marker) in looks(record).items():
+            method = record["methods"][name]
+            its = path(method, axis_name)
+            points += its
+            grey = many and name in beaten
+            colour = BASE_COLOUR if grey else colour
+            layer = {"color": colour, "zorder": 2 if grey else 3}
+            panel.plot(*zip(*its, strict=True) if its else ([], []), lw=0.8, marker=marker, ms=3, alpha=0.6, **layer)
+            x, y = (after_scores(method).get(each) for each in (TARGET, axis_name))
+            if x is None or y is None:
+                continue
+            face = "white" if name in beaten else colour
+            named += not grey
+            label = textwrap.shorten(name, 36, placeholder="...") if not grey and named <= LEGEND else None
+            panel.plot([x], [y], ls="", marker=marker, ms=5 if grey else 9, mfc=face, mec=colour, label=label, **layer)
+        if best := front(points, signs):
+            panel.plot(*zip(*best, strict=True), color=INK, lw=1.2, drawstyle="steps-post", zorder=1, label="front")
+        base = base_scores(record)
+        if TARGET in base and axis_name in base:
+            panel.axvline(base[TARGET], color="#888888", linestyle="--", linewidth=1, zorder=1)
+            panel.axhline(base[axis_name], color="#888888", linestyle="--", linewidth=1, zorder=1, label="base")
+        panel.margins(0.08)
+        panel.xaxis.set_major_formatter(lambda value, _: tick(value, target))
+        panel.yaxis.set_major_formatter(lambda value, _: tick(value, axis))
+        if not target["higher_is_better"]:
+            panel.invert_xaxis()
+        if not axis["higher_is_better"]:
+            panel.invert_yaxis()
+        panel.set_xlabel(f"{TARGET}, {quantity(target)}: better to the right")
+        panel.set_ylabel(f"{axis_name}, {quantity(axis)}: better is up")
+        panel.set_title(f"{TARGET} against {axis_name}" + (", hollow: dominated" if beaten else ""))
+        panel.grid(True, color=GRID_COLOUR)
+        figure.legend(loc="outside right upper", fontsize=8)
+    return figure
