@@ -92,6 +92,7 @@ def compare(experiment: Experiment, out: Path, command: str) -> dict[str, Any]:
         "seeds": list(experiment.seeds),
         "data": work.inputs["data"],
         "contamination": work.contamination,
+        "reference": work.calibration.describe_text() if experiment.reference is not None else None,
         "base": {
             "folder": experiment.model.folder,
             "sha256": work.base.sha256,

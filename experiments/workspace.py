@@ -14,6 +14,7 @@ from experiments import judges, watch
 from experiments.calibrate import Calibration
 from experiments.data import contamination
 from experiments.evaluate import Scores, measure_axes
+from experiments.generated import reference_sources, turns
 from experiments.judges import Judge
 from experiments.provenance import data_hashes, read_json, write_json
 from experiments.scores import cached_scores, means
@@ -91,7 +92,7 @@ class Workspace:
     def inputs(self) -> dict[str, Any]:
         """Hashes of everything that is read: results in the folder hold for these alone."""
         experiment = self.experiment
-        sources = [*experiment.domain, *(experiment.reference.sources if experiment.reference else ())]
+        sources = [*experiment.domain, *(reference_sources(experiment.reference) if experiment.reference else ())]
         sources += [source for axis in experiment.evaluation.axes.values() for source in (axis.source, axis.validation)]
         return {
             "model": self.base.sha256,
@@ -104,7 +105,10 @@ class Workspace:
         """Copies of test examples in the text that is trained on and in the reference text."""
         path = self.out / "contamination.json"
         if not agreed(path.is_file()):
-            write_json(path, contamination(self.experiment))
+            reference = self.experiment.reference
+            written = self.calibration.written if reference is not None and reference.generated else []
+            texts = [one for part in written for text in part for one in turns(text, self.base.tokenizer)]
+            write_json(path, contamination(self.experiment, written=texts))
         return read_json(path)
 
     @property

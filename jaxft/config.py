@@ -18,6 +18,7 @@ __all__ = [  # what configs import, whichever file it is in
     "Evaluation",
     "Experiment",
     "Full",
+    "Generated",
     "GradientProjection",
     "Hosted",
     "Judge",
@@ -59,10 +60,22 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Generated:
+    """Text that the base itself writes: what stands for its old behaviour where no other text may be used."""
+
+    count: int  # texts, or replies to so many of the prompts, evenly spaced over them
+    max_new_tokens: int
+    prompts: tuple[Source, ...] = ()  # replies to these, in the chat template; none: what follows its beginning of text
+    temperature: float = 1.0  # 0: the most likely reply
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Reference:
     """The text whose behaviour is to stay; evaluation prompts never enter it."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[Source, ...] = ()
+    generated: tuple[Generated, ...] = ()  # sampled once, from the base
     heldout: float = 0.2  # fraction kept out of the moments, to measure capture and drift on
     length: int = 128  # row length
     batch_rows: int = 32

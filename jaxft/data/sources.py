@@ -69,6 +69,8 @@ def fingerprint(examples: Sequence[Example]) -> str:
         record = {"messages": messages, "response": example.response, "key": dict(example.key)}
         if example.options:
             record["options"] = list(example.options)
+        if example.control:
+            record["control"] = True
         digest.update(json.dumps(record, sort_keys=True, separators=(",", ":")).encode() + b"\n")
     return digest.hexdigest()
 
