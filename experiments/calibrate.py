@@ -72,6 +72,12 @@ def to_batches(rows: Rows, size: int) -> list[dict[str, np.ndarray]]:
     return [{name: a[i : i + size] for name, a in whole.items()} for i in range(0, len(whole["tokens"]), size)]
 
 
+def two_sided(experiment: Experiment) -> bool:
+    """Whether some method needs the moments of output gradients too."""
+    trained = [settings for settings in experiment.methods.values() if not isinstance(settings, Hosted)]
+    return any("outputs" in methods.build(settings).needs for settings in trained)
+
+
 class Calibration:
     """The reference text of an experiment as the base model sees it. Files live in `folder`, one folder a hash."""
 
@@ -84,8 +90,7 @@ class Calibration:
             for settings in self.reference.generated
         ]
         self.text = ReferenceText.load(self.reference, self.written)
-        trained = [settings for settings in experiment.methods.values() if not isinstance(settings, Hosted)]
-        self.two_sided = any("outputs" in methods.build(settings).needs for settings in trained)
+        self.two_sided = two_sided(experiment)
         self.description = {
             "model": base.sha256,
             "tokenizer": base.tokenizer_sha256,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from experiments import statistics
+from experiments.calibrate import Calibration
 from experiments.checks import check
 from experiments.evaluate import Scores, describe_axis
 from experiments.forecast import check_hosted
@@ -31,13 +32,14 @@ from jaxft.errors import UserError
 SHOWN = 100
 
 
-def open_output(experiment: Experiment, out: Path) -> Workspace:
+def open_output(experiment: Experiment, out: Path, earlier: tuple[Calibration, ...] = ()) -> Workspace:
     """The output folder of an experiment; UserError where it belongs to another config, model or data.
 
-    All settings and inputs are checked first, so that a mistake leaves nothing behind.
+    earlier: where other domains were learnt before, what of them is to stay. All settings and inputs are checked first,
+    so that a mistake leaves nothing behind.
     """
     check(experiment)
-    work = Workspace(experiment, out)
+    work = Workspace(experiment, out, earlier)
     path, identity = out / "config.json", {"config": _settings(experiment), "inputs": work.inputs}
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; choose a folder with --out")
@@ -120,8 +122,7 @@ def _run(work: Workspace, name: str, settings: Method | Hosted, rate: float, see
 def _method(work: Workspace, name: str, settings: Method | Hosted, axes: dict[str, Any]) -> dict[str, Any]:
     """One method's entry in the record."""
     seeds = work.experiment.seeds
-    sweep = _sweep(work, name, settings)
-    rate = next(point["learning_rate"] for point in sweep if point["chosen"]) if sweep else settings.learning_rates[0]
+    rate, sweep = choose_rate(work, name, settings)
     runs = [_run(work, name, settings, rate, seed) for seed in seeds]
     before = runs[0].base_scores
     after = [run.scores(validation=False) for run in runs]
@@ -151,6 +152,14 @@ def _method(work: Workspace, name: str, settings: Method | Hosted, axes: dict[st
         **first,
         "examples": {axis: _examples(work, axis, before[axis], after[0][axis]) for axis in before},
     }
+
+
+def choose_rate(work: Workspace, name: str, settings: Method | Hosted) -> tuple[float, list[dict[str, Any]]]:
+    """The learning rate of a method, and the sweep that chose it, empty where there is one rate alone."""
+    sweep = _sweep(work, name, settings)
+    if not sweep:
+        return settings.learning_rates[0], []
+    return next(point["learning_rate"] for point in sweep if point["chosen"]), sweep
 
 
 def _sweep(work: Workspace, name: str, settings: Method | Hosted) -> list[dict[str, Any]]:

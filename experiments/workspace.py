@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from experiments import judges, watch
+from experiments.accumulated import Accumulated
 from experiments.calibrate import Calibration
 from experiments.data import contamination
 from experiments.evaluate import Scores, measure_axes
@@ -42,6 +43,7 @@ class Workspace:
 
     experiment: Experiment
     out: Path
+    earlier: tuple[Calibration, ...] = ()  # of the reference text, then of the domains that the base has learnt already
 
     def run_folder(self, name: str, learning_rate: float, seed: int) -> Path:
         """Where all of one training run of a method lies, whoever trains."""
@@ -76,7 +78,10 @@ class Workspace:
 
     @cached_property
     def calibration(self) -> Calibration:
-        return Calibration(self.experiment, self.base, self.out / "calibration")
+        folder = self.out / "calibration"
+        if self.earlier:
+            return Accumulated(self.experiment, self.base, folder, self.earlier)
+        return Calibration(self.experiment, self.base, folder)
 
     @cached_property
     def judge(self) -> Judge | None:

@@ -28,8 +28,10 @@ __all__ = [  # what configs import, whichever file it is in
     "Model",
     "Pretrain",
     "Reference",
+    "Sequence",
     "Sharding",
     "Source",
+    "Stage",
     "Training",
     "Watch",
 ]
@@ -217,3 +219,22 @@ class Experiment:
     seeds: tuple[int, ...] = (0,)
     pretrain: Pretrain | None = None
     judge: Judge = Judge()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One more domain, learnt by the model that the domains before it left."""
+
+    name: str  # of its axis, and of the stage
+    domain: tuple[Source, ...]
+    axis: Axis
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Several domains, one after the other: the experiment's own, then those of the stages."""
+
+    name: str
+    experiment: Experiment
+    first: str  # name of the experiment's own domain as a stage; its axis is the experiment's proficiency
+    stages: tuple[Stage, ...]
