@@ -21,6 +21,7 @@ from jaxft.config import Experiment, Generated, Reference, Source
 from jaxft.data.example import Example, Message
 from jaxft.data.template import encode
 from jaxft.errors import UserError
+from tests.experiments.test_two_processes import MESH, ROWS, together
 from tests.experiments.world import World
 
 FREE = Generated(count=6, max_new_tokens=12)
@@ -170,3 +171,15 @@ def test_impossible_prompts(experiment, world) -> None:
     refused(Generated(13, 8, experiment.domain), r"generated\[0\].count: found 13, expected at most 12, the prompts")
     plain = (Source(f"{world.folder}/reference.jsonl"),)
     refused(Generated(3, 8, plain), r"generated\[0\].prompts: holds plain text, expected examples with a prompt")
+
+
+def test_two_processes_write_it_once(own_world: World, tmp_path: Path) -> None:
+    config = Path(own_world.config)
+    text = config.read_text().replace("Full,", "Full, Generated,")
+    config.write_text(text.replace('sources=(file("reference"),)', "generated=(Generated(8, 6),)"))
+    words = ["calibrate", str(config), "--out", str(tmp_path / "out"), *ROWS, *MESH]
+    leader, other = together(tmp_path, [words])
+    assert leader.codes == other.codes == [0] and other.written == []
+    (kept,) = (tmp_path / "out" / "calibration" / "generated").iterdir()
+    assert len(kept.read_text().splitlines()) == 8
+    assert "the base writes 8 texts" in leader.err and "the base writes" not in other.err
