@@ -82,10 +82,11 @@ class Plan:
 
 def check_sequence(sequence: Sequence) -> None:
     """UserError for a sequence that cannot be gone through to its end, before anything long begins."""
+    check(sequence.experiment)
     plan = Plan(sequence)
     if not sequence.stages:
         raise UserError("stages: found none, expected at least one more domain")
-    taken = [OWN, *RESERVED, *(name for name in sequence.experiment.evaluation.axes)]
+    taken = [*RESERVED, *sequence.experiment.evaluation.axes]
     for name in plan.names:
         if not name or name.startswith(".") or set(name) & set("/\\") or name in taken:
             raise UserError(f"stages: found the name {name!r}, expected one that can be a folder's and is no axis' yet")
@@ -95,7 +96,7 @@ def check_sequence(sequence: Sequence) -> None:
             raise UserError(f"methods.{name}: a provider keeps its weights, and the next domain starts from them")
     for number in range(len(plan.names)):
         experiment = plan.experiment(number)
-        check(experiment)
+        check(experiment)  # its domain and its axes
         training_rows(experiment, Base(experiment.model))
 
 
@@ -138,7 +139,7 @@ def learn_sequence(sequence: Sequence, out: Path, command: str) -> dict[str, Any
             "tokenizer_sha256": first.base.tokenizer_sha256,
             "parameters": first.base.model.config.parameter_count,
         },
-        "judge": {"name": first.judge.name, "usage": first.judge.usage} if first.judge else None,
+        "judge": first.judge.name if first.judge else None,
         "stages": list(plan.names),
         "axes": {name: describe_axis(axis) for name, axis in plan.axes.items()},
         "before": before,
@@ -208,8 +209,7 @@ def _domain(run: Run, model: Path) -> Calibration:
     assert experiment.reference is not None  # a method that protects has one
     settings = replace(experiment.model, folder=str(model))
     reference = replace(experiment.reference, sources=experiment.domain, generated=())
-    methods = {run.name: run.settings}
-    whole = replace(experiment, model=settings, reference=reference, methods=methods)
+    whole = replace(experiment, model=settings, reference=reference, methods={run.name: run.settings})
     return Calibration(whole, Base(settings), run.folder / "domain")
 
 

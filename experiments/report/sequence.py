@@ -11,6 +11,7 @@ from experiments.report.columns import aligned
 from experiments.report.files import write_atomically
 from experiments.report.reading import Record, number, score, shift, worst_leak
 from experiments.report.style import GRID_COLOUR, encode, looks, quantity, style, tick, wrap
+from experiments.report.table import Grid, piped
 
 
 def table(record: Record) -> str:
@@ -23,9 +24,8 @@ def table(record: Record) -> str:
 def markdown(record: Record) -> str:
     """The same for a README, with the command that made it."""
     header, *rows = _rows(record)
-    lines = [f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *rows)]
     backward = "\n".join(f"- {line}" for line in _backward(record))
-    return "\n".join(lines) + f"\n\n{backward}\n\nMade by\n\n```\n{record['command']}\n```\n"
+    return f"{piped(Grid(header, tuple(rows)))}\n\n{backward}\n\nMade by\n\n```\n{record['command']}\n```\n"
 
 
 def chart(record: Record) -> Figure:

@@ -100,11 +100,11 @@ def table(record: Record) -> str:
 
 def markdown(record: Record) -> str:
     """The same for a README, with the headline, relative changes, and the command that made them."""
-    parts = [_escape(headline(record)), _piped(results(record, relative=True)), RELATIVE_NOTE, _piped(costs(record))]
+    parts = [_escape(headline(record)), piped(results(record, relative=True)), RELATIVE_NOTE, piped(costs(record))]
     if left_out := unjudged(record):
         parts.insert(3, _escape(left_out))
     if equal := matched(record):
-        parts += [_escape(equal[0]), _piped(equal[1])]
+        parts += [_escape(equal[0]), piped(equal[1])]
     return "\n\n".join([*parts, f"Made by\n\n```\n{record['command']}\n```"]) + "\n"
 
 
@@ -164,6 +164,7 @@ def _escape(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def _piped(grid: Grid) -> str:
+def piped(grid: Grid) -> str:
+    """The grid as a table in Markdown."""
     lines = [grid.header, ("---",) * len(grid.header), *grid.rows]
     return "\n".join(f"| {' | '.join(map(_escape, line))} |" for line in lines)

@@ -147,6 +147,7 @@ def test_help_names_every_verb(capsys) -> None:
     verbs = (
         "compare",
         "train",
+        "sequence",
         "calibrate",
         "evaluate",
         "export",

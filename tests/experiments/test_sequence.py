@@ -213,6 +213,8 @@ def test_the_experiment_of_every_stage(config) -> None:
         ('Stage("tables"', 'Stage("knowledge"', "stages: found the name 'knowledge', expected one that can be"),
         ('Stage("tables"', 'Stage("rooms"', "stages: found the name 'rooms'"),
         ('first="rooms"', 'first="a/b"', "stages: found the name 'a/b'"),
+        ('"proficiency": Axis', '"known": Axis', "evaluation.axes: no axis named 'proficiency'"),
+        ('first="rooms"', 'first="proficiency"', "stages: found the name 'proficiency'"),
         ('(file("tables"),)', "()", "domain: found (), expected at least one Source"),
         ('file("tables"),', 'file("none"),', "does not exist"),
         ("sequence = ", "other = ", "defines no `sequence = Sequence(...)`"),
