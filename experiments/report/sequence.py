@@ -44,6 +44,8 @@ def chart(record: Record) -> Figure:
                 values = [record["before"][name], *(stage["scores"][name] for stage in stages)]
                 heights = [math.nan if value is None else value for value in values]
                 panel.plot(range(len(places)), heights, color=colour, marker=marker, label=method)
+            if axis["unit"] == "fraction":
+                panel.set_ylim(-0.05, 1.05)  # all alike
             panel.set_title(name)
             panel.set_xticks(range(len(places)), [wrap(place) for place in places])
             panel.yaxis.set_major_formatter(lambda value, _, axis=axis: tick(value, axis))

@@ -81,6 +81,7 @@ def test_a_panel_an_axis_and_a_line_a_method(record) -> None:
     for panel in panels:
         assert [label.get_text() for label in panel.get_xticklabels()] == ["base", "hotel", "boats"]
         assert [len(line.get_ydata()) for line in panel.get_lines()] == [3, 3]
+    assert panels[0].get_ylim() == panels[1].get_ylim() != panels[2].get_ylim()
     full, _ = panels[0].get_lines()
     assert list(full.get_ydata()) == [0.0, 0.99, 0.4]
 
