@@ -82,6 +82,9 @@ class Plan:
 
 def check_sequence(sequence: Sequence) -> None:
     """UserError for a sequence that cannot be gone through to its end, before anything long begins."""
+    for name, settings in sequence.experiment.methods.items():
+        if isinstance(settings, Hosted):
+            raise UserError(f"methods.{name}: a provider keeps its weights, and the next domain starts from them")
     check(sequence.experiment)
     plan = Plan(sequence)
     if not sequence.stages:
@@ -91,9 +94,6 @@ def check_sequence(sequence: Sequence) -> None:
         if not name or name.startswith(".") or set(name) & set("/\\") or name in taken:
             raise UserError(f"stages: found the name {name!r}, expected one that can be a folder's and is no axis' yet")
         taken.append(name)
-    for name, settings in sequence.experiment.methods.items():
-        if isinstance(settings, Hosted):
-            raise UserError(f"methods.{name}: a provider keeps its weights, and the next domain starts from them")
     for number in range(len(plan.names)):
         experiment = plan.experiment(number)
         check(experiment)  # its domain and its axes
