@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from experiments.report.sequence import chart, markdown, table, write_report
@@ -80,10 +81,10 @@ def test_a_panel_an_axis_and_a_line_a_method(record) -> None:
     assert [panel.get_title(loc="left") for panel in panels] == ["hotel", "boats", "story"]
     for panel in panels:
         assert [label.get_text() for label in panel.get_xticklabels()] == ["base", "hotel", "boats"]
-        assert [len(line.get_ydata()) for line in panel.get_lines()] == [3, 3]
+        assert [np.size(line.get_ydata()) for line in panel.get_lines()] == [3, 3]
     assert panels[0].get_ylim() == panels[1].get_ylim() != panels[2].get_ylim()
     full, _ = panels[0].get_lines()
-    assert list(full.get_ydata()) == [0.0, 0.99, 0.4]
+    assert np.array_equal(full.get_ydata(), [0.0, 0.99, 0.4])
 
 
 def test_the_files(record, tmp_path) -> None:
