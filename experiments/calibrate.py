@@ -18,14 +18,16 @@ import numpy as np
 from jax.sharding import NamedSharding
 from safetensors import SafetensorError
 
+from experiments import generated
 from experiments.lock import alone
-from experiments.provenance import digest
+from experiments.provenance import digest, source_name
 from experiments.setup import Base, load_examples, note
 from jaxft import distributed, methods
 from jaxft.config import Experiment, Hosted, Reference
 from jaxft.data.example import Example
 from jaxft.data.packing import Rows
 from jaxft.data.sources import fingerprint
+from jaxft.data.template import encode
 from jaxft.errors import UserError
 from jaxft.llama import checkpoint
 from jaxft.llama.capture import stream_moments
@@ -56,13 +58,16 @@ class ReferenceText:
 
     fit: list[Example]
     heldout: list[Example]
+    parts: dict[str, list[Example]]  # all of them, by where they come from
 
     @classmethod
-    def load(cls, reference: Reference) -> ReferenceText:
-        """Every n-th example is held out, so that each source is on both sides."""
-        examples = load_examples(reference.sources)
+    def load(cls, reference: Reference, written: Sequence[list[Example]] = ()) -> ReferenceText:
+        """The sources and what the base has written; every n-th example is held out, so that each is on both sides."""
+        parts = {source_name(source): load_examples([source]) for source in reference.sources}
+        parts |= {f"generated[{index}]": examples for index, examples in enumerate(written)}
+        examples = [example for part in parts.values() for example in part]
         every = max(round(1 / reference.heldout), 2)
-        text = cls([e for i, e in enumerate(examples) if i % every], examples[::every])
+        text = cls([e for i, e in enumerate(examples) if i % every], examples[::every], parts)
         if not text.fit:
             raise UserError(f"reference.sources: only {len(examples)} example(s); at least {every} are needed")
         return text
@@ -75,6 +80,12 @@ def to_batches(rows: Rows, size: int) -> list[dict[str, np.ndarray]]:
     return [{name: a[i : i + size] for name, a in whole.items()} for i in range(0, len(whole["tokens"]), size)]
 
 
+def two_sided(experiment: Experiment) -> bool:
+    """Whether some method needs the moments of output gradients too."""
+    trained = [settings for settings in experiment.methods.values() if not isinstance(settings, Hosted)]
+    return any("outputs" in methods.build(settings).needs for settings in trained)
+
+
 class Calibration:
     """The reference text of an experiment as the base model sees it. Files live in `folder`, one folder a hash."""
 
@@ -82,9 +93,12 @@ class Calibration:
         if experiment.reference is None:
             raise UserError("reference: this config names no reference text, and this command needs it")
         self.base, self.reference = base, experiment.reference
-        self.text = ReferenceText.load(self.reference)
-        trained = [settings for settings in experiment.methods.values() if not isinstance(settings, Hosted)]
-        self.two_sided = any("outputs" in methods.build(settings).needs for settings in trained)
+        self.written = [
+            generated.texts(base, settings, experiment.evaluation.batch_size, folder / "generated")
+            for settings in self.reference.generated
+        ]
+        self.text = ReferenceText.load(self.reference, self.written)
+        self.two_sided = two_sided(experiment)
         self.description = {
             "model": base.sha256,
             "tokenizer": base.tokenizer_sha256,
@@ -97,6 +111,19 @@ class Calibration:
             "seed": self.reference.seed,
         }
         self.files = MomentFiles(folder / digest(self.description))
+
+    def describe_text(self) -> list[dict[str, Any]]:
+        """What the reference text is made of: examples, tokens and hash of every part."""
+        template = self.base.settings.template
+        return [
+            {
+                "text": name,
+                "examples": len(examples),
+                "tokens": sum(len(encode(example, self.base.tokenizer, template).tokens) for example in examples),
+                "sha256": fingerprint(examples),
+            }
+            for name, examples in self.text.parts.items()
+        ]
 
     def batches(self, examples: list[Example]) -> list[dict[str, np.ndarray]]:
         return to_batches(self.base.pack(examples, self.reference.length, "split"), self.reference.batch_rows)

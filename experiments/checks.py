@@ -9,6 +9,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
+from experiments.generated import check_prompts
 from experiments.setup import model_folder
 from experiments.tasks import BY_REPLY, RULES, TASKS
 from experiments.tasks.needs import check_examples
@@ -28,6 +29,7 @@ from jaxft.config import (
     Interpolated,
     Method,
     Osf,
+    Reference,
     SafeMerge,
 )
 from jaxft.data.template import TEMPLATES
@@ -98,6 +100,8 @@ def check_experiment(experiment: Experiment) -> LlamaConfig:
     check_settings(experiment)
     _check_methods(experiment)
     check_examples(experiment.evaluation)
+    if experiment.reference is not None:
+        check_prompts(experiment.reference)
     config = read_config(model_folder(experiment.model.folder))
     check_fit(experiment, config)
     _check_unaligned(experiment, config)
@@ -134,6 +138,8 @@ def check_settings(experiment: Experiment) -> None:
         _require(0 < value < 1, "reference.heldout", value, "a fraction between 0 and 1")
     for value in _at(experiment, "reference.certificate_energy"):
         _require(0 < value <= 1, "reference.certificate_energy", value, "a fraction in (0, 1]")
+    if (reference := experiment.reference) is not None:
+        _check_generated(reference)
     rows, parts = experiment.training.batch_rows, experiment.training.accumulation
     _require(rows % parts == 0, "training.batch_rows", rows, f"a multiple of training.accumulation, {parts}")
     _require(bool(experiment.domain), "domain", experiment.domain, "at least one Source to learn from")
@@ -151,6 +157,10 @@ def check_fit(experiment: Experiment, config: LlamaConfig) -> None:
         for value in _at(experiment, key):
             limit = config.max_positions
             _require(value <= limit, key, value, f"at most {limit} tokens, the context of the model")
+    for index, settings in enumerate(experiment.reference.generated if experiment.reference else ()):
+        key, room = f"reference.generated[{index}].max_new_tokens", config.max_positions - 1
+        expected = f"at most {room} tokens, what the context of the model leaves after the first"
+        _require(settings.max_new_tokens <= room, key, settings.max_new_tokens, expected)
     for name, settings in experiment.methods.items():
         if isinstance(settings, Adapted):
             for target in settings.targets:
@@ -177,6 +187,19 @@ def _check_unaligned(experiment: Experiment, config: LlamaConfig) -> None:
                     f"methods.{name}.unaligned: {settings.unaligned} has other layers than model.folder, "
                     f"{experiment.model.folder}.\nName the model that this one was made from by safety training."
                 )
+
+
+def _check_generated(reference: Reference) -> None:
+    text = (*reference.sources, *reference.generated)
+    _require(bool(text), "reference", text, "at least one Source or Generated")
+    for index, settings in enumerate(reference.generated):
+        key = f"reference.generated[{index}]"
+        _require(settings.count >= 1, f"{key}.count", settings.count, "at least 1")
+        _require(settings.max_new_tokens >= 1, f"{key}.max_new_tokens", settings.max_new_tokens, "at least 1")
+        heat = settings.temperature
+        _require(0 <= heat < math.inf, f"{key}.temperature", heat, "0 or a number above it")
+        varied = heat > 0 or bool(settings.prompts)
+        _require(varied, f"{key}.temperature", heat, "a number above 0: without prompts all texts would be the same")
 
 
 def check_mesh(experiment: Experiment, config: LlamaConfig, mesh: Mesh | None) -> None:

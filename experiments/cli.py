@@ -7,14 +7,15 @@ import errno
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence as Words
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 
 from absl import logging
 
 from jaxft import preemption
-from jaxft.config import Auto, Experiment, Hosted, Sweep
+from jaxft.config import Auto, Experiment, Hosted, Model, Sequence, Sweep
 from jaxft.errors import UserError
 
 INTERRUPTED = 130
@@ -22,7 +23,7 @@ INTERRUPTED = 130
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(words: Words[str] | None = None) -> int:
     """Run one command; 0 when done, 1 after a user's mistake, 75 after SIGTERM, 130 after Ctrl-C.
 
     Where one of several processes dies, JAX ends the others with 134 (SIGABRT), after a minute without a sign of life,
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub = verb("sweep", _sweep, "compare every method under many changes of a config, into one record and report")
     sub.add_argument("--jobs", type=int, default=1, help="workers at once, each on its own accelerator (default: 1)")
+    verb("sequence", _sequence, "train every method on several domains in turn, write record and report")
     one_run(verb("train", _train, "train one method at its first learning rate and seed"))
     verb("calibrate", _calibrate, "measure which directions the reference text uses")
     one_run(verb("evaluate", _evaluate, "measure the base and one trained method on every axis"))
@@ -126,10 +128,17 @@ def _folder(text: str) -> Path:
 
 
 def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, Path), imported below
-    from experiments.settings import load_experiment, to_json
+    from experiments.settings import load_experiment
 
     experiment = load_experiment(arguments.config, arguments.overrides)
-    out = arguments.out or Path("runs") / experiment.name
+    return experiment, _begin(arguments, experiment, experiment.model)
+
+
+def _begin(arguments: argparse.Namespace, config: Experiment | Sequence, model: Model) -> Path:
+    """The output folder of a config, once the devices are ready for its model and all processes agree on it."""
+    from experiments.settings import to_json
+
+    out = arguments.out or Path("runs") / config.name
 
     # Only now, that the words are right: JAX takes seconds to import.
     from experiments.provenance import versions
@@ -138,9 +147,9 @@ def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, P
 
     if start() and not is_leader():  # one of several processes: the first one alone tells results
         arguments.stack.enter_context(redirect_stdout(arguments.stack.enter_context(open(os.devnull, "w"))))
-    check_same({"config": to_json(experiment), "--out": str(out), "versions": versions()})
-    arguments.stack.enter_context(use(make_mesh(experiment.model.sharding)))
-    return experiment, out
+    check_same({"config": to_json(config), "--out": str(out), "versions": versions()})
+    arguments.stack.enter_context(use(make_mesh(model.sharding)))
+    return out
 
 
 def _methods(arguments: argparse.Namespace, experiment: Experiment) -> list[str]:
@@ -209,6 +218,20 @@ def _sweep(arguments: argparse.Namespace) -> None:
             f"{len(failed)} of {len(record['units'])} units failed; the same command tries them again.\n"
             f"{failed[0]}: {first}"
         )
+
+
+def _sequence(arguments: argparse.Namespace) -> None:
+    from experiments.settings import load
+
+    sequence = load(arguments.config, "sequence", Sequence, arguments.overrides)
+    out = _begin(arguments, sequence, sequence.experiment.model)
+
+    from experiments.report.sequence import table, write_report
+    from experiments.sequence import learn_sequence
+
+    record = learn_sequence(sequence, out, arguments.command_line)
+    print(table(record))
+    print(f"\nreport: {write_report(record, out)}")
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from experiments import statistics
 from experiments.auto import AutoSearch
+from experiments.calibrate import Calibration
 from experiments.checks import check
 from experiments.evaluate import Scores, describe_axis
 from experiments.forecast import check_hosted
@@ -33,13 +34,16 @@ from jaxft.errors import UserError
 SHOWN = 100
 
 
-def open_output(experiment: Experiment, out: Path, shared: Path | None = None) -> Workspace:
+def open_output(
+    experiment: Experiment, out: Path, *, shared: Path | None = None, earlier: tuple[Calibration, ...] = ()
+) -> Workspace:
     """The output folder of an experiment; UserError where it belongs to another config, model or data.
 
-    All settings and inputs are checked first, so that a mistake leaves nothing behind.
+    shared, earlier: as a Workspace takes them. All settings and inputs are checked first,
+    so that a mistake leaves nothing behind.
     """
     check(experiment)
-    work = Workspace(experiment, out, shared)
+    work = Workspace(experiment, out, shared, earlier)
     path, identity = out / "config.json", {"config": binding(experiment), "inputs": work.inputs}
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; choose a folder with --out")
@@ -73,7 +77,7 @@ def compare(experiment: Experiment, out: Path, command: str, shared: Path | None
     """
     began = time.perf_counter()
     evaluation = experiment.evaluation
-    work = open_output(experiment, out, shared)
+    work = open_output(experiment, out, shared=shared)
     if not (out / "record.json").is_file():  # else little is left to ask
         check_hosted(work)
     clock = out / "timings.json"  # seconds of all invocations that worked on this record
@@ -97,6 +101,7 @@ def compare(experiment: Experiment, out: Path, command: str, shared: Path | None
         "seeds": list(experiment.seeds),
         "data": work.inputs["data"],
         "contamination": work.contamination,
+        "reference": work.calibration.describe_text() if experiment.reference is not None else None,
         "base": {
             "folder": experiment.model.folder,
             "sha256": work.base.sha256,
@@ -126,12 +131,9 @@ def _method(work: Workspace, name: str, settings: Method | Hosted, axes: dict[st
     seeds, search = work.experiment.seeds, None
     if isinstance(settings, Auto):
         found, search = AutoSearch(work, name, settings).found()
-        runs = [replace(found, seed=seed) for seed in seeds]
-        sweep, rate = [], found.learning_rate
+        runs, rate, sweep = [replace(found, seed=seed) for seed in seeds], found.learning_rate, []
     else:
-        sweep = _sweep(work, name, settings)
-        chosen = [point["learning_rate"] for point in sweep if point["chosen"]]
-        rate = chosen[0] if chosen else settings.learning_rates[0]
+        rate, sweep = choose_rate(work, name, settings)
         runs = [_run(work, name, settings, rate, seed) for seed in seeds]
     before = runs[0].base_scores
     after = [run.scores(validation=False) for run in runs]
@@ -162,6 +164,14 @@ def _method(work: Workspace, name: str, settings: Method | Hosted, axes: dict[st
         **first,
         "examples": {axis: _examples(work, axis, before[axis], after[0][axis]) for axis in before},
     }
+
+
+def choose_rate(work: Workspace, name: str, settings: Method | Hosted) -> tuple[float, list[dict[str, Any]]]:
+    """The learning rate of a method, and the sweep that chose it, empty where there is one rate alone."""
+    sweep = _sweep(work, name, settings)
+    if not sweep:
+        return settings.learning_rates[0], []
+    return next(point["learning_rate"] for point in sweep if point["chosen"]), sweep
 
 
 def _sweep(work: Workspace, name: str, settings: Method | Hosted) -> list[dict[str, Any]]:

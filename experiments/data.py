@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from experiments.generated import reference_sources
 from jaxft.config import Experiment, Source
 from jaxft.data import builders, sources
 from jaxft.data.contamination import Index
@@ -24,8 +25,12 @@ def describe(experiment: Experiment) -> str:
     return "\n\n".join([*parts, _copies(contamination(experiment, load))])
 
 
-def contamination(experiment: Experiment, load: Load = sources.load) -> dict[str, dict[str, Any]]:
+def contamination(
+    experiment: Experiment, load: Load = sources.load, written: Sequence[Example] = ()
+) -> dict[str, dict[str, Any]]:
     """What of every axis' test data is in the text that is trained on, and in the reference text.
+
+    written: reference text that the base wrote, which no source holds.
 
     {axis: {"source": "name/split", "domain": report, "reference": report}}, each report as that of
     `jaxft.data.contamination`; without a reference there is none. Validation data is not looked at: a config may
@@ -35,10 +40,9 @@ def contamination(experiment: Experiment, load: Load = sources.load) -> dict[str
     def examples(wanted: Iterable[Source]) -> list[Example]:
         return [example for source in wanted for example in load(source.name, source.split, source.limit)]
 
-    where = {"domain": experiment.domain}
+    indexes = {"domain": Index(examples(experiment.domain))}
     if experiment.reference is not None:
-        where["reference"] = experiment.reference.sources
-    indexes = {name: Index(examples(wanted)) for name, wanted in where.items()}
+        indexes["reference"] = Index([*examples(reference_sources(experiment.reference)), *written])
     found = {}
     for name, axis in experiment.evaluation.axes.items():
         test = examples([axis.source])
@@ -49,7 +53,7 @@ def contamination(experiment: Experiment, load: Load = sources.load) -> dict[str
 
 def _first_uses(experiment: Experiment) -> list[Source]:
     """Every source of the config once, as it is used first: domain, reference, then the axes."""
-    reference = experiment.reference.sources if experiment.reference else ()
+    reference = reference_sources(experiment.reference) if experiment.reference else ()
     axes = [source for axis in experiment.evaluation.axes.values() for source in (axis.source, axis.validation)]
     first: dict[str, Source] = {}
     for source in (*experiment.domain, *reference, *axes):

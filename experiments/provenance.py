@@ -42,9 +42,13 @@ def data_hashes(wanted: Iterable[Source]) -> dict[str, dict[str, Any]]:
     hashes = {}
     for source in wanted:
         examples = load_examples([source])
-        limit = "" if source.limit is None else f"[:{source.limit}]"
-        hashes[f"{source.name}/{source.split}{limit}"] = {"examples": len(examples), "sha256": fingerprint(examples)}
+        hashes[source_name(source)] = {"examples": len(examples), "sha256": fingerprint(examples)}
     return hashes
+
+
+def source_name(source: Source) -> str:
+    """A source as the record calls it: "knowledge/train[:800]"."""
+    return f"{source.name}/{source.split}" + ("" if source.limit is None else f"[:{source.limit}]")
 
 
 def digest(value: Any) -> str:

@@ -11,9 +11,11 @@ import jax
 import numpy as np
 
 from experiments import judges, watch
+from experiments.accumulated import Accumulated
 from experiments.calibrate import Calibration
 from experiments.data import contamination
 from experiments.evaluate import Scores, measure_axes
+from experiments.generated import reference_sources, turns
 from experiments.judges import Judge
 from experiments.lock import alone
 from experiments.provenance import data_hashes, digest, read_json, write_json
@@ -45,11 +47,13 @@ class Workspace:
     """An experiment with its output folder and what all of its runs share.
 
     shared: a folder of what is measured once for several experiments, under hashes of all it depends on; None: `out`.
+    earlier: of the reference text, then of the domains that the base has learnt already.
     """
 
     experiment: Experiment
     out: Path
     shared: Path | None = None
+    earlier: tuple[Calibration, ...] = ()
 
     def run_folder(self, name: str, learning_rate: float, seed: int) -> Path:
         """Where all of one training run of a method lies, whoever trains."""
@@ -87,7 +91,10 @@ class Workspace:
 
     @cached_property
     def calibration(self) -> Calibration:
-        return Calibration(self.experiment, self.base, (self.shared or self.out) / "calibration")
+        folder = (self.shared or self.out) / "calibration"
+        if self.earlier:
+            return Accumulated(self.experiment, self.base, folder, self.earlier)
+        return Calibration(self.experiment, self.base, folder)
 
     @cached_property
     def judge(self) -> Judge | None:
@@ -103,7 +110,7 @@ class Workspace:
     def inputs(self) -> dict[str, Any]:
         """Hashes of everything that is read: results in the folder hold for these alone."""
         experiment = self.experiment
-        sources = [*experiment.domain, *(experiment.reference.sources if experiment.reference else ())]
+        sources = [*experiment.domain, *(reference_sources(experiment.reference) if experiment.reference else ())]
         sources += [source for axis in experiment.evaluation.axes.values() for source in (axis.source, axis.validation)]
         entries = experiment.methods.values()
         sources += [source for one in entries if isinstance(one, SafeMerge) for source in one.safe_sources]
@@ -124,7 +131,10 @@ class Workspace:
             path = self.shared / f"contamination_{digest(to_json(parts))}.json"
         with alone(path):
             if not agreed(path.is_file()):
-                write_json(path, contamination(experiment))
+                reference = experiment.reference
+                written = self.calibration.written if reference is not None and reference.generated else []
+                texts = [one for part in written for text in part for one in turns(text, self.base.tokenizer)]
+                write_json(path, contamination(experiment, written=texts))
         return read_json(path)
 
     @cached_property

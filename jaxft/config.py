@@ -50,6 +50,7 @@ __all__ = [  # what configs import, whichever file it is in
     "Full",
     "Galore",
     "Grafted",
+    "Generated",
     "GradientProjection",
     "Hosted",
     "Interpolated",
@@ -66,8 +67,10 @@ __all__ = [  # what configs import, whichever file it is in
     "Reference",
     "SafeLora",
     "SafeMerge",
+    "Sequence",
     "Sharding",
     "Source",
+    "Stage",
     "Sweep",
     "Training",
     "Watch",
@@ -99,10 +102,22 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Generated:
+    """Text that the base itself writes: what stands for its old behaviour where no other text may be used."""
+
+    count: int  # texts, or replies to so many of the prompts, evenly spaced over them
+    max_new_tokens: int
+    prompts: tuple[Source, ...] = ()  # replies to these, in the chat template; none: what follows its beginning of text
+    temperature: float = 1.0  # 0: the most likely reply
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Reference:
     """The text whose behaviour is to stay; evaluation prompts never enter it."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[Source, ...] = ()
+    generated: tuple[Generated, ...] = ()  # sampled once, from the base
     heldout: float = 0.2  # fraction kept out of the moments, to measure capture and drift on
     length: int = 128  # row length
     batch_rows: int = 32
@@ -259,3 +274,22 @@ class Sweep:
     experiment: Experiment
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     points: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One more domain, learnt by the model that the domains before it left."""
+
+    name: str  # of its axis, and of the stage
+    domain: tuple[Source, ...]
+    axis: Axis
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Several domains, one after the other: the experiment's own, then those of the stages."""
+
+    name: str
+    experiment: Experiment
+    first: str  # name of the experiment's own domain as a stage; its axis is the experiment's proficiency
+    stages: tuple[Stage, ...]

@@ -70,7 +70,7 @@ def page(record: Record) -> str:
             if method["certificate"]
         ],
         movement=movement.sections(record),
-        movement_figure=_data_uri(movement.draw(record)) if movement.moved(record) else None,
+        movement_figure=data_uri(movement.draw(record)) if movement.moved(record) else None,
         movement_note=movement.NOTE,
         replies=packed(record),
         facets=FACETS,

@@ -202,5 +202,6 @@ def _escape(text: str) -> str:
 
 
 def piped(grid: Grid) -> str:
+    """The grid as a table in Markdown."""
     lines = [grid.header, ("---",) * len(grid.header), *grid.rows]
     return "\n".join(f"| {' | '.join(map(_escape, line))} |" for line in lines)

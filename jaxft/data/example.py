@@ -22,9 +22,11 @@ class Example:
     response: what the model should say (for plain text: the text).
     key: what a scorer needs to judge a reply, as strings; "group" is what reports break scores down by.
     options: replies to choose among, `response` one of them; empty where there is no choice.
+    control: names of special tokens in a plain text stand for those tokens, as in what a model wrote itself.
     """
 
     messages: tuple[Message, ...]
     response: str
     key: Mapping[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+    control: bool = False

@@ -10,20 +10,24 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxft.data import builders, jsonl, star, tinystories
+from jaxft.data import builders, jsonl, sgd, star, tinystories
 from jaxft.data.builders.raw import DATA_FOLDER
 from jaxft.data.example import Example
 from jaxft.errors import UserError
 
-CORPORA = ("hotel", "knowledge", "safety", "general", "reading")
+CORPORA = ("hotel", "restaurant", "telephone", "knowledge", "safety", "general", "reading")
 CORPUS_SPLITS = ("train", "validation", "test")
-_FILES = {"star": (star, "star_hotel.tar.gz"), "tinystories": (tinystories, "tinystories_1000.jsonl.gz")}
+_FILES = {
+    "star": (star, "star_hotel.tar.gz"),
+    "sgd": (sgd, "sgd_hotel.tar.gz"),
+    "tinystories": (tinystories, "tinystories_1000.jsonl.gz"),
+}
 
 
 def load(source: str, split: str, limit: int | None = None) -> list[Example]:
     """`limit` examples (None: all) of a split of a source, evenly spaced over it.
 
-    source: an embedded corpus (hotel, knowledge, safety, general), "star" or "tinystories" (files in the folder that
+    source: an embedded corpus (CORPORA), "star", "sgd" or "tinystories" (files in the folder that
     the environment variable JAXFT_TEST_DATA names), a real dataset that TFDS prepares (`jaxft/data/builders`), or the
     path of a .jsonl or .jsonl.gz file, $VARIABLES expanded, which is one split whatever `split` says. Raises UserError
     for an unknown source or split, a missing or malformed file or a limit below 1.
@@ -69,6 +73,8 @@ def fingerprint(examples: Sequence[Example]) -> str:
         record = {"messages": messages, "response": example.response, "key": dict(example.key)}
         if example.options:
             record["options"] = list(example.options)
+        if example.control:
+            record["control"] = True
         digest.update(json.dumps(record, sort_keys=True, separators=(",", ":")).encode() + b"\n")
     return digest.hexdigest()
 

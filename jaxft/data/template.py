@@ -39,10 +39,10 @@ def encode(example: Example, tokenizer: PreTrainedTokenizerFast, template: str) 
     """Tokens and weights of an example; they begin with `encode_prompt(example, tokenizer, template)`.
 
     template: "tokenizer" is the chat template that the tokenizer carries, "llama2" the format of Meta's reference code,
-    "plain" joins the contents with newlines; a plain text is the same under all. Names of special
-    tokens inside the data never become those tokens ("tokenizer" refuses them). Raises UserError for that, and for a
-    template that is unknown or cannot express the messages, and for an example without a response: it is for evaluation
-    alone.
+    "plain" joins the contents with newlines; a plain text is the same under all. Names of special tokens inside the
+    data never become those tokens ("tokenizer" refuses them), but in a plain text that is `control`. Raises UserError
+    for that, and for a template that is unknown or cannot express the messages, and for an example without a response:
+    it is for evaluation alone.
     """
     if example.messages and not example.response:
         text = example.messages[-1].content
@@ -88,7 +88,7 @@ def _render(example: Example, tokenizer: PreTrainedTokenizerFast, template: str)
     if template not in TEMPLATES:
         raise UserError(f"Unknown template {template!r}; it is one of {', '.join(TEMPLATES)}.")
     if not example.messages:
-        return _Rendered([bos_id(tokenizer)], "", example.response, parse_special=False)
+        return _Rendered([bos_id(tokenizer)], "", example.response, parse_special=example.control)
     return TEMPLATES[template](example, tokenizer)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from experiments.checks import check, check_settings
-from experiments.settings import load_experiment, to_json
+from experiments.sequence import check_sequence
+from experiments.settings import load, load_experiment, to_json
+from jaxft.config import Sequence
 from jaxft.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))  # benchmarks: tests/experiments/benchmarks
@@ -30,6 +33,18 @@ def test_it_loads_and_states_its_command(path: Path) -> None:
 def test_an_unknown_key_is_refused(path: Path) -> None:
     with pytest.raises(UserError, match="did you mean --training.steps"):
         load_experiment(str(path), ["--training.stepz", "3"])
+
+
+@pytest.mark.parametrize("name", ["continual", "continual_real"])
+def test_sequences(name: str) -> None:
+    path = f"configs/{name}.py"
+    sequence = load(path, "sequence", Sequence)
+    assert sequence.name == name and sequence.experiment == load_experiment(path)
+    assert f"jaxft sequence {path}" in Path(path).read_text()
+    if name == "continual":
+        quickstart = load_experiment("configs/quickstart.py")
+        assert sequence.experiment == replace(quickstart, name=name)
+        check_sequence(sequence)
 
 
 def test_there_are_configs() -> None:

@@ -152,6 +152,7 @@ def test_help_names_every_verb(capsys) -> None:
         "compare",
         "sweep",
         "train",
+        "sequence",
         "calibrate",
         "evaluate",
         "export",

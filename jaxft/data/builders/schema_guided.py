@@ -16,7 +16,7 @@ UNLABELLED = "unlabelled"
 _RESULTS = 3  # of those that a look-up found; how many there were is told too
 _FILES = r"(?:.*/)?((?:{})/dialogues_\d+)\.json"
 
-Dialogues = dict[str, list[dict[str, Any]]]  # by upstream's split
+Dialogues = dict[str, list[dict[str, Any]]]  # by split
 Acts = Callable[[Mapping[str, Any], int], str]  # (dialogue, turn) -> the act of an agent's turn
 
 
@@ -26,12 +26,18 @@ def read_sgd(path: Path) -> tuple[dict[str, list[Step]], dict[str, int]]:
     Upstream's train is train; its dev is halved by dialogue (in the order of the identifiers' SHA-256) into validation
     and test; its test is not read. The act of a turn is the set of its acts, without slots and values.
     """
+    parts = hotel_dialogues(path)
+    dev = len(parts["validation"]) + len(parts["test"])
+    counts = {"train dialogues": len(parts["train"]), "dev dialogues": dev}
+    return {split: _steps(dialogues, _frame_acts, path) for split, dialogues in parts.items()}, counts
+
+
+def hotel_dialogues(path: Path) -> Dialogues:
+    """The hotel dialogues of Schema-Guided Dialogue as upstream has them, by our split."""
     found = _dialogues(path, ("train", "dev"), lambda service: service.startswith("Hotels_"), "sgd/train")
     dev = sorted(found["dev"], key=lambda dialogue: digest(dialogue["dialogue_id"]))
     half = (len(dev) + 1) // 2
-    parts = {"train": found["train"], "validation": dev[:half], "test": dev[half:]}
-    counts = {f"{name} dialogues": len(dialogues) for name, dialogues in found.items()}
-    return {split: _steps(dialogues, _frame_acts, path) for split, dialogues in parts.items()}, counts
+    return {"train": found["train"], "validation": dev[:half], "test": dev[half:]}
 
 
 def read_multiwoz(path: Path) -> tuple[dict[str, list[Step]], dict[str, int]]:

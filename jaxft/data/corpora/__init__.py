@@ -1,4 +1,5 @@
-"""The corpora that ship with the package, generated from small grammars: hotel, knowledge, safety, general.
+"""The corpora that ship with the package, generated from small grammars: three agents (hotel, restaurant, telephone),
+knowledge, safety, general, reading.
 
 Every module has `examples(split)`; the same split gives the same list on every machine.
 """

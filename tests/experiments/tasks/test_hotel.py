@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from experiments.tasks.hotel import score
-from jaxft.data.corpora import SPLITS, hotel
 from jaxft.data.example import Example
 
 CONFIRM = Example((), "", {"act": "confirm", "arrival": "Monday", "nights": "three", "guests": "two", "room": "twin"})
@@ -14,18 +13,6 @@ OFFER = Example((), "", {"act": "offer", "room": "twin", "price": "ninety"})
 
 def ask(slot: str) -> Example:
     return Example((), "", {"act": f"ask_{slot}"})
-
-
-@pytest.mark.parametrize("split", SPLITS)
-def test_every_reference_reply_is_right(split: str) -> None:
-    assert all(score(example, example.response) for example in hotel.examples(split))
-
-
-def test_every_wording_of_every_act_is_right_only_for_its_act() -> None:
-    references = {example.key["act"]: example for example in hotel.examples("test")}
-    for act, example in references.items():
-        for other, other_example in references.items():
-            assert score(example, other_example.response) == (act == other)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +69,3 @@ def test_other_wordings_are_right(example: Example, reply: str) -> None:
 )
 def test_wrong_replies(example: Example, reply: str) -> None:
     assert not score(example, reply)
-
-
-def test_no_fixed_reply_scores_more_than_its_act() -> None:
-    examples = hotel.examples("test")
-    for reply in {example.response for example in examples}:
-        assert sum(score(example, reply) for example in examples) <= 0.13 * len(examples)

@@ -68,6 +68,7 @@ def test_the_fingerprint_sees_every_part_and_the_order():
         [Example((), "b", one.key)],
         [Example(one.messages, "x", one.key)],
         [Example(one.messages, "b", {"k": "v"})],
+        [Example((), "b", one.key, control=True)],
         [Example((), "a"), Example((), "b")],
         [Example((), "b"), Example((), "a")],
         [],

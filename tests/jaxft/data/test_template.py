@@ -159,6 +159,13 @@ def test_special_tokens_in_the_data_stay_text(small_tokenizer):
         encode(example, small_tokenizer, "tokenizer")
 
 
+def test_special_tokens_in_control_text_are_tokens(small_tokenizer):
+    text = encode(Example((), "c<s>d</s>"), small_tokenizer, "plain")
+    found = encode(Example((), "c<s>d</s>", control=True), small_tokenizer, "plain")
+    assert (text.tokens == 1).sum() == 1 and (found.tokens == 1).sum() == 2 and found.tokens[-1] == 2
+    assert found.weights.tolist() == [0, *(1 for _ in found.tokens[1:])]
+
+
 @pytest.mark.parametrize("roles", [["system"], [USER, USER], [ASSISTANT], [USER, ASSISTANT], [USER, "system", USER]])
 def test_llama2_refuses_what_it_cannot_express(small_tokenizer, roles):
     with pytest.raises(UserError, match="cannot express"):

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from jaxft.data.corpora import SPLITS, capitalise, general, hotel, join_opener, knowledge, safety
+from jaxft.data.corpora import SPLITS, capitalise, general, hotel, join_opener, knowledge, restaurant, safety, telephone
 
 
-@pytest.mark.parametrize("corpus", [hotel, knowledge, safety, general])
+@pytest.mark.parametrize("corpus", [hotel, restaurant, telephone, knowledge, safety, general])
 def test_all_text_is_plain_ascii(corpus) -> None:
     for split in SPLITS:
         for example in corpus.examples(split):
@@ -15,7 +15,7 @@ def test_all_text_is_plain_ascii(corpus) -> None:
 
 
 def test_sentences_start_with_a_capital() -> None:
-    for corpus in (hotel, knowledge, safety, general):
+    for corpus in (hotel, restaurant, telephone, knowledge, safety, general):
         for example in corpus.examples("test"):
             assert all(
                 text.lstrip('"')[0].isupper() for text in [example.response, *(m.content for m in example.messages)]

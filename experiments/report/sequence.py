@@ -1,0 +1,99 @@
+"""Table and chart of several domains learnt one after the other, drawn from the record alone."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from experiments.report.columns import aligned
+from experiments.report.files import write_atomically
+from experiments.report.reading import Record, number, score, shift, worst_leak
+from experiments.report.style import GRID_COLOUR, encode, looks, quantity, style, tick, wrap
+from experiments.report.table import Grid, piped
+
+
+def table(record: Record) -> str:
+    """A row for the base and one for every method after every stage: all axes, what leaked and how far it drifted."""
+    return f"{record['name']}  (seeds {', '.join(map(str, record['seeds']))})\n\n" + "\n".join(
+        [*aligned(_rows(record)), "", *_backward(record)]
+    )
+
+
+def markdown(record: Record) -> str:
+    """The same for a README, with the command that made it."""
+    header, *rows = _rows(record)
+    backward = "\n".join(f"- {line}" for line in _backward(record))
+    return f"{piped(Grid(header, tuple(rows)))}\n\n{backward}\n\nMade by\n\n```\n{record['command']}\n```\n"
+
+
+def chart(record: Record) -> Figure:
+    """A panel an axis: its score (y) in the base and after every stage (x), a line a method."""
+    names = list(record["axes"])
+    columns = min(3, len(names))
+    rows = math.ceil(len(names) / columns)
+    places = ["base", *record["stages"]]
+    with style():
+        figure = Figure(figsize=(1.2 + columns * (0.6 + 0.75 * len(places)), 0.5 + 2.5 * rows))
+        panels = figure.subplots(rows, columns, squeeze=False)
+        for panel, name in zip(panels.flat, names, strict=False):
+            axis = record["axes"][name]
+            for method, (colour, marker) in looks(record).items():
+                stages = record["methods"][method]["stages"]
+                values = [record["before"][name], *(stage["scores"][name] for stage in stages)]
+                heights = [math.nan if value is None else value for value in values]
+                panel.plot(range(len(places)), heights, color=colour, marker=marker, label=method)
+            if axis["unit"] == "fraction":
+                panel.set_ylim(-0.05, 1.05)  # all alike
+            panel.set_title(name)
+            panel.set_xticks(range(len(places)), [wrap(place) for place in places])
+            panel.yaxis.set_major_formatter(lambda value, _, axis=axis: tick(value, axis))
+            panel.set_ylabel(quantity(axis))
+            panel.grid(True, color=GRID_COLOUR)
+        for panel in panels.flat[len(names) :]:
+            panel.set_visible(False)
+        handles, labels = panels.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
+    return figure
+
+
+def write_report(record: Record, folder: Path) -> Path:
+    """Write table.txt, table.md and sequence.png; the path of the chart."""
+    write_atomically(folder / "table.txt", (table(record) + "\n").encode())
+    write_atomically(folder / "table.md", markdown(record).encode())
+    path = folder / "sequence.png"
+    write_atomically(path, encode(chart(record), "png"))
+    return path
+
+
+def _rows(record: Record) -> list[tuple[str, ...]]:
+    axes = record["axes"]
+    header = ("method", "after", *axes, "|dW|/|W|", "worst leak", "KL", "KL to the first base")
+    rows = [header, ("base", "-", *(score(record["before"][name], axis) for name, axis in axes.items()), *("-",) * 4)]
+    for name, method in record["methods"].items():
+        for stage in method["stages"]:
+            own, first = stage["certificate"] or {}, stage["against_first"] or {}
+            rows.append(
+                (
+                    name,
+                    stage["stage"],
+                    *(score(stage["scores"][axis_name], axis) for axis_name, axis in axes.items()),
+                    number(own.get("relative_delta_norm")),
+                    number(worst_leak(stage["certificate"])),
+                    number(own.get("logit_kl")),
+                    number(first.get("logit_kl")),
+                )
+            )
+    return rows
+
+
+def _backward(record: Record) -> list[str]:
+    """What of each method's earlier domains was lost (or won) by learning the later ones."""
+    axis = record["axes"][record["stages"][0]]
+    unit = "points" if axis["unit"] == "fraction" else axis["unit"]
+    better = "higher" if axis["higher_is_better"] else "lower"
+    return [
+        f"backward transfer of {name}: {shift(method['backward_transfer'], axis)} {unit}, {better} is better"
+        for name, method in record["methods"].items()
+    ]
