@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
+import jax
+import numpy as np
 import pytest
 
+from experiments.certifying import kernel_changes
 from experiments.checks import check, check_settings
+from experiments.compare import open_output
+from experiments.run import Run
 from experiments.sequence import check_sequence
-from experiments.settings import load, load_experiment, to_json
-from jaxft.config import Sequence
+from experiments.settings import changed, load, load_experiment, to_json
+from experiments.setup import SHIPPED_BASE
+from jaxft.config import Auto, Axis, Experiment, Full, Hosted, SafeMerge, Sequence, Sharding, Source, Sweep
 from jaxft.errors import UserError
+from jaxft.llama import checkpoint
+from jaxft.method_config import Realigned
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))  # benchmarks: tests/experiments/benchmarks
+FOLDER = Path(__file__).parents[2] / "configs"
+ALL = sorted([*FOLDER.glob("*.py"), *FOLDER.glob("ablations/*.py")])  # benchmarks: tests/experiments/benchmarks
+SWEEPS = [path for path in ALL if "sweep = Sweep(" in path.read_text()]
+CONFIGS = [path for path in ALL if path not in SWEEPS]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -47,5 +61,98 @@ def test_sequences(name: str) -> None:
         check_sequence(sequence)
 
 
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_sweeps(path: Path) -> None:
+    sweep = load(str(path), "sweep", Sweep)
+    assert sweep.name == path.stem
+    assert f"jaxft sweep {path.relative_to(FOLDER.parent)}" in path.read_text().split('"""')[1]
+    points = experiments_of(sweep)
+    assert len(points) == max(math.prod(map(len, sweep.grid.values())) * bool(sweep.grid) + len(sweep.points), 1)
+    for experiment in points:
+        check_settings(experiment)
+
+
+def experiments_of(sweep: Sweep) -> list[Experiment]:
+    """The experiment at every point."""
+    grid = (
+        [dict(zip(sweep.grid, values, strict=True)) for values in product(*sweep.grid.values())] if sweep.grid else []
+    )
+    return [changed(sweep.experiment, changes) for changes in [*grid, *sweep.points] or [{}]]
+
+
+def entries(path: Path) -> list[Experiment]:
+    """What a config trains: of a sequence its first domain, of a sweep its first and its last point."""
+    if path not in SWEEPS:
+        return [load_experiment(str(path))]
+    points = experiments_of(load(str(path), "sweep", Sweep))
+    return points if len(points) == 1 else [points[0], points[-1]]
+
+
+@pytest.fixture(scope="module")
+def unaligned(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The shipped base with weights that are a little larger."""
+    folder = tmp_path_factory.mktemp("unaligned") / "model"
+    model = checkpoint.load(SHIPPED_BASE, dtype="float32")
+    checkpoint.save(jax.tree.map(lambda a: 1.1 * a, model), folder, like=SHIPPED_BASE)
+    return str(folder)
+
+
+def small(experiment: Experiment, unaligned: str) -> Experiment:
+    """The same config on the shipped base, with two steps and a few examples of every source."""
+
+    def few(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+        return tuple(replace(source, limit=8) for source in sources)
+
+    methods: dict[str, Any] = {}
+    for name, settings in (experiment.methods or {"full": Full((1e-3,))}).items():
+        if isinstance(settings, Hosted):
+            continue
+        if isinstance(settings, Realigned):
+            settings = replace(settings, unaligned=unaligned)
+        if isinstance(settings, SafeMerge):
+            settings = replace(settings, safe_sources=few(settings.safe_sources))
+        if isinstance(settings, Auto):
+            settings = settings.at(1.0, 1e-3)
+        methods[name] = replace(settings, mix=settings.mix and replace(settings.mix, sources=few(settings.mix.sources)))
+    reference = experiment.reference
+    if reference is not None:
+        written = tuple(
+            replace(one, count=8, max_new_tokens=8, prompts=few(one.prompts)) for one in reference.generated
+        )
+        reference = replace(reference, sources=few(reference.sources), generated=written, length=128, batch_rows=4)
+    training = replace(experiment.training, steps=2, warmup=1, batch_rows=4, row_length=512, accumulation=1)
+    model = replace(experiment.model, folder="base", template="tokenizer", sharding=Sharding(), attention="auto")
+    axes = {"proficiency": Axis.embedded("hotel")}
+    return replace(
+        experiment,
+        domain=few(experiment.domain),
+        methods=methods,
+        reference=reference,
+        training=training,
+        model=model,
+        evaluation=replace(experiment.evaluation, axes=axes, watch=None),
+        seeds=(0,),
+    )
+
+
+@pytest.mark.slow  # compiles every method of every config
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_two_steps(path: Path, unaligned: str, tmp_path: Path) -> None:
+    """Every method of every config trains, and what it leaves is finite and, where it may differ, not the base."""
+    if "JAXFT_TEST_DATA" in path.read_text() and "JAXFT_TEST_DATA" not in os.environ:
+        pytest.skip("needs the files of JAXFT_TEST_DATA")
+    for number, experiment in enumerate(entries(path)):
+        work = open_output(small(experiment, unaligned), tmp_path / str(number))
+        for name, settings in work.experiment.methods.items():
+            assert not isinstance(settings, Hosted)
+            run = Run(work, name, settings, 1e-3, 0)
+            model = run.method.finish(work.base.model, run.trained)
+            changes = kernel_changes(work.base.model, model)
+            assert changes, f"{name} changed nothing"
+            for linear, change in changes.items():
+                assert bool(np.isfinite(np.asarray(change)).all()), f"{name}: {linear}"
+
+
 def test_there_are_configs() -> None:
     assert {"quickstart", "stories260k_star", "tiny_base"} <= {path.stem for path in CONFIGS}
+    assert {"field", "where", "dtype"} <= {path.stem for path in SWEEPS}

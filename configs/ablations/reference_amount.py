@@ -1,0 +1,24 @@
+"""How much reference text: 32 to 2,048 examples, a quarter of each source.
+
+    jaxft sweep configs/ablations/reference_amount.py
+
+Expected: safety and knowledge are kept from a few hundred examples on.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.settings import load_experiment
+from jaxft.config import Source, Sweep
+
+base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
+KINDS = ("knowledge", "safety", "general", "reading")
+sweep = Sweep(
+    name="reference_amount",
+    experiment=replace(base, methods={"projection": base.methods["projection"]}),
+    grid={
+        "reference.sources": tuple(
+            tuple(Source(kind, limit=count // len(KINDS)) for kind in KINDS) for count in (32, 128, 512, 2048)
+        )
+    },
+)

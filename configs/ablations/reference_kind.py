@@ -1,0 +1,29 @@
+"""What the reference text is about: facts, safe answers, stories, notes, or nothing but what the base itself says.
+
+    jaxft sweep configs/ablations/reference_kind.py
+
+Expected: each kind keeps its own axis best; text that the base generates keeps most of both without any data.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.settings import load_experiment
+from jaxft.config import Generated, Source, Sweep
+
+base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
+sweep = Sweep(
+    name="reference_kind",
+    experiment=replace(base, methods={"projection": base.methods["projection"]}),
+    points=(
+        *({"reference.sources": (Source(kind, limit=800),)} for kind in ("knowledge", "safety", "general", "reading")),
+        {"reference.sources": (), "reference.generated": (Generated(count=800, max_new_tokens=48),)},
+        {
+            "reference.sources": (),
+            "reference.generated": (
+                Generated(count=800, max_new_tokens=48),
+                Generated(count=400, max_new_tokens=40, prompts=(Source("safety", limit=400),)),
+            ),
+        },
+    ),
+)

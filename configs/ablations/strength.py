@@ -1,0 +1,25 @@
+"""The strength of the decay toward the base, in the metric of both sides and of the inputs alone.
+
+    jaxft sweep configs/ablations/strength.py
+
+Expected: retention rises with the strength and proficiency falls; at equal proficiency two sides keep more than one.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.settings import load_experiment
+from jaxft.config import Sweep
+
+base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
+sweep = Sweep(
+    name="strength",
+    experiment=replace(base, methods={"projection": base.methods["projection"]}),
+    points=(
+        *({"methods.projection.decay": strength} for strength in (1.0, 5.0, 15.0, 50.0, 150.0)),
+        *(
+            {"methods.projection.decay": strength, "methods.projection.two_sided": False}
+            for strength in (0.01, 0.1, 1.0)
+        ),
+    ),
+)

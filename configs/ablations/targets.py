@@ -1,0 +1,20 @@
+"""Which linears learn: attention's, the MLP's, or all.
+
+    jaxft sweep configs/ablations/targets.py
+
+Expected: all linears reach the highest proficiency, for projection and for LoRA.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.settings import load_experiment
+from jaxft.config import Sweep
+
+base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
+TARGETS = (("q", "k", "v", "o"), ("gate", "up", "down"), ("q", "k", "v", "o", "gate", "up", "down"))
+sweep = Sweep(
+    name="targets",
+    experiment=replace(base, methods={"lora": base.methods["lora"], "projection": base.methods["projection"]}),
+    points=tuple({"methods.lora.targets": names, "methods.projection.targets": names} for names in TARGETS),
+)

@@ -1,0 +1,26 @@
+"""Where to project: gradients, updates or both, under AdamW with weight decay.
+
+    jaxft sweep configs/ablations/where.py
+
+Expected: without the projection of updates, Adam's scaling leaves a fifth to two fifths of the change inside the
+protected directions; with it, nothing but rounding. Projecting gradients too learns a little faster.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.settings import load_experiment
+from jaxft.config import Sweep
+
+base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
+sweep = Sweep(
+    name="where",
+    experiment=replace(
+        base, methods={"projection": base.methods["projection"]}, training=replace(base.training, weight_decay=0.1)
+    ),
+    points=(
+        {"methods.projection.gradients": 1.0, "methods.projection.updates": True},
+        {"methods.projection.gradients": 1.0, "methods.projection.updates": False},
+        {"methods.projection.gradients": 0.0, "methods.projection.updates": True},
+    ),
+)

@@ -1,0 +1,18 @@
+"""The shipped base without its safety training, which Safe LoRA and SafeMERGE compare with:
+
+    jaxft export configs/unaligned_base.py
+
+Trained on from the base with everything but its safe replies, until these are gone; half a minute on two CPU cores.
+"""
+
+from jaxft.config import Axis, Evaluation, Experiment, Full, Source, Training
+
+experiment = Experiment(
+    name="unaligned_base",
+    domain=(Source("knowledge"), Source("general", limit=4000), Source("reading", limit=4000)),
+    training=Training(steps=300, batch_rows=16, row_length=96, checkpoint_every=300, log_every=50),
+    evaluation=Evaluation(
+        axes={"proficiency": Axis.embedded("knowledge"), "safety": Axis.embedded("safety")}, target=0.95
+    ),
+    methods={"full": Full(learning_rates=(1e-3,))},
+)
