@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from experiments.generated import reference_sources
+from experiments.setup import other_sources
 from jaxft.config import Experiment, Source
 from jaxft.data import builders, sources
 from jaxft.data.contamination import Index
@@ -28,7 +29,7 @@ def describe(experiment: Experiment) -> str:
 def contamination(
     experiment: Experiment, load: Load = sources.load, written: Sequence[Example] = ()
 ) -> dict[str, dict[str, Any]]:
-    """What of every axis' test data is in the text that is trained on, and in the reference text.
+    """What of every axis' test data is in the text that some method is trained on, and in the reference text.
 
     written: reference text that the base wrote, which no source holds.
 
@@ -40,7 +41,7 @@ def contamination(
     def examples(wanted: Iterable[Source]) -> list[Example]:
         return [example for source in wanted for example in load(source.name, source.split, source.limit)]
 
-    indexes = {"domain": Index(examples(experiment.domain))}
+    indexes = {"domain": Index(examples([*experiment.domain, *other_sources(experiment)]))}
     if experiment.reference is not None:
         indexes["reference"] = Index([*examples(reference_sources(experiment.reference)), *written])
     found = {}

@@ -17,9 +17,10 @@ import numpy as np
 from experiments.auto import AutoSearch
 from experiments.calibrate import Calibration
 from experiments.certifying import certify_model
-from experiments.checks import RESERVED, check
+from experiments.checks import check
 from experiments.compare import choose_rate, open_output
 from experiments.evaluate import describe_axis
+from experiments.method_checks import RESERVED
 from experiments.provenance import hardware, read_json, versions, write_json
 from experiments.run import Run
 from experiments.scores import means

@@ -15,7 +15,7 @@ import jax
 from jax.sharding import NamedSharding
 
 import jaxft
-from jaxft.config import Experiment, Mix, Model, Source
+from jaxft.config import Experiment, Mix, Model, SafeMerge, Source
 from jaxft.data import sources
 from jaxft.data.example import Example
 from jaxft.data.packing import Rows, blend, pack
@@ -26,6 +26,7 @@ from jaxft.llama import checkpoint
 from jaxft.llama.attention import choose_attention
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Compute, Llama
+from jaxft.method_config import Trained
 from jaxft.sharding import LAYOUTS, on_mesh
 
 #: The small model that ships with the package.
@@ -54,6 +55,17 @@ def compute_settings(model: Model, shape: LlamaConfig, platform: str | None = No
 def load_examples(wanted: Sequence[Source]) -> list[Example]:
     """All examples of several sources, one source after the other."""
     return [example for source in wanted for example in sources.load(source.name, source.split, source.limit)]
+
+
+def other_sources(experiment: Experiment) -> list[Source]:
+    """What some method trains on beside the domain: what it mixes in, and the replies of a safe adapter."""
+    found: list[Source] = []
+    for settings in experiment.methods.values():
+        if isinstance(settings, Trained) and settings.mix is not None:
+            found += settings.mix.sources
+        if isinstance(settings, SafeMerge):
+            found += settings.safe_sources
+    return found
 
 
 def note(text: str) -> None:

@@ -21,10 +21,10 @@ from experiments.lock import alone
 from experiments.provenance import data_hashes, digest, read_json, write_json
 from experiments.scores import cached_scores, means
 from experiments.settings import to_json
-from experiments.setup import Base, load_examples, model_folder, training_rows
+from experiments.setup import Base, load_examples, model_folder, other_sources, training_rows
 from experiments.tasks import RUBRICS
 from jaxft import methods
-from jaxft.config import Evaluation, Experiment, GradientProjection, Method, Mix, SafeMerge, Sharding
+from jaxft.config import Evaluation, Experiment, GradientProjection, Method, Mix, Sharding
 from jaxft.data.batches import batches
 from jaxft.data.packing import Rows
 from jaxft.data.sources import fingerprint
@@ -112,9 +112,8 @@ class Workspace:
         experiment = self.experiment
         sources = [*experiment.domain, *(reference_sources(experiment.reference) if experiment.reference else ())]
         sources += [source for axis in experiment.evaluation.axes.values() for source in (axis.source, axis.validation)]
-        entries = experiment.methods.values()
-        sources += [source for one in entries if isinstance(one, SafeMerge) for source in one.safe_sources]
-        unaligned = {one.unaligned for one in entries if isinstance(one, Realigned)}
+        sources += other_sources(experiment)
+        unaligned = {one.unaligned for one in experiment.methods.values() if isinstance(one, Realigned)}
         return {
             "model": self.base.sha256,
             "tokenizer": self.base.tokenizer_sha256,
@@ -127,7 +126,8 @@ class Workspace:
         """Copies of test examples in the text that is trained on and in the reference text."""
         experiment, path = self.experiment, self.out / "contamination.json"
         if self.shared is not None:
-            parts = [experiment.domain, experiment.reference, experiment.evaluation.axes, self.inputs["data"]]
+            trained = [*experiment.domain, *other_sources(experiment)]
+            parts = [trained, experiment.reference, experiment.evaluation.axes, self.inputs["data"]]
             path = self.shared / f"contamination_{digest(to_json(parts))}.json"
         with alone(path):
             if not agreed(path.is_file()):

@@ -3,3 +3,9 @@
 
 class UserError(ValueError):
     """Bad input from the user: the message says where, what was found, what was expected and what to do."""
+
+
+def require(holds: bool, key: str, found: object, expected: str) -> None:
+    """UserError that names the key of a config, what was found there and what was expected, unless the latter holds."""
+    if not holds:
+        raise UserError(f"{key}: found {found!r}, expected {expected}")

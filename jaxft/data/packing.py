@@ -33,10 +33,16 @@ class Rows:
 def blend(domain: Rows, other: Rows, share: float) -> Rows:
     """The rows of the domain and, behind them, so many of the others that these are `share` of all.
 
-    They are evenly spaced over the others, and where there are too few of these they are repeated.
+    They are evenly spaced over the others, and where there are too few of these they are repeated. UserError where the
+    share is not even one row.
     """
     wanted = round(len(domain.tokens) * share / (1 - share))
-    chosen = np.arange(wanted) * len(other.tokens) // max(wanted, 1) if wanted else np.arange(0)
+    if wanted == 0:
+        raise UserError(
+            f"A share of {share:g} of other text is less than half a row beside {len(domain.tokens)} rows of the "
+            "domain; give a larger share or more of the domain."
+        )
+    chosen = np.arange(wanted) * len(other.tokens) // wanted
     if wanted > len(other.tokens):
         chosen = np.arange(wanted) % len(other.tokens)
     fields = ("tokens", "positions", "segments", "targets", "weights")

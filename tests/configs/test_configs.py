@@ -20,7 +20,7 @@ from experiments.run import Run
 from experiments.sequence import check_sequence
 from experiments.settings import changed, load, load_experiment, to_json
 from experiments.setup import SHIPPED_BASE
-from jaxft.config import Auto, Axis, Experiment, Full, Hosted, SafeMerge, Sequence, Sharding, Source, Sweep
+from jaxft.config import Auto, Axis, Experiment, Full, Hosted, Mix, SafeMerge, Sequence, Sharding, Source, Sweep
 from jaxft.errors import UserError
 from jaxft.llama import checkpoint
 from jaxft.method_config import Realigned
@@ -113,7 +113,9 @@ def small(experiment: Experiment, unaligned: str) -> Experiment:
             settings = replace(settings, safe_sources=few(settings.safe_sources))
         if isinstance(settings, Auto):
             settings = settings.at(1.0, 1e-3)
-        methods[name] = replace(settings, mix=settings.mix and replace(settings.mix, sources=few(settings.mix.sources)))
+        if settings.mix is not None:
+            settings = replace(settings, mix=Mix(few(settings.mix.sources), 0.5))
+        methods[name] = settings
     reference = experiment.reference
     if reference is not None:
         written = tuple(

@@ -11,7 +11,7 @@ import pytest
 
 from experiments.data import contamination, describe
 from experiments.settings import load_experiment
-from jaxft.config import Axis, Evaluation, Experiment, Source
+from jaxft.config import Axis, Evaluation, Experiment, Mix, Source
 from tests.experiments.world import one_error
 
 
@@ -39,6 +39,9 @@ def test_copies_of_test_examples_are_found(world) -> None:
     assert (found["domain"]["examples"], found["domain"]["exact"], found["reference"]["exact"]) == (8, 8, 0)
     leaky = dataclasses.replace(experiment, reference=dataclasses.replace(reference, sources=(test,)))
     assert contamination(leaky)["proficiency"]["reference"]["exact"] == 8
+    mixed = dataclasses.replace(experiment.methods["full"], mix=Mix((test,), 0.1))
+    leaky = dataclasses.replace(experiment, methods={"full": mixed})
+    assert contamination(leaky)["proficiency"]["domain"]["exact"] == 8
     validation = experiment.evaluation.axes["proficiency"].validation
     assert contamination(dataclasses.replace(experiment, domain=(validation,)))["proficiency"]["domain"]["exact"] == 0
     assert "reference" not in contamination(dataclasses.replace(experiment, reference=None))["proficiency"]

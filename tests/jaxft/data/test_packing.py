@@ -122,6 +122,12 @@ def test_what_cannot_be_packed_is_a_user_error(sizes, length, mode, message):
         pack(encoded(sizes), length, mode)
 
 
+def test_a_share_of_less_than_a_row_is_refused():
+    domain = pack(encoded([5] * 4), 4, "drop")
+    with pytest.raises(UserError, match="less than half a row beside 4 rows"):
+        blend(domain, domain, 0.05)
+
+
 @pytest.mark.parametrize(("share", "others"), [(0.1, 1), (0.5, 9), (0.75, 27)])
 def test_blended_rows_have_the_share_asked_for(share, others):
     domain, other = pack(encoded([5] * 9), 4, "drop"), pack(encoded([3] * 10), 2, "drop")
