@@ -38,7 +38,7 @@ def write_sequence(world: World) -> str:
         write_lines(world.folder / f"{name}.jsonl", records)
     text = Path(world.config).read_text()
     for pattern, new in (
-        (r"Reference, Source, Training", "Reference, Sequence, Source, Stage, Training"),
+        (r"Reference, Source, Sweep, Training", "Reference, Sequence, Source, Stage, Sweep, Training"),
         (r"seeds=\(0, 1\)", "seeds=(0,)"),
         (r'\n +"(full|safety)": .*', ""),
         (r"1e-3, 1e-2", "1e-2,"),

@@ -77,6 +77,7 @@ def automatic(own_world: World) -> World:
     return own_world
 
 
+@pytest.mark.slow  # several training runs
 def test_one_search_for_real(automatic: World, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = load_experiment(automatic.config)
     record = compare(experiment, tmp_path / "out", "test")

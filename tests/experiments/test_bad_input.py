@@ -167,7 +167,7 @@ def test_a_reply_that_leaves_no_room_for_a_prompt(world, tmp_path, capsys) -> No
     out = tmp_path / "out"
     assert world.run("compare", out, "--evaluation.max_new_tokens", "160") == 1
     assert re.search(r"prompt of \d+ tokens \+ max_new_tokens 160 exceed the model's context of 160", one_error(capsys))
-    assert [path.name for path in out.iterdir()] == ["config.json"]
+    assert [path.name for path in out.iterdir() if path.suffix != ".lock"] == ["config.json"]
     assert world.run("calibrate", out) == 0
 
 
@@ -251,7 +251,7 @@ def test_a_full_disk_while_calibrating(world, tmp_path, capsys) -> None:
     with largest_file(4000):
         assert world.run("calibrate", tmp_path / "out") == 1
     assert re.search(r"out/calibration/\w+: cannot be written \(.*File too large.*\); free", one_error(capsys))
-    assert list((tmp_path / "out" / "calibration").iterdir()) == []
+    assert {path.suffix for path in (tmp_path / "out" / "calibration").iterdir()} <= {".lock"}
 
 
 def test_a_full_disk_while_exporting(world, tmp_path, capsys) -> None:

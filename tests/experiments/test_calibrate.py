@@ -56,7 +56,7 @@ def test_a_second_run_reuses_moments_and_bases(measured, experiment, monkeypatch
 
 
 def test_a_second_run_reuses_the_fisher_information(measured, experiment, monkeypatch) -> None:
-    first = measured.given(frozenset({"fisher"}), {})
+    first = measured.given(frozenset({"fisher"}), {}, 0)
     assert not first.bases and not first.inputs
     monkeypatch.setattr(calibrate, "diagonal_fisher", None)
     second = again(measured, experiment).fisher()
@@ -190,7 +190,7 @@ def test_energies(measured) -> None:
 
 def test_automatic_energy_leaves_the_plasticity_asked_for(measured, experiment) -> None:
     work = Workspace(experiment, measured.files.folder.parent.parent)
-    gradients = work._domain_gradients(GradientProjection((1e-3,)))
+    gradients = work._domain_gradients
     for floor in (0.05, 0.9):
         settings = GradientProjection((1e-3,), energy="auto", auto_capture=0.99, auto_plasticity=floor)
         bases = measured.automatic_bases(settings, gradients)

@@ -129,7 +129,7 @@ def test_a_second_call_redoes_nothing(done, world, tmp_path, monkeypatch, capsys
     out = tmp_path / "copy"
     shutil.copytree(done.out, out)
     before = snapshot(out)
-    for name in ("train", "measure_axes", "certify"):
+    for name in ("train", "measure_axes", "certify_model"):
         monkeypatch.setattr(run, name, None)
     assert world.run("compare", out) == 0
     drawn_anew = {"record.json", "timings.json", "report.html", "table.txt", "table.md"}

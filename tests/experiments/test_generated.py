@@ -173,6 +173,7 @@ def test_impossible_prompts(experiment, world) -> None:
     refused(Generated(3, 8, plain), r"generated\[0\].prompts: holds plain text, expected examples with a prompt")
 
 
+@pytest.mark.slow  # starts JAX three times
 def test_two_processes_write_it_once(own_world: World, tmp_path: Path) -> None:
     config = Path(own_world.config)
     text = config.read_text().replace("Full,", "Full, Generated,")

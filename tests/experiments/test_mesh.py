@@ -30,6 +30,7 @@ def run(world: World, out: Path, *words: str) -> tuple[dict[str, Scores], dict]:
         return projection.scores(validation=False), projection.result()["certificate"]
 
 
+@pytest.mark.slow  # compiles everything twice, once for eight devices
 def test_train_evaluate_and_certify_on_a_mesh(world: World, tmp_path: Path) -> None:
     """Of two slices; tests/experiments/test_two_processes.py has the mesh of one, over two processes."""
     wanted, on_one = run(world, tmp_path / "alone")

@@ -112,6 +112,7 @@ def killed_workers(out: Path) -> None:
                 pass
 
 
+@pytest.mark.slow  # workers are processes, each of which starts JAX
 def test_killed_anywhere_with_two_workers_the_table_is_the_same(grown, world, tmp_path) -> None:
     out = tmp_path / "killed"
     milestones = [
@@ -132,6 +133,7 @@ def test_killed_anywhere_with_two_workers_the_table_is_the_same(grown, world, tm
     assert numbers(out) == numbers(grown), milestones[first]
 
 
+@pytest.mark.slow  # workers are processes, each of which starts JAX
 def test_a_worker_that_dies_takes_one_unit_with_it(grown, world, tmp_path) -> None:
     out = tmp_path / "out"
     shutil.copytree(grown, out)
@@ -150,6 +152,7 @@ def test_a_worker_that_dies_takes_one_unit_with_it(grown, world, tmp_path) -> No
     assert numbers(out)["units"][FAST] == numbers(grown)["units"][FAST]
 
 
+@pytest.mark.slow  # workers are processes, each of which starts JAX
 def test_told_to_stop_it_stops_its_workers(world, tmp_path) -> None:
     out = tmp_path / "out"
     begun = lambda: any(lock.read_text() for lock in out.glob("units/*.lock"))  # noqa: E731

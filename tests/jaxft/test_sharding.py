@@ -125,7 +125,13 @@ def alone(kind: str) -> dict[str, Any]:
     return steps(kind, "single")
 
 
-@pytest.mark.parametrize(("kind", "preset"), [*product(METHODS, PRESETS), *product(OTHERS, ["fsdp_tensor"])])
+@pytest.mark.parametrize(
+    ("kind", "preset"),
+    [
+        *product(METHODS, PRESETS),
+        *(pytest.param(kind, "fsdp_tensor", marks=pytest.mark.slow) for kind in OTHERS),  # each compiles twice
+    ],
+)
 def test_a_preset_equals_one_device(kind: str, preset: str) -> None:
     found, wanted = steps(kind, preset), alone(kind)
     for mine, theirs in zip(found["metrics"], wanted["metrics"], strict=True):

@@ -18,6 +18,9 @@ from tests.jaxft.training.interrupted import run
 from tests.jaxft.training.small_run import METHODS
 
 ROOT = Path(__file__).parents[3]
+#: One of each way to train; the others' runs, each in a process of its own that compiles, add up to minutes.
+FIRST = ("full", "lora", "gradient_projection")
+KINDS = [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
 
 
 def kill(name: str, folder: Path, where: str) -> None:
@@ -47,7 +50,7 @@ def assert_same(got: Any, want: Any) -> None:
         np.testing.assert_array_equal(leaf, expected)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", KINDS)
 def test_killed_and_resumed_is_bit_for_bit_uninterrupted(tmp_path: Path, name: str) -> None:
     """5 steps, kill -9 in step 8, resumption at step 6 in this process."""
     kill(name, tmp_path / "killed", "8")
