@@ -50,8 +50,8 @@ def open_output(
     check_same({"inputs": work.inputs})
     # Where nothing but a config and a dry run was written yet, another config may take its place.
     entries = [entry.name for entry in out.iterdir()] if out.is_dir() else []
-    nothing = ("config.json", ".lock", work.dry_run.name)
-    results = [name for name in entries if not any(part in name for part in nothing)]
+    nothing = [name for name in entries if "config.json" in name or name.endswith(".lock")]
+    results = [name for name in entries if name not in (*nothing, work.dry_run.name)]
     found = read_json(path) if path.is_file() else None
     if found is None and results or found is not None and not _is_identity(found):
         raise UserError(f"{out}: is not empty and holds no run of jaxft; choose another folder with --out")
