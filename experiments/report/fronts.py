@@ -38,7 +38,7 @@ def fronts(record: Record, axis_name: str) -> Figure:
                 continue
             face = "white" if name in beaten else colour
             named += not grey
-            label = textwrap.shorten(name, 36, placeholder="...") if not grey and named <= LEGEND else None
+            label = textwrap.fill(name, 32) if not grey and named <= LEGEND else None
             panel.plot([x], [y], ls="", marker=marker, ms=5 if grey else 9, mfc=face, mec=colour, label=label, **layer)
         if best := front(points, signs):
             panel.plot(*zip(*best, strict=True), color=INK, lw=1.2, drawstyle="steps-post", zorder=1, label="front")
