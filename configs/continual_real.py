@@ -6,41 +6,18 @@ All axes are losses on held-out text: STAR, SGD, and the stories that the base k
 configs/stories260k_star.py, each method at one of its learning rates.
 """
 
-from jaxft.config import (
-    Axis,
-    Evaluation,
-    Experiment,
-    Full,
-    GradientProjection,
-    Lora,
-    Model,
-    Reference,
-    Sequence,
-    Source,
-    Stage,
-    Training,
-)
+from dataclasses import replace
+from pathlib import Path
 
-experiment = Experiment(
+from experiments.settings import load_experiment
+from jaxft.config import Axis, Sequence, Source, Stage
+
+base = load_experiment(str(Path(__file__).parent / "stories260k_star.py"))
+RATES = {"full": 6e-4, "lora": 3e-3, "projection": 2e-3}
+experiment = replace(
+    base,
     name="continual_real",
-    model=Model(folder="$JAXFT_TEST_DATA/stories260K_hf", template="plain"),
-    domain=(Source("star"),),
-    reference=Reference(sources=(Source("tinystories", "reference"),), length=256),
-    training=Training(steps=400, batch_rows=16, row_length=128, on_long="split", checkpoint_every=400, log_every=100),
-    evaluation=Evaluation(
-        axes={
-            "proficiency": Axis("likelihood", Source("star", "test"), Source("star", "validation")),
-            "knowledge": Axis("likelihood", Source("tinystories", "test"), Source("tinystories", "reference", 100)),
-        },
-        target=1.1,
-        row_length=512,
-        batch_size=16,
-    ),
-    methods={
-        "full": Full(learning_rates=(6e-4,)),
-        "lora": Lora(learning_rates=(3e-3,)),
-        "projection": GradientProjection(learning_rates=(2e-3,), energy=0.5, decay=3.0, two_sided=True),
-    },
+    methods={name: replace(base.methods[name], learning_rates=(rate,)) for name, rate in RATES.items()},
 )
 sequence = Sequence(
     name="continual_real",
