@@ -3,9 +3,9 @@
     jaxft export configs/unaligned_base.py      # for Safe LoRA and SafeMERGE
     jaxft sweep configs/field.py --jobs 2
 
-Each method's learning rate is the smallest of five or six that reaches 98 % on validation data, or the one that comes
-nearest. Methods that read reference text while training (replay, KL) stand beside those that do not; the report says
-which. About 230 runs.
+Each method's learning rate is the smallest of five that reaches 98 % on validation data, or the one that comes nearest.
+Methods that read reference text while training (replay, KL) stand beside those that do not; the report says which.
+About 230 runs.
 """
 
 from dataclasses import replace
@@ -41,6 +41,7 @@ assert base.reference is not None
 ALL = (1e-4, 3e-4, 1e-3, 2e-3, 4e-3)  # where all weights learn
 LOW_RANK = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
 FREE = (1e-3, 3e-3, 5e-3, 7e-3, 1e-2)  # where few directions are left to learn in
+OURS = (1e-3, 3e-3, 7e-3, 1e-2, 1.4e-2)  # where the decay holds what is learnt there
 UNALIGNED = "runs/unaligned_base/full/lr_0.001/seed_0/model"
 SAFE = Source("safety", limit=800)
 
@@ -49,10 +50,11 @@ sweep = Sweep(
     experiment=replace(
         base,
         seeds=(0, 1, 2, 3, 4),
+        reference=replace(base.reference, temperature=2.0),
         methods={
-            "projection": GradientProjection(FREE, energy=0.8, decay=15.0, two_sided=True),
+            "projection": GradientProjection(OURS, energy=0.8, decay=4.0, two_sided=True),
             "hard projection": GradientProjection(FREE, energy=0.95),
-            "decay alone": GradientProjection(FREE, energy=0.0, decay=15.0, two_sided=True),
+            "decay alone": GradientProjection(FREE, energy=0.0, decay=4.0, two_sided=True),
             "neurons": GradientProjection(FREE, energy=0.0, neurons=Neurons(0.25, "importance")),
             "null-space LoRA": NullSpaceLora(LOW_RANK, energy=0.8),
             "full": Full(ALL),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,12 @@ from jaxft.subspace.moments import LayerMoments, MomentFiles
 
 
 class Accumulated(Calibration):
-    """The mean of several calibrations' moments, each of which counts as one token whatever its length.
+    """Several calibrations' moments as one, each of which counts as one token whatever its length.
 
-    Each was measured with the model as it was when that text had just been learnt, so no text is read anew. The first
-    is that of the reference text, which drift is measured on.
+    Moments of inputs are summed, those of output gradients averaged: their Kronecker product is then K-FAC's form of
+    the sum of all texts' KLs, so that none is kept more weakly because others came after it. Each was measured with the
+    model as it was when that text had just been learnt, so no text is read anew. The first is that of the reference
+    text, which drift is measured on.
     """
 
     def __init__(self, experiment: Experiment, base: Base, folder: Path, parts: Sequence[Calibration]) -> None:
@@ -34,7 +36,7 @@ class Accumulated(Calibration):
         self.files = MomentFiles(folder / digest(self.description))
 
     def measure(self) -> None:
-        """Their mean, unless it is on disk already."""
+        """What they are together, unless it is on disk already."""
         if distributed.agreed((self.files.folder / "moments.json").is_file()):
             return
         for part in self.parts:
@@ -49,13 +51,13 @@ class Accumulated(Calibration):
             yield (
                 index,
                 LayerMoments(
-                    inputs=_mean([layer.inputs for layer in layers]),
-                    heldout=_mean([layer.heldout for layer in layers]),
-                    outputs=_mean([layer.outputs for layer in layers]) if self.two_sided else {},
+                    inputs=_merged(np.sum, [layer.inputs for layer in layers]),
+                    heldout=_merged(np.sum, [layer.heldout for layer in layers]),
+                    outputs=_merged(np.mean, [layer.outputs for layer in layers]) if self.two_sided else {},
                 ),
             )
 
 
-def _mean(named: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The mean of every array, by name."""
-    return {name: np.mean([one[name] for one in named], axis=0) for name in named[0]}
+def _merged(how: Callable[..., np.ndarray], named: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Every array of several, by name."""
+    return {name: how([one[name] for one in named], axis=0) for name in named[0]}

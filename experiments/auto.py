@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from experiments.certifying import reference_drift
+from experiments.evaluate import higher_is_better
 from experiments.provenance import read_json, write_json
 from experiments.run import Run
 from experiments.setup import note
@@ -115,6 +116,11 @@ class AutoSearch:
     name: str
     settings: Auto
 
+    @property
+    def _sign(self) -> int:
+        """Turns the score of proficiency so that higher is better, and back."""
+        return 1 if higher_is_better(self.work.experiment.evaluation.axes["proficiency"]) else -1
+
     def run(self, learning_rate: float, decay: float, seed: int) -> Run:
         """The training run of one trial."""
         settings = self.settings.at(decay, learning_rate)
@@ -126,8 +132,7 @@ class AutoSearch:
         run = self.run(learning_rate, decay, self.work.experiment.seeds[0])
         drift = self._drift(run, "first_half", slice(0, None, 2))
         scores = run.scores(validation=True)["proficiency"]
-        axis = self.work.experiment.evaluation.axes["proficiency"]
-        trial = Trial(learning_rate, decay, drift, scores.mean * (-1 if axis.task == "likelihood" else 1))
+        trial = Trial(learning_rate, decay, drift, self._sign * scores.mean)
         note(
             f"{self.name}  lr {learning_rate:g} decay {decay:g}: drift {drift:.2%} of at most "
             f"{self.settings.budget:.2%}, proficiency {scores.mean:.3f}"
@@ -150,10 +155,11 @@ class AutoSearch:
         realised = self._drift(run, "second_half", slice(1, None, 2))
         where = f"lr {chosen.learning_rate:g} decay {chosen.decay:g}"
         note(f"{self.name}  chosen {where}: drift {realised:.2%} on other text")
-        sign = -1 if work.experiment.evaluation.axes["proficiency"].task == "likelihood" else 1
         return run, {
             "budget": settings.budget,
-            "trials": [{**t._asdict(), "proficiency": sign * t.proficiency, "chosen": t == chosen} for t in trials],
+            "trials": [
+                {**t._asdict(), "proficiency": self._sign * t.proficiency, "chosen": t == chosen} for t in trials
+            ],
             "realised_drift": realised,
             "kept": realised <= settings.budget,
         }

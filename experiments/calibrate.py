@@ -109,6 +109,7 @@ class Calibration:
             "length": self.reference.length,
             "two_sided": self.two_sided,
             "seed": self.reference.seed,
+            **({"temperature": self.reference.temperature} if self.two_sided else {}),
         }
         self.files = MomentFiles(folder / digest(self.description))
 
@@ -144,7 +145,14 @@ class Calibration:
         fit, heldout = self.batches(self.text.fit), self.heldout_batches()
         tokens = sum(int((batch["segments"] > 0).sum()) for batch in fit)
         note(f"moments: {tokens:,} reference tokens, {self.base.model.config.num_layers} layers")
-        stream = stream_moments(self.base.model, fit, heldout, two_sided=self.two_sided, seed=self.reference.seed)
+        stream = stream_moments(
+            self.base.model,
+            fit,
+            heldout,
+            two_sided=self.two_sided,
+            seed=self.reference.seed,
+            temperature=self.reference.temperature,
+        )
         if distributed.is_leader():
             self._write(stream, tokens)
         else:

@@ -120,6 +120,8 @@ def check_settings(experiment: Experiment) -> None:
             require(0 <= value < 1, key, value, "a number in [0, 1)")
     for value in _at(experiment, "reference.heldout"):
         require(0 < value < 1, "reference.heldout", value, "a fraction between 0 and 1")
+    for value in _at(experiment, "reference.temperature"):
+        require(value > 0, "reference.temperature", value, "more than 0")
     for value in _at(experiment, "reference.certificate_energy"):
         require(0 < value <= 1, "reference.certificate_energy", value, "a fraction in (0, 1]")
     if (reference := experiment.reference) is not None:

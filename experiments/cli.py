@@ -11,11 +11,12 @@ from collections.abc import Callable
 from collections.abc import Sequence as Words
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 from absl import logging
 
 from jaxft import preemption
-from jaxft.config import Auto, Experiment, Hosted, Model, Sequence, Sweep
+from jaxft.config import Auto, Experiment, Hosted, Sequence, Sweep
 from jaxft.errors import UserError
 
 INTERRUPTED = 130
@@ -131,10 +132,10 @@ def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, P
     from experiments.settings import load_experiment
 
     experiment = load_experiment(arguments.config, arguments.overrides)
-    return experiment, _begin(arguments, experiment, experiment.model)
+    return experiment, _begin(arguments, experiment)
 
 
-def _begin(arguments: argparse.Namespace, config: Experiment | Sequence, model: Model) -> Path:
+def _begin(arguments: argparse.Namespace, config: Experiment | Sweep | Sequence) -> Path:
     """The output folder of a config, once the devices are ready for its model and all processes agree on it."""
     from experiments.settings import to_json
 
@@ -148,7 +149,8 @@ def _begin(arguments: argparse.Namespace, config: Experiment | Sequence, model: 
     if start() and not is_leader():  # one of several processes: the first one alone tells results
         arguments.stack.enter_context(redirect_stdout(arguments.stack.enter_context(open(os.devnull, "w"))))
     check_same({"config": to_json(config), "--out": str(out), "versions": versions()})
-    arguments.stack.enter_context(use(make_mesh(model.sharding)))
+    experiment = config if isinstance(config, Experiment) else config.experiment
+    arguments.stack.enter_context(use(make_mesh(experiment.model.sharding)))
     return out
 
 
@@ -183,14 +185,11 @@ def _compare(arguments: argparse.Namespace) -> None:
 
     from experiments.compare import compare, open_output
     from experiments.forecast import forecast
-    from experiments.report import table, write_report
 
     if arguments.dry_run:
         print(forecast(open_output(experiment, out)))
         return
-    record = compare(experiment, out, arguments.command_line)
-    print(table(record))
-    print(f"\nreport: {write_report(record, out)[0]}")
+    _draw(compare(experiment, out, arguments.command_line), out)
 
 
 def _sweep(arguments: argparse.Namespace) -> None:
@@ -205,13 +204,11 @@ def _sweep(arguments: argparse.Namespace) -> None:
 
     jax.config.update("jax_platforms", "cpu")  # this process computes nothing: accelerators are the workers'
 
-    from experiments.report import sweep_table, write_sweep_report
     from experiments.sweep import sweep
 
     words = [arguments.config, *arguments.overrides]
     record = sweep(settings, out, arguments.jobs, words, arguments.command_line)
-    print(sweep_table(record))
-    print(f"\nreport: {write_sweep_report(record, out)[0]}")
+    _draw(record, out)
     if failed := [label for label, unit in record["units"].items() if unit["status"] != "done"]:
         first = record["units"][failed[0]]["error"].splitlines()[0]
         raise UserError(
@@ -224,14 +221,11 @@ def _sequence(arguments: argparse.Namespace) -> None:
     from experiments.settings import load
 
     sequence = load(arguments.config, "sequence", Sequence, arguments.overrides)
-    out = _begin(arguments, sequence, sequence.experiment.model)
+    out = _begin(arguments, sequence)
 
-    from experiments.report.sequence import table, write_report
     from experiments.sequence import learn_sequence
 
-    record = learn_sequence(sequence, out, arguments.command_line)
-    print(table(record))
-    print(f"\nreport: {write_report(record, out)}")
+    _draw(learn_sequence(sequence, out, arguments.command_line), out)
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -302,14 +296,20 @@ def _certify(arguments: argparse.Namespace) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    _, out = _experiment(arguments)
+    from experiments.settings import load_any
+
+    out = _begin(arguments, load_any(arguments.config, arguments.overrides))
 
     from experiments.provenance import read_json
-    from experiments.report import table, write_report
 
-    record = read_json(out / "record.json")
-    print(table(record))
-    print(f"\nreport: {write_report(record, out)[0]}")
+    _draw(read_json(out / "record.json"), out)
+
+
+def _draw(record: dict[str, Any], out: Path) -> None:
+    from experiments.report import draw
+
+    text, path = draw(record, out)
+    print(f"{text}\n\nreport: {path}")
 
 
 def _plan(arguments: argparse.Namespace) -> None:
@@ -384,7 +384,3 @@ def _generate(arguments: argparse.Namespace) -> None:
             chat=arguments.chat,
         )
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

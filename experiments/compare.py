@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,11 +14,11 @@ from experiments import statistics
 from experiments.auto import AutoSearch
 from experiments.calibrate import Calibration
 from experiments.checks import check
-from experiments.evaluate import Scores, describe_axis
+from experiments.evaluate import Scores, describe_axis, higher_is_better
 from experiments.forecast import check_hosted
 from experiments.hosted_run import HostedRun
 from experiments.matched import matched
-from experiments.provenance import hardware, read_json, versions, write_json
+from experiments.provenance import hardware, heading, read_json, versions, write_json
 from experiments.run import Run
 from experiments.settings import to_json
 from experiments.setup import load_examples, note
@@ -92,23 +91,14 @@ def compare(experiment: Experiment, out: Path, command: str, shared: Path | None
     timings = {"total_seconds": round(earlier + time.perf_counter() - began, 1)}
     write_json(clock, timings)
     record = {
-        "format": 1,
-        "name": experiment.name,
-        "command": command,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "config": to_json(experiment),
+        **heading(experiment.name, command, experiment),
         "versions": versions(),
         "hardware": hardware(),
         "seeds": list(experiment.seeds),
         "data": work.inputs["data"],
         "contamination": work.contamination,
         "reference": work.calibration.describe_text() if experiment.reference is not None else None,
-        "base": {
-            "folder": experiment.model.folder,
-            "sha256": work.base.sha256,
-            "tokenizer_sha256": work.base.tokenizer_sha256,
-            "parameters": work.base.model.config.parameter_count,
-        },
+        "base": work.base.description,
         "axes": axes,
         "judge": {"name": work.judge.name, "usage": work.judge.usage} if work.judge else None,
         "methods": results,
@@ -181,7 +171,7 @@ def _sweep(work: Workspace, name: str, settings: Method | Hosted) -> list[dict[s
     if len(settings.learning_rates) == 1:
         return []
     evaluation, points = work.experiment.evaluation, []
-    sign = -1.0 if evaluation.axes["proficiency"].task == "likelihood" else 1.0
+    sign = 1.0 if higher_is_better(evaluation.axes["proficiency"]) else -1.0
     runs = [_run(work, name, settings, rate, work.experiment.seeds[0]) for rate in sorted(settings.learning_rates)]
     for run in runs:
         scores, test = run.scores(validation=True), run.scores(validation=False)
@@ -190,7 +180,7 @@ def _sweep(work: Workspace, name: str, settings: Method | Hosted) -> list[dict[s
                 "learning_rate": run.learning_rate,
                 **{axis: value.mean for axis, value in scores.items()},
                 "test": {axis: value.mean for axis, value in test.items()},
-                "delta_norm": run.result()["delta_norm"],
+                "delta_norm": run.delta_norm,
                 "chosen": False,
             }
         )
@@ -261,10 +251,10 @@ def _test_examples(work: Workspace, axis: str) -> list[Example]:
 
 
 def binding(experiment: Experiment) -> Any:
-    """The config as its folder is bound to it; a run may go on over other devices, be read off at other levels, and
-    with other prices, limits and manners of asking the same servers."""
+    """The config as its folder is bound to it; a run may go on with more seeds, over other devices, be read off at
+    other levels, and with other prices, limits and manners of asking the same servers."""
     settings = to_json(experiment)
-    del settings["model"]["sharding"], settings["evaluation"]["matched"]
+    del settings["seeds"], settings["model"]["sharding"], settings["evaluation"]["matched"]
     for part in (settings["judge"], *settings["methods"].values()):
         for name in ("max_cost", "price_training"):
             part.pop(name, None)

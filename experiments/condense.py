@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from typing import Any
 
 from experiments.matched import matched
-from experiments.provenance import read_json
+from experiments.provenance import heading, read_json
 from experiments.report.reading import comparison, worst_leak
 from experiments.settings import to_json
 from experiments.units import Unit
@@ -24,12 +23,8 @@ def condense(settings: Sweep, found: list[Unit], command: str) -> dict[str, Any]
     """The record; its "units" have those that are not done, too, with their error."""
     records = {unit.label: read_json(unit.folder / "record.json") for unit in found if unit.state == "done"}
     record = {
-        "format": 1,
+        **heading(settings.name, command, settings),
         "kind": "sweep",
-        "name": settings.name,
-        "command": command,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "config": to_json(settings),
         "seeds": list(settings.experiment.seeds),
         **{name: _common([one[name] for one in records.values()]) for name in COMMON},
         "axes": {name: axis for one in records.values() for name, axis in one["axes"].items()},
@@ -54,7 +49,9 @@ def _unit(unit: Unit, record: Mapping[str, Any] | None) -> dict[str, Any]:
         name: {key: value for key, value in axis.items() if key not in ("groups", "p_value_holm")}
         for name, axis in method["axes"].items()
     }
-    return {**entry, **{key: method[key] for key in KEPT}, "axes": axes, "certificate": _certified(method)}
+    searched = {"search": method["search"]} if "search" in method else {}  # of `Auto` alone
+    kept = {key: method[key] for key in KEPT} | searched
+    return {**entry, **kept, "axes": axes, "certificate": _certified(method)}
 
 
 def _certified(method: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -49,6 +49,11 @@ class Scores:
         return float((self.values * self.weights)[kept].sum() / self.weights[kept].sum())
 
 
+def higher_is_better(axis: Axis) -> bool:
+    """Whether more of an axis' score is better: of all but losses."""
+    return axis.task != "likelihood"
+
+
 def describe_axis(axis: Axis) -> dict[str, object]:
     """The axis as the record states it."""
     likelihood = axis.task == "likelihood"
@@ -56,7 +61,7 @@ def describe_axis(axis: Axis) -> dict[str, object]:
         "task": axis.task if axis.task == axis.source.name else f"{axis.task} of {axis.source.name}",
         "metric": "loss" if likelihood else "accuracy" if axis.task in BINARY else axis.task,
         "unit": "nat/token" if likelihood else "fraction",
-        "higher_is_better": not likelihood,
+        "higher_is_better": higher_is_better(axis),
         "examples": len(load_examples([axis.source])),
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from experiments.evaluate import Scores, score_replies
 from experiments.providers.chat import Chat
@@ -28,6 +28,8 @@ class HostedRun:
     settings: Hosted
     learning_rate: float
     seed: int
+
+    delta_norm: ClassVar[None] = None  # nobody here has seen the weights
 
     @property
     def folder(self) -> Path:

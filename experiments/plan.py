@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -15,9 +14,8 @@ from typing import Any
 import jax
 
 from experiments.checks import check_fit, check_mesh, check_settings
-from experiments.provenance import versions, write_json
+from experiments.provenance import heading, versions, write_json
 from experiments.report.columns import aligned
-from experiments.settings import to_json
 from experiments.setup import compute_settings, model_folder, note
 from jaxft.config import Experiment, Hosted
 from jaxft.device_memory import GIB, memory_limit
@@ -270,11 +268,7 @@ def _line(plan: Plan) -> tuple[str, ...]:
 
 def _record(experiment: Experiment, plans: list[Plan], rank: int, command: str) -> dict[str, Any]:
     return {
-        "format": 1,
-        "name": f"plan of {experiment.name}",
-        "command": command,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "config": to_json(experiment),
+        **heading(f"plan of {experiment.name}", command, experiment),
         "versions": versions(),
         "assumed_rank": rank,
         "plans": plans_to_json(plans),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import importlib.metadata
 import json
@@ -14,12 +15,24 @@ from typing import Any
 import jax
 
 from experiments.report.files import write_atomically
+from experiments.settings import to_json
 from experiments.setup import load_examples
 from jaxft.config import Source
 from jaxft.data.sources import fingerprint
 from jaxft.errors import UserError
 
 PACKAGES = ("jaxft", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "transformers", "numpy", "scipy")
+
+
+def heading(name: str, command: str, config: Any) -> dict[str, Any]:
+    """How every record of a command begins; config: the dataclass that the command ran."""
+    return {
+        "format": 1,
+        "name": name,
+        "command": command,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "config": to_json(config),
+    }
 
 
 def versions() -> dict[str, str]:

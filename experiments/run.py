@@ -132,7 +132,7 @@ class Run:
             self.learning_rate,
             base,
             self.method.constants(given, base.compute.layout, base.compute.dtype),
-            work.rows_of(self.settings.mix) if self.settings.mix else work.rows,
+            work.rows_of(self.settings.mix),
             reference=work.reference_rows(self.method),
             seed=self.seed,
             label=self.label,
@@ -179,6 +179,15 @@ class Run:
             ),
         )
 
+    @property
+    def delta_norm(self) -> float:
+        """Frobenius norm of the change of all linears, which outlasts the weights."""
+        path = self.folder / "delta_norm.json"
+        if not agreed(path.is_file()):
+            base = self.work.base.model
+            write_json(path, delta_norm(base, self.method.finish(base, self.trained)))
+        return read_json(path)
+
     def result(self) -> dict[str, Any]:
         """Certificate after training and after export, timings and sizes; exports the merged model on the way."""
         path = self.folder / "result.json"
@@ -186,6 +195,7 @@ class Run:
             return read_json(path)
         base = self.work.base.model
         exported, timings = self.export(self.folder / "model"), self.folder / "timings.json"
+        moved = self.delta_norm  # before `merged` is made: it merges, too, and large models fit once
         merged = self.method.finish(base, self.trained)
         certificate = None
         if self.work.experiment.reference is not None:
@@ -196,7 +206,7 @@ class Run:
                 "exported": certify_model(self.work, self.settings, self.work.base.reload(exported)),
             }
         result = {
-            "delta_norm": delta_norm(base, merged),
+            "delta_norm": moved,
             "certificate": certificate,
             "reference": "while training" if self.settings.mix else self.method.reference,
             "timings": read_json(timings) if timings.is_file() else dict.fromkeys(TIMINGS),  # None: lost to a kill

@@ -6,7 +6,6 @@ out of those that the reference text and all earlier domains use, by the moments
 
 from __future__ import annotations
 
-import datetime
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +20,9 @@ from experiments.checks import check
 from experiments.compare import choose_rate, open_output
 from experiments.evaluate import describe_axis
 from experiments.method_checks import RESERVED
-from experiments.provenance import hardware, read_json, versions, write_json
+from experiments.provenance import hardware, heading, read_json, versions, write_json
 from experiments.run import Run
 from experiments.scores import means
-from experiments.settings import to_json
 from experiments.setup import Base, note, training_rows
 from experiments.workspace import Workspace
 from jaxft import methods
@@ -127,11 +125,7 @@ def learn_sequence(sequence: Sequence, out: Path, command: str) -> dict[str, Any
     timings = {"total_seconds": round(earlier + time.perf_counter() - began, 1)}
     write_json(clock, timings)
     record = {
-        "format": 1,
-        "name": sequence.name,
-        "command": command,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "config": to_json(sequence),
+        **heading(sequence.name, command, sequence),
         "versions": versions(),
         "hardware": hardware(),
         "seeds": list(sequence.experiment.seeds),
@@ -140,12 +134,7 @@ def learn_sequence(sequence: Sequence, out: Path, command: str) -> dict[str, Any
             plan.names[number]: plan.named(number, work.contamination) for number, work in enumerate(works)
         },
         "reference": first.calibration.describe_text() if sequence.experiment.reference else None,
-        "base": {
-            "folder": sequence.experiment.model.folder,
-            "sha256": first.base.sha256,
-            "tokenizer_sha256": first.base.tokenizer_sha256,
-            "parameters": first.base.model.config.parameter_count,
-        },
+        "base": first.base.description,
         "judge": first.judge.name if first.judge else None,
         "stages": list(plan.names),
         "axes": {name: describe_axis(axis) for name, axis in plan.axes.items()},

@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jaxft.config import Experiment
+from jaxft import config
+from jaxft.config import Experiment, Sweep
 from jaxft.errors import UserError
 
 T = TypeVar("T")
@@ -32,6 +33,15 @@ def load(path: str, name: str, kind: type[T], overrides: Sequence[str] = ()) -> 
 
     overrides: ["--training.steps", "100", ...] or ["--training.steps=100"]; values are Python literals or plain words.
     """
+    return _load(path, {name: kind}, overrides)
+
+
+def load_any(path: str, overrides: Sequence[str] = ()) -> Experiment | Sweep | config.Sequence:
+    """The first of `experiment`, `sweep` and `sequence` that the Python file at `path` defines, as `load` has it."""
+    return _load(path, {"experiment": Experiment, "sweep": Sweep, "sequence": config.Sequence}, overrides)
+
+
+def _load(path: str, kinds: Mapping[str, type[T]], overrides: Sequence[str]) -> T:
     file = Path(path)
     if not file.is_file():
         raise UserError(f"{path}: no such config file; the ones that ship are under configs/")
@@ -41,17 +51,20 @@ def load(path: str, name: str, kind: type[T], overrides: Sequence[str] = ()) -> 
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # a config is a program of the user's: whatever it raises is theirs to mend
+        kind = next(iter(kinds.values()))
         where = inspect.getsourcefile(kind)
         raise UserError(
             f"{path}: {type(error).__name__}: {error}{_nearest_field(str(error), kind)}\n"
             f"Every key is a field of the dataclasses in {'/'.join(Path(str(where)).parts[-2:])}."
         ) from error
-    found = getattr(module, name, None)
-    if not isinstance(found, kind):
-        raise UserError(f"{path}: defines no `{name} = {kind.__name__}(...)`")
+    defined = [name for name, kind in kinds.items() if isinstance(getattr(module, name, None), kind)]
+    if not defined:
+        expected = " or ".join(f"`{name} = {kind.__name__}(...)`" for name, kind in kinds.items())
+        raise UserError(f"{path}: defines no {expected}")
+    found: T = getattr(module, defined[0])
     for key, text in _pairs(overrides):
         found = _replace(found, key.split("."), f"--{key}", partial(_parse, text))
-    _check_types(found, kind, f"{path}:")
+    _check_types(found, kinds[defined[0]], f"{path}:")
     return found
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.sharding import NamedSharding
@@ -104,6 +105,16 @@ class Base:
         tokenizer = self.tokenizer
         parts = [tokenizer.backend_tokenizer.to_str(), tokenizer.special_tokens_map, tokenizer.chat_template]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The base as a record states it."""
+        return {
+            "folder": self.settings.folder,
+            "sha256": self.sha256,
+            "tokenizer_sha256": self.tokenizer_sha256,
+            "parameters": self.model.config.parameter_count,
+        }
 
     def reload(self, folder: Path) -> Llama:
         """Another checkpoint of the same architecture, under the same settings."""

@@ -47,8 +47,11 @@ class Unit:
         write_json(self._failure, {"error": error})
 
     def reopen(self) -> None:
-        """Forget a failure, so that the unit is tried again; what it has done stays."""
+        """Forget a failure and a record of other seeds, so that the unit is worked on again; what it has done stays."""
         self._failure.unlink(missing_ok=True)
+        record = self.folder / "record.json"
+        if record.is_file() and read_json(record)["seeds"] != list(self.experiment.seeds):
+            record.unlink()
 
     def free(self) -> None:
         """Give back the disk that checkpoints and exported weights take; all measurements stay."""
@@ -70,11 +73,15 @@ def units(sweep: Sweep, out: Path) -> list[Unit]:
     """All units, each once; UserError where a change names no key or a value of another type.
 
     A change of one method's settings makes no new unit of another method. Folders are named by a hash of the resolved
-    config and of all that is read, so that a sweep may grow and finds again what it did.
+    config but its seeds and of all that is read, so that a sweep may grow and finds again what it did.
     """
     found: dict[str, Unit] = {}
     inputs: dict[str, Any] = {}
     for where, changes in _points(sweep):
+        if "seeds" in changes:
+            raise UserError(
+                f"{where}: changes seeds, but every unit runs over all of them; set experiment.seeds instead"
+            )
         try:
             experiment = changed(sweep.experiment, changes)
         except UserError as error:

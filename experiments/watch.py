@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from experiments.evaluate import higher_is_better
 from experiments.report.files import write_atomically
 from experiments.setup import note
 from jaxft import config
@@ -47,7 +48,7 @@ def subset(evaluation: Evaluation) -> Evaluation:
 
 def losses(evaluation: Evaluation) -> frozenset[str]:
     """The axes of which less is better."""
-    return frozenset(name for name, axis in evaluation.axes.items() if axis.task == "likelihood")
+    return frozenset(name for name, axis in evaluation.axes.items() if not higher_is_better(axis))
 
 
 def lost(found: Means, base: Means, lower: frozenset[str]) -> float:

@@ -66,11 +66,11 @@ class Workspace:
     @cached_property
     def rows(self) -> Rows:
         """The domain, packed for training."""
-        return self.rows_of(None)
+        return training_rows(self.experiment, self.base)
 
     def rows_of(self, mix: Mix | None) -> Rows:
         """What is trained on: the domain, and among it what a method mixes in."""
-        return training_rows(self.experiment, self.base, mix)
+        return training_rows(self.experiment, self.base, mix) if mix else self.rows
 
     def reference_rows(self, method: methods.Method) -> Rows | None:
         """The reference text, packed as training text is, for methods that read it in every step."""

@@ -122,6 +122,7 @@ class Reference:
     length: int = 128  # row length
     batch_rows: int = 32
     seed: int = 0  # of the labels sampled from the base for output moments
+    temperature: float = 1.0  # T of softmax(logits / T), which these come from; above 1, sure answers count more
     certificate_energy: float = 0.99  # of the basis that leaks of methods without one of their own are measured in
 
 

@@ -17,7 +17,7 @@ from experiments.benchmarks.rival import missing
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {
     ("jaxft", "import"): ("-c", "import jaxft.llama.model"),
-    ("jaxft", "help"): ("-m", "experiments.cli", "--help"),
+    ("jaxft", "help"): ("-m", "experiments.start", "--help"),
     ("torch", "import"): ("-c", "import transformers.models.llama.modeling_llama"),
 }
 

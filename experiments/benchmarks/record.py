@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from experiments.benchmarks.bars import ceiling, judge, overhead
 from experiments.benchmarks.contest import Measurement, measure
 from experiments.benchmarks.devices import peak
 from experiments.benchmarks.settings import Benchmark, check
-from experiments.provenance import hardware, versions, write_json
+from experiments.provenance import hardware, heading, versions, write_json
 from experiments.settings import to_json
 
 Record = dict[str, Any]
@@ -43,12 +42,8 @@ def benchmark(settings: Benchmark, out: Path, command: str) -> Record:
         measurement["utilisation"] = _utilisation(measurement, peaks[measurement["side"]])
     same = torch["available"] and torch["platform"] == {"gpu": "cuda"}.get(device["platform"], device["platform"])
     record = {
-        "format": 1,
+        **heading(settings.name, command, settings),
         "kind": "benchmark",
-        "name": settings.name,
-        "command": command,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "config": to_json(settings),
         "shape": to_json(settings.config),
         "parameters": settings.config.parameter_count,
         "versions": versions(),

@@ -1,11 +1,26 @@
-"""Table, charts and page of a run or a sweep, drawn from its record alone."""
+"""Table, charts and page of a comparison, a sweep or a sequence, drawn from its record alone."""
 
+from pathlib import Path
+
+from experiments.report import sequence
 from experiments.report.charts import write_charts
 from experiments.report.page import page, write_report
+from experiments.report.reading import Record
 from experiments.report.sweeps import sweep_page, sweep_table, write_sweep_report
 from experiments.report.table import markdown, table
 
+
+def draw(record: Record, folder: Path) -> tuple[str, Path]:
+    """Write the report of a record, of whichever command, into `folder`: (its table for a terminal, the main file)."""
+    if record.get("kind") == "sweep":
+        return sweep_table(record), write_sweep_report(record, folder)[0]
+    if "stages" in record:
+        return sequence.table(record), sequence.write_report(record, folder)
+    return table(record), write_report(record, folder)[0]
+
+
 __all__ = [
+    "draw",
     "markdown",
     "page",
     "sweep_page",

@@ -1,7 +1,7 @@
 """Everything measured on one axis, as tables: the methods side by side, and broken down by group."""
 
+from experiments.report.columns import Grid
 from experiments.report.reading import Record, number, score, shift, span
-from experiments.report.table import Grid
 
 
 def details(record: Record, axis_name: str) -> Grid:

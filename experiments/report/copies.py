@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from experiments.report.columns import Grid
 from experiments.report.reading import Record, number
-from experiments.report.table import Grid
 
 _COUNTS = {"examples": "test examples", "exact": "exact copies", "near": "near copies", "prompt": "prompt alone"}
 

@@ -11,11 +11,10 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import LogLocator, NullLocator
 
-from experiments.report.columns import aligned
+from experiments.report.columns import Grid, aligned
 from experiments.report.files import write_atomically
 from experiments.report.reading import Record, number
 from experiments.report.style import GRID_COLOUR, INK, encode, looks, style
-from experiments.report.table import Grid
 
 #: Shares of the reference energy that tables show; a record has more of them.
 SHOWN_ENERGIES = (0.5, 0.8, 0.9, 0.99)

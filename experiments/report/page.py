@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from experiments.report import charts, movement
 from experiments.report.axes import details, groups
+from experiments.report.columns import Grid
 from experiments.report.copies import copies
 from experiments.report.files import write_atomically
 from experiments.report.reading import Record, headline, number, score
@@ -20,13 +21,12 @@ from experiments.report.style import encode
 from experiments.report.table import (
     COSTS_NOTE,
     RELATIVE_NOTE,
-    Grid,
     costs,
     dominated_note,
     markdown,
-    matched,
     results,
     table,
+    told,
     unjudged,
 )
 
@@ -39,7 +39,7 @@ CAPTIONS = {
 
 #: What the page shows elsewhere; everything else that a record holds is listed under "How it was made".
 SHOWN = {"format", "name", "command", "created", "seeds", "axes", "methods", "matched", "contamination"}
-SHOWN_OF_METHODS = {"axes", "sweep", "certificate", "examples", "watched"}
+SHOWN_OF_METHODS = {"axes", "search", "sweep", "certificate", "examples", "watched"}
 
 
 def page(record: Record) -> str:
@@ -51,14 +51,14 @@ def page(record: Record) -> str:
         "page.html",
         script="replies.js",
         record=record,
-        headline=headline(record),
+        lead=headline(record),
         results=results(record, relative=True),
         note=RELATIVE_NOTE,
         dominated=" ".join(dominated_note(record)),
         unjudged=unjudged(record),
         costs=costs(record),
         costs_note=COSTS_NOTE,
-        matched=matched(record),
+        told=told(record),
         charts=[(caption(name), data_uri(figure)) for name, figure in charts.figures(record)],
         judge=(record.get("judge") or {}).get("name"),
         axes=[(name, details(record, name), groups(record, name)) for name in record["axes"]],

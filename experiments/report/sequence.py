@@ -7,11 +7,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from experiments.report.columns import aligned
+from experiments.report.columns import Grid, aligned
 from experiments.report.files import write_atomically
 from experiments.report.reading import Record, number, score, shift, worst_leak
 from experiments.report.style import GRID_COLOUR, encode, looks, quantity, style, tick, wrap
-from experiments.report.table import Grid, piped
+from experiments.report.table import piped
 
 
 def table(record: Record) -> str:

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from experiments.report.charts import FRONT
+from experiments.report.columns import Grid
 from experiments.report.files import write_atomically
 from experiments.report.fronts import fronts
 from experiments.report.page import caption, data_uri, facts, rates, render
@@ -15,12 +16,11 @@ from experiments.report.table import (
     NOTE,
     RELATIVE_NOTE,
     WIDTH,
-    Grid,
     aligned_text,
     costs,
     dominated_note,
-    matched,
     results,
+    told,
 )
 
 #: Of a unit's label in a terminal.
@@ -38,7 +38,7 @@ def sweep_table(record: Record) -> str:
     if done["methods"]:
         notes = "\n".join([NOTE, *dominated_note(done)])
         parts += [aligned_text(results(done), LABEL_WIDTH), notes, aligned_text(costs(done), LABEL_WIDTH), COSTS_NOTE]
-    for sentence, grid in matched(done):
+    for sentence, grid in told(done):
         parts += [textwrap.fill(sentence, WIDTH), aligned_text(grid, LABEL_WIDTH)]
     return "\n\n".join(parts) + "\n"
 
@@ -56,7 +56,7 @@ def sweep_page(record: Record) -> str:
         dominated=" ".join(dominated_note(done)),
         costs=costs(done),
         costs_note=COSTS_NOTE,
-        matched=matched(done),
+        told=told(done),
         charts=[(caption(name), data_uri(fronts(done, axis))) for name, axis in _charts(done)],
         rates=rates(done),
         facts=[(key, facts(value)) for key, value in record.items() if key not in SHOWN],

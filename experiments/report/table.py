@@ -1,9 +1,8 @@
 """The result of a run as text: one row for the base and one for each method."""
 
 import textwrap
-from dataclasses import dataclass
 
-from experiments.report.columns import aligned, widths
+from experiments.report.columns import Grid, aligned, widths
 from experiments.report.pareto import DOMINATED, dominated
 from experiments.report.pareto import NOTE as MARK_NOTE
 from experiments.report.reading import (
@@ -19,6 +18,7 @@ from experiments.report.reading import (
     step_of_full,
     worst_leak,
 )
+from experiments.report.searches import searches
 
 WIDTH = 120
 NAME_WIDTH = 20
@@ -28,14 +28,6 @@ COSTS_NOTE = (
     "extra state: what a method reads in every step beside weights and optimizer. reference: when it reads that text."
 )
 RELATIVE_NOTE = NOTE.replace("points.", "points, then, where something was to be kept, relative to the base.")
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A header and rows of ready text; every row is as long as the header."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def results(record: Record, *, relative: bool = False) -> Grid:
@@ -81,9 +73,9 @@ def costs(record: Record) -> Grid:
     return Grid(header, tuple(rows))
 
 
-def matched(record: Record) -> list[tuple[str, Grid]]:
-    """What each swept method lost at each level of proficiency, with the sentence that says so."""
-    return [_level(record, found) for found in record.get("matched", [])]
+def told(record: Record) -> list[tuple[str, Grid]]:
+    """Sentences, each with a table: what swept methods lost at each level of proficiency, and how `Auto` searched."""
+    return [*(_level(record, found) for found in record.get("matched", [])), *searches(record)]
 
 
 def _level(record: Record, found: Record) -> tuple[str, Grid]:
@@ -127,7 +119,7 @@ def table(record: Record) -> str:
     left_out = unjudged(record)
     notes = [NOTE, *dominated_note(record)] + ([textwrap.fill(left_out, WIDTH)] if left_out else [])
     parts = [title, aligned_text(results(record)), "\n".join(notes), aligned_text(costs(record)), COSTS_NOTE]
-    for sentence, grid in matched(record):
+    for sentence, grid in told(record):
         parts += [textwrap.fill(sentence, WIDTH), aligned_text(grid)]
     return "\n\n".join(parts) + "\n"
 
@@ -139,7 +131,7 @@ def markdown(record: Record) -> str:
         notes.append(_escape(left_out))
     scores = piped(results(record, relative=True))
     parts = [_escape(headline(record)), scores, *notes, piped(costs(record)), COSTS_NOTE.replace("\n", " ")]
-    for sentence, grid in matched(record):
+    for sentence, grid in told(record):
         parts += [_escape(sentence), piped(grid)]
     return "\n\n".join([*parts, f"Made by\n\n```\n{record['command']}\n```"]) + "\n"
 

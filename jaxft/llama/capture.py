@@ -53,24 +53,36 @@ def run_block_backward(
 
 
 @jax.jit
-def sampled_loss_gradient(model: Llama, x: Array, batch: Batch, key: Array) -> Array:
-    """Gradient, with respect to the last block's output, of the summed -log p(label), labels drawn from p itself."""
+def sampled_loss_gradient(model: Llama, x: Array, batch: Batch, key: Array, temperature: float) -> Array:
+    """Gradient, with respect to the last block's output, of the summed -T log p(label), labels drawn from p itself.
+
+    p = softmax(logits / T). The second moments of this gradient are the quadratic form of T^2 KL(base || tuned) between
+    two such p, the loss of distillation (Hinton et al. 2015, section 2.1). Where the base is sure of a token, the KL at
+    T = 1 is flat, and its second moments say nothing of how far the next best token may come near.
+    """
 
     def loss(x: Array) -> Array:
-        log_p = jax.nn.log_softmax(logits(model, x))
+        log_p = jax.nn.log_softmax(logits(model, x) / temperature)
         labels = jax.random.categorical(key, jax.lax.stop_gradient(log_p))
-        return -jnp.where(batch["segments"] > 0, pick(log_p, labels), 0.0).sum()
+        return -temperature * jnp.where(batch["segments"] > 0, pick(log_p, labels), 0.0).sum()
 
     with jax.default_matmul_precision("highest"):
         return jax.grad(loss)(x)
 
 
 def stream_moments(
-    model: Llama, fit: Sequence[Batch], heldout: Sequence[Batch], *, two_sided: bool, seed: int
+    model: Llama,
+    fit: Sequence[Batch],
+    heldout: Sequence[Batch],
+    *,
+    two_sided: bool,
+    seed: int,
+    temperature: float = 1.0,
 ) -> Iterator[tuple[int, LayerMoments]]:
     """Yield (layer, its moments), one layer at a time; last layer first where two-sided.
 
     fit, heldout: packed rows with "tokens", "positions", "segments" (0 = padding, which counts for nothing).
+    seed, temperature: of the labels for output moments, see `sampled_loss_gradient`.
     The device holds one block's moments; the host (on a mesh: the devices, split by rows) holds the hidden states of
     all reference tokens at one layer, or at every layer where two-sided (the backward pass needs them).
     """
@@ -109,7 +121,7 @@ def stream_moments(
             pass
     key = jax.random.key(seed)
     gradients = [
-        park(sampled_loss_gradient(model, states[n], batch, jax.random.fold_in(key, n)))
+        park(sampled_loss_gradient(model, states[n], batch, jax.random.fold_in(key, n), temperature))
         for n, batch in enumerate(batches)
     ]
 

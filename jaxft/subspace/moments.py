@@ -59,7 +59,8 @@ class LayerMoments:
 
     inputs: by input space, on the reference tokens. heldout: the same on tokens kept out of `inputs`.
     outputs: by linear, of the gradients of -log p(label) with respect to its outputs, the labels sampled from the
-    model itself (the Kronecker factor of K-FAC, Martens and Grosse 2015); empty where not asked for.
+    model itself (the Kronecker factor of K-FAC, Martens and Grosse 2015), or of the like at a temperature; empty where
+    not asked for.
     """
 
     inputs: Mapping[str, np.ndarray]

@@ -85,6 +85,7 @@ def test_methods_are_given_what_they_need_and_no_more(measured, experiment, tmp_
         ["--reference.length", "48"],
         ["--reference.heldout", "0.5"],
         ["--reference.seed", "1"],
+        ["--reference.temperature", "2"],
         ["--methods.projection.two_sided", "False"],
     ],
     ids=lambda words: words[0],

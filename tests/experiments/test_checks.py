@@ -44,6 +44,7 @@ def test_the_world_passes(world) -> None:
         ("evaluation.max_new_tokens", "0", "at least 1"),
         ("reference.heldout", "0", "between 0 and 1"),
         ("reference.heldout", "1", "between 0 and 1"),
+        ("reference.temperature", "0", "expected more than 0"),
         ("reference.certificate_energy", "1.5", "(0, 1]"),
         ("reference.length", "161", "at most 160 tokens"),
         ("reference.batch_rows", "0", "at least 1"),

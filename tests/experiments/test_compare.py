@@ -142,6 +142,26 @@ def test_a_second_call_redoes_nothing(done, world, tmp_path, monkeypatch, capsys
     assert "projection" in table and f"report: {out / 'report.html'}" in table
 
 
+def test_seeds_can_be_added_later(done, world, tmp_path, monkeypatch) -> None:
+    out, trained = tmp_path / "out", []
+    shutil.copytree(done.out, out)
+    train = run.train
+
+    def counted(*args, **kwargs):
+        trained.append(kwargs["label"])
+        return train(*args, **kwargs)
+
+    monkeypatch.setattr(run, "train", counted)
+    assert world.run("compare", out, "--seeds", "0,1,7") == 0
+    record = json.loads((out / "record.json").read_text())
+    assert record["seeds"] == [0, 1, 7]
+    for name, method in record["methods"].items():
+        rate = f"{method['learning_rate']:g}"
+        assert [label for label in trained if label.startswith(f"{name} ")] == [f"{name} lr {rate} seed 7"]
+        for axis, found in method["axes"].items():
+            assert found["seeds"][:2] == done.record["methods"][name]["axes"][axis]["seeds"]
+
+
 @pytest.mark.slow  # every round starts a process, which imports JAX
 def test_killed_anywhere_and_repeated_the_numbers_are_the_same(done, world, tmp_path) -> None:
     out = tmp_path / "killed"
@@ -169,7 +189,7 @@ def test_killed_anywhere_and_repeated_the_numbers_are_the_same(done, world, tmp_
     ("words", "keys"),
     [
         (["--training.steps", "5"], ["config.training.steps"]),
-        (["--methods.lora.rank", "1", "--seeds", "3"], ["config.methods.lora.rank", "config.seeds"]),
+        (["--methods.lora.rank", "1", "--name", "other"], ["config.methods.lora.rank", "config.name"]),
         (["--evaluation.axes.safety.source.limit", "2"], ["safety.source.limit", "inputs.data.safety/test[:2]"]),
     ],
 )
@@ -227,6 +247,8 @@ def test_the_cheapest_learning_rate_that_reaches_the_target(world, monkeypatch, 
     seen, forgotten = [], []
 
     class FakeRun:
+        delta_norm = 1.0
+
         def __init__(self, work, name, settings, learning_rate, seed) -> None:
             self.learning_rate = learning_rate
             seen.append((learning_rate, seed))
@@ -235,9 +257,6 @@ def test_the_cheapest_learning_rate_that_reaches_the_target(world, monkeypatch, 
             # Test scores that would choose otherwise.
             value = reached[self.learning_rate] if validation else -reached[self.learning_rate]
             return {"proficiency": Scores(np.array([value]), np.ones(1))}
-
-        def result(self) -> dict[str, float]:
-            return {"delta_norm": 1.0}
 
         def forget_checkpoints(self) -> None:
             forgotten.append(self.learning_rate)

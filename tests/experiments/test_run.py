@@ -139,5 +139,6 @@ def test_methods_share_calibration_and_differ_in_bases(work) -> None:
 def test_forgotten_checkpoints_leave_the_measurements(work) -> None:
     dropped, chosen = run(work, "lora", 0.001), run(work, "lora", 0.01)
     assert not (dropped.folder / "checkpoints").exists() and (chosen.folder / "checkpoints").is_dir()
-    for name in ("test.json", "validation.json", "result.json"):
+    for name in ("test.json", "validation.json", "delta_norm.json"):
         assert (dropped.folder / name).is_file()
+    assert not (dropped.folder / "result.json").exists() and (chosen.folder / "result.json").is_file()

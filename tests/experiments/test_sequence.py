@@ -100,8 +100,9 @@ def test_moments_extend_by_union(learnt) -> None:
         whole, one, other = union.read(index), *(part.read(index) for part in parts)
         for group in ("inputs", "heldout", "outputs"):
             for name, moment in getattr(whole, group).items():
-                mean = (getattr(one, group)[name] + getattr(other, group)[name]) / 2
-                np.testing.assert_allclose(moment, mean, rtol=1e-6, err_msg=f"{group} {name}")
+                share = 0.5 if group == "outputs" else 1.0
+                expected = share * (getattr(one, group)[name] + getattr(other, group)[name])
+                np.testing.assert_allclose(moment, expected, rtol=1e-6, err_msg=f"{group} {name}")
         assert set(whole.outputs) == {"q", "k", "v", "o", "gate", "up", "down"}
     # the domain was measured with the model that had just learnt it, the reference text with the base
     assert parts[1].description["model"] == content_hash(run / "model")
@@ -113,7 +114,7 @@ def test_moments_extend_by_union(learnt) -> None:
 
 
 def test_every_part_counts_alike(tmp_path, monkeypatch) -> None:
-    """The mean of three, whatever their tokens; output moments where they are asked for."""
+    """Whatever their tokens; inputs are summed and output gradients averaged, where they are asked for."""
     widths, parts = {"inputs": 2, "heldout": 2, "outputs": 3}, []
     for number in range(3):
         files = MomentFiles(tmp_path / str(number))
@@ -131,8 +132,10 @@ def test_every_part_counts_alike(tmp_path, monkeypatch) -> None:
         union = Accumulated(None, base, tmp_path / "union", parts)  # pyright: ignore[reportArgumentType]
         union.measure()
         layer = union.files.read(0)
-        np.testing.assert_allclose(layer.inputs["x"], np.eye(2) * 13 / 3)
-        np.testing.assert_allclose(layer.heldout["x"], np.eye(2) * 13 / 3)
+        np.testing.assert_allclose(layer.inputs["x"], np.eye(2) * 13)
+        np.testing.assert_allclose(layer.heldout["x"], np.eye(2) * 13)
+        for moment in layer.outputs.values():
+            np.testing.assert_allclose(moment, np.eye(3) * 13 / 3)
         assert len(layer.outputs) == both and union.files.description["tokens"] == 111
 
 
@@ -169,6 +172,14 @@ def test_the_report_is_written(learnt) -> None:
     ]
     assert "jaxft sequence" in (learnt.out / "table.md").read_text()
     assert (learnt.out / "sequence.png").stat().st_size > 1000
+
+
+def test_the_report_is_drawn_from_the_record_alone(learnt, config, tmp_path, capsys) -> None:
+    shutil.copy(learnt.out / "record.json", tmp_path)
+    assert main(["report", config, "--out", str(tmp_path)]) == 0
+    assert f"report: {tmp_path / 'sequence.png'}" in capsys.readouterr().out
+    for name in ("table.txt", "table.md", "sequence.png"):
+        assert (tmp_path / name).read_bytes() == (learnt.out / name).read_bytes()
 
 
 def test_a_second_call_redoes_nothing(learnt, config, tmp_path, monkeypatch) -> None:

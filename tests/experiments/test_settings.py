@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.settings import load_experiment, to_json
-from jaxft.config import Source
+from experiments.settings import load_any, load_experiment, to_json
+from jaxft.config import Experiment, Source, Sweep
 from jaxft.errors import UserError
 
 CONFIG = """
@@ -144,6 +144,29 @@ def test_broken_configs(tmp_path, text, messages) -> None:
 def test_a_missing_config(tmp_path) -> None:
     with pytest.raises(UserError, match="no such config file; the ones that ship are under configs/"):
         load_experiment(str(tmp_path / "none.py"))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (CONFIG, Experiment),
+        (CONFIG.replace("experiment =", "own =") + 'sweep = Sweep(name="all", experiment=own)', Sweep),
+    ],
+)
+def test_whatever_a_config_defines(tmp_path, text, found) -> None:
+    path = tmp_path / "any.py"
+    path.write_text(text)
+    assert isinstance(load_any(str(path), ["--name", "other"]), found)
+    assert load_any(str(path), ["--name", "other"]).name == "other"
+
+
+def test_a_config_that_defines_nothing(tmp_path) -> None:
+    path = tmp_path / "empty.py"
+    path.write_text("")
+    with pytest.raises(
+        UserError, match=r"no `experiment = Experiment\(\.\.\.\)` or `sweep = Sweep\(.* or `sequence = "
+    ):
+        load_any(str(path))
 
 
 def test_to_json_is_plain_data(config) -> None:

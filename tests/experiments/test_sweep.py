@@ -102,6 +102,14 @@ def test_when_all_is_done_nothing_is_started(grown, world, tmp_path, monkeypatch
     assert (out / "table.txt").read_text() in capsys.readouterr().out + "\n"
 
 
+def test_the_report_is_drawn_from_the_record_alone(grown, world, tmp_path, capsys) -> None:
+    shutil.copy(grown / "record.json", tmp_path)
+    assert world.run("report", tmp_path) == 0
+    assert f"report: {tmp_path / 'report.html'}" in capsys.readouterr().out
+    for name in ("table.txt", "report.html"):
+        assert (tmp_path / name).read_text() == (grown / name).read_text()
+
+
 def killed_workers(out: Path) -> None:
     """Kill every worker that is at work, as a machine does that runs out of memory."""
     for lock in out.glob("units/*.lock"):

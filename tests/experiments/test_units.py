@@ -49,18 +49,28 @@ def test_all_combinations_then_the_points(sweep, tmp_path) -> None:
     assert labels(alone) == ["lora"] and alone[0].folder == found[-1].folder
 
 
-def test_the_folder_names_config_and_inputs_but_no_devices_and_levels(own_world, tmp_path) -> None:
+def test_the_folder_names_config_and_inputs_but_no_seeds_devices_and_levels(own_world, tmp_path) -> None:
     sweep = load(own_world.config, "sweep", Sweep)
 
     def folders(**changes) -> set[Path]:
         return {unit.folder for unit in units(replace(sweep, experiment=changed(sweep.experiment, changes)), tmp_path)}
 
     first = folders()
-    assert folders(**{"model.sharding.preset": "fsdp", "evaluation.matched": (0.5,)}) == first
+    assert folders(**{"model.sharding.preset": "fsdp", "evaluation.matched": (0.5,), "seeds": (4, 5)}) == first
     assert not folders(**{"training.steps": 9}) & first
     text = own_world.folder / "test.jsonl"
     text.write_text(text.read_text().replace("Monday", "Sunday"))
     assert not folders() & first
+
+
+def test_a_record_of_other_seeds_is_made_anew(sweep, tmp_path) -> None:
+    done, *_ = units(sweep, tmp_path)
+    write_json(done.folder / "record.json", {"seeds": list(sweep.experiment.seeds)})
+    done.reopen()
+    assert done.state == "done"
+    more, *_ = units(replace(sweep, experiment=replace(sweep.experiment, seeds=(0, 1, 2, 3))), tmp_path)
+    more.reopen()
+    assert more.folder == done.folder and more.state == "open"
 
 
 @pytest.mark.parametrize(
@@ -74,6 +84,7 @@ def test_the_folder_names_config_and_inputs_but_no_devices_and_levels(own_world,
         ),
         ({"methods.lroa.rank": (1,)}, (), "unknown key 'lroa'; did you mean methods.lora?"),
         ({"training.steps": (1, 2.5)}, (), "training.steps: found 2.5, expected int"),
+        ({"seeds": ((1,), (2,))}, (), "sweep.grid: changes seeds, but every unit runs over all of them"),
         ({"reference.sources": (("safety",),)}, (), "reference.sources: found 'safety', expected Source"),
         ({"training.steps.x": (1,)}, (), "nothing lies below int"),
         ({"evaluation.watch.every": (1,)}, (), "watch is not set in this config"),

@@ -150,7 +150,7 @@ class World:
 
     def start(self, verb: str, out: Path, *more: str, shell_prefix: str = "") -> subprocess.Popen[str]:
         """The command in a process of its own."""
-        words = [sys.executable, "-m", "experiments.cli", *self.words(verb, out, *more)]
+        words = [sys.executable, "-m", "experiments.start", *self.words(verb, out, *more)]
         if shell_prefix:
             words = ["bash", "-c", f'{shell_prefix} exec "$@"', "bash", *words]
         # A background job of a shell ignores Ctrl-C, and its children would; a handler here gives them the default.

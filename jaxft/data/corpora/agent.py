@@ -44,7 +44,8 @@ class Agent:
     what the slot names, in the plural. scarce: the slot whose value may not be available. carry_out: the act that ends
     an order. gives: what the customer says, by the slots it gives. phrases: a slot in a sentence that gives two.
     agrees, asks_price: what the customer says otherwise. replies: the wordings of every act. required: the values that
-    the reply of an act must name.
+    the reply of an act must name. told: stands before every prompt, as a system message would; customers of two agents
+    may say the same.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Agent:
     asks_price: tuple[str, ...]
     replies: Mapping[str, tuple[str, ...]]
     required: Mapping[str, tuple[str, ...]]
+    told: str = ""
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -108,7 +110,8 @@ class Agent:
         customer = self._customer(rng, sentences, said, self._spoken(order), split)
         spoken = {name: self._spoken(key).get(name, value) for name, value in key.items()}
         reply = capitalise(rng.choice(self.replies[act]).format(**spoken))
-        return turn(f"Known: {'; '.join(known) or 'nothing'}. Customer: {customer}", reply, key)
+        prompt = f"Known: {'; '.join(known) or 'nothing'}. Customer: {customer}"
+        return turn(f"{self.told} {prompt}".lstrip(), reply, key)
 
     def _given(self, rng: random.Random, act: str) -> list[str]:
         """The slots known after the customer's turn: all before the one to ask for, and any after it."""

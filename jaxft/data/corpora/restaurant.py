@@ -9,6 +9,7 @@ from jaxft.data.corpora.agent import NUMBERS, Agent
 
 AGENT = Agent(
     name="restaurant",
+    told="You give people food.",
     sizes={"train": 4800, "validation": 200, "test": 300},
     values={
         "food": (

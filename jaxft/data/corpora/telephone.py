@@ -10,6 +10,7 @@ from jaxft.data.corpora.agent import NUMBERS, Agent
 
 AGENT = Agent(
     name="telephone",
+    told="You help people to call.",
     sizes={"train": 4800, "validation": 200, "test": 300},
     values={
         "box": ("red", "blue", "green", "yellow", "white", "brown", "grey"),

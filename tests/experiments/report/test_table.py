@@ -7,7 +7,7 @@ import re
 import pytest
 
 from experiments.matched import matched as at
-from experiments.report.table import costs, markdown, matched, results, table, unjudged
+from experiments.report.table import costs, markdown, results, table, told, unjudged
 from tests.experiments.report import builder
 
 
@@ -55,13 +55,13 @@ def test_a_record_without_memory_or_reference_has_dashes(record) -> None:
 
 def test_what_is_not_known_is_a_dash(uncertified_record) -> None:
     assert costs(uncertified_record).rows[0][3:5] == ("-", "-")
-    assert matched(uncertified_record) == []
+    assert told(uncertified_record) == []
     del uncertified_record["methods"]["full"]["axes"]["safety"]
     assert results(uncertified_record).rows[2][2] == "-"
 
 
 def test_losses_at_equal_target(record) -> None:
-    ((sentence, grid),) = matched(record)
+    ((sentence, grid),) = told(record)
     assert "equal proficiency (86.0%, the best that LoRA reaches)" in sentence
     assert grid.rows[0] == ("lora", "-70.7 (-87.1%)", "-27.0 (-42.2%)")
     assert grid.rows[1] == ("full", "not reached", "not reached")
@@ -72,7 +72,7 @@ def test_every_level_of_the_config_is_shown(record) -> None:
     record["matched"] = at(record, (0.5, 0.84))
     text = " ".join(table(record).split())
     assert "equal proficiency (50.0%), in brackets" in text and "equal proficiency (84.0%), in brackets" in text
-    assert [len(grid.rows) for _, grid in matched(record)] == [4, 4]
+    assert [len(grid.rows) for _, grid in told(record)] == [4, 4]
 
 
 def test_the_dominated_are_marked_and_the_mark_is_explained(record) -> None:

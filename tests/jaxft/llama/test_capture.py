@@ -101,8 +101,10 @@ def test_input_moments_are_those_of_all_real_tokens(model: Llama, moments: dict[
             np.testing.assert_allclose(got[space], want, rtol=0, atol=2e-5 * np.abs(want).max())
 
 
-def test_output_moments_are_those_of_the_whole_models_gradients(model: Llama, moments: dict[int, LayerMoments]) -> None:
-    """-log p of the same sampled labels, differentiated once through all layers."""
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_output_moments_are_those_of_the_whole_models_gradients(model: Llama, temperature: float) -> None:
+    """-T log p of the same sampled labels, differentiated once through all layers."""
+    moments = dict(stream_moments(model, FIT, [], two_sided=True, seed=SEED, temperature=temperature))
     config = model.config
     sums: dict[tuple[int, str], Any] = {}
     for number, rows in enumerate(FIT):
@@ -113,14 +115,15 @@ def test_output_moments_are_those_of_the_whole_models_gradients(model: Llama, mo
             x = embed(model, jnp.asarray(rows["tokens"]))
             for layer, here in enumerate(probes):
                 x, _, _ = block(layer_slice(model.layers, layer), config, Layout(), x, angles, mask, probes=here)
-            return jax.nn.log_softmax(logits(model, x))
+            return jax.nn.log_softmax(logits(model, x) / temperature)
 
         zeros = {name: jnp.zeros((*real.shape, shape[1])) for name, shape in config.linear_shapes.items()}
         probes = [zeros] * config.num_layers
         labels = jax.random.categorical(jax.random.fold_in(jax.random.key(SEED), number), log_p(probes))
 
         def loss(probes: list[dict[str, jax.Array]], log_p=log_p, labels=labels, real=real) -> jax.Array:
-            return -(jnp.take_along_axis(log_p(probes), labels[..., None], axis=-1)[..., 0] * real).sum()
+            picked = jnp.take_along_axis(log_p(probes), labels[..., None], axis=-1)[..., 0]
+            return -temperature * (picked * real).sum()
 
         for layer, named in enumerate(jax.jit(jax.grad(loss))(probes)):
             for name, gradient in named.items():
