@@ -14,9 +14,11 @@ from experiments.settings import load_experiment
 from jaxft.config import Axis, GradientProjection, Sequence, Source, Stage
 
 base = load_experiment(str(Path(__file__).parent / "quickstart.py"))
+assert base.reference is not None
 experiment = replace(
     base,
     name="continual",
+    reference=replace(base.reference, temperature=1.0),
     training=replace(base.training, steps=800, checkpoint_every=800, log_every=100),
     methods={**base.methods, "projection": GradientProjection((1e-2,), energy=0.9, decay=60.0, two_sided=True)},
 )

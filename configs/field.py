@@ -50,7 +50,7 @@ sweep = Sweep(
     experiment=replace(
         base,
         seeds=(0, 1, 2, 3, 4),
-        reference=replace(base.reference, temperature=2.0),
+        evaluation=replace(base.evaluation, matched=(0.9, 0.95, 0.98)),
         methods={
             "projection": GradientProjection(OURS, energy=0.8, decay=4.0, two_sided=True),
             "hard projection": GradientProjection(FREE, energy=0.95),

@@ -30,8 +30,9 @@ experiment = Experiment(
             Source("reading", limit=800),
         ),
         length=96,
+        temperature=3.0,
     ),
-    training=Training(steps=350, batch_rows=16, row_length=96, checkpoint_every=350, log_every=50),
+    training=Training(steps=400, batch_rows=16, row_length=96, checkpoint_every=400, log_every=50),
     evaluation=Evaluation(
         axes={
             "proficiency": Axis.embedded("hotel"),
@@ -43,6 +44,6 @@ experiment = Experiment(
     methods={
         "full": Full(learning_rates=(1e-3,)),
         "lora": Lora(learning_rates=(5e-3,)),
-        "projection": GradientProjection(learning_rates=(7e-3,), energy=0.8, decay=15.0, two_sided=True),
+        "projection": GradientProjection(learning_rates=(7e-3,), energy=0.8, decay=4.0, two_sided=True),
     },
 )
