@@ -9,26 +9,32 @@ from experiments.report.reading import TARGET, Record, after_scores, base_scores
 from experiments.report.style import BASE_COLOUR, GRID_COLOUR, INK, looks, quantity, style, tick
 
 #: So many methods have a line in the legend; of more, those that are dominated are grey and have none.
-LEGEND = 20
+LEGEND = 32
+#: Of more, the chart is higher, so that the legend fits beside it.
+CROWD = 16
 
 
 def fronts(record: Record, axis_name: str) -> Figure:
     """Proficiency (x) against one other axis (y) on test data; better is up and right.
 
     Small points are learning rates, joined in ascending order; the large point is the result with the chosen rate, the
-    mean over seeds, hollow where the method is dominated. The step line is the Pareto front, dashed lines the base.
+    mean over seeds, hollow where the method is dominated. The step line is the Pareto front, the dotted one that of the
+    methods which read no reference text while they train, where others do; dashed lines are the base.
     """
     target, axis = record["axes"][TARGET], record["axes"][axis_name]
     beaten, many = dominated(record), len(record["methods"]) > LEGEND
     signs = (1 if target["higher_is_better"] else -1, 1 if axis["higher_is_better"] else -1)
-    points, named = [], 0
+    points: list[tuple[float, float]] = []
+    without: list[tuple[float, float]] = []  # of methods that read no reference text while training
+    named = 0
     with style():
-        figure = Figure(figsize=(7.6, 4.6))
+        figure = Figure(figsize=(7.6, 4.6 if len(record["methods"]) <= CROWD else 6.2))
         panel = figure.add_subplot()
         for name, (colour, marker) in looks(record).items():
             method = record["methods"][name]
             its = path(method, axis_name)
             points += its
+            without += its if method["reference"] != "while training" else []
             grey = many and name in beaten
             colour = BASE_COLOUR if grey else colour
             layer = {"color": colour, "zorder": 2 if grey else 3}
@@ -40,8 +46,10 @@ def fronts(record: Record, axis_name: str) -> Figure:
             named += not grey
             label = textwrap.fill(name, 32) if not grey and named <= LEGEND else None
             panel.plot([x], [y], ls="", marker=marker, ms=5 if grey else 9, mfc=face, mec=colour, label=label, **layer)
-        if best := front(points, signs):
-            panel.plot(*zip(*best, strict=True), color=INK, lw=1.2, drawstyle="steps-post", zorder=1, label="front")
+        for label, its, dashes in (("front", points, "-"), ("front, text unread in training", without, ":")):
+            if its and (its is points or len(its) < len(points)):
+                line = {"color": INK, "lw": 1.2, "ls": dashes, "drawstyle": "steps-post", "zorder": 1, "label": label}
+                panel.plot(*zip(*front(its, signs), strict=True), **line)
         base = base_scores(record)
         if TARGET in base and axis_name in base:
             panel.axvline(base[TARGET], color="#888888", linestyle="--", linewidth=1, zorder=1)

@@ -36,6 +36,16 @@ def test_the_front_joins_the_best_points_of_all(record) -> None:
     assert all(np.diff(line.get_ydata()) > 0)
 
 
+def test_methods_that_read_nothing_while_training_have_a_front_of_their_own(record) -> None:
+    drawn = {line.get_label(): line for line in lines(fronts(record, "safety"))}
+    assert "front, text unread in training" not in drawn  # it would be the same line
+    record["methods"]["soft"]["reference"] = "while training"
+    drawn = {line.get_label(): line for line in lines(fronts(record, "safety"))}
+    own, all_ = (set(map(tuple, drawn[label].get_xydata())) for label in ("front, text unread in training", "front"))
+    soft = {(point["test"]["proficiency"], point["test"]["safety"]) for point in record["methods"]["soft"]["sweep"]}
+    assert own and not own & soft and all_ & soft
+
+
 def test_the_dominated_are_hollow(record) -> None:
     faces = {line.get_label(): line.get_markerfacecolor() for line in lines(fronts(record, "safety"))}
     assert faces["full"] == faces["projection"] == "white" != faces["soft"]
@@ -47,11 +57,11 @@ def test_better_is_up_and_right(losses: bool) -> None:
     assert panel.xaxis_inverted() == panel.yaxis_inverted() == losses
 
 
-def test_twenty_methods_look_different_and_fit() -> None:
-    record = builder.many(20)
-    assert len(set(looks(record).values())) == 20
+def test_thirty_methods_look_different_and_fit() -> None:
+    record = builder.many(30)
+    assert len(set(looks(record).values())) == 30
     figure = fronts(record, "safety")
-    assert len(labels(figure)) == 22
+    assert len(labels(figure)) == 32
     figure.draw_without_rendering()
     box, legend = figure.bbox, figure.legends[0].get_window_extent()
     assert box.y0 <= legend.y0 and legend.x1 <= box.x1
