@@ -16,7 +16,7 @@ sweep = Sweep(
     name="strength",
     experiment=replace(base, methods={"projection": base.methods["projection"]}),
     points=(
-        *({"methods.projection.decay": strength} for strength in (1.0, 5.0, 15.0, 50.0, 150.0)),
+        *({"methods.projection.decay": strength} for strength in (0.4, 1.3, 4.0, 13.0, 40.0)),
         *(
             {"methods.projection.decay": strength, "methods.projection.two_sided": False}
             for strength in (0.01, 0.1, 1.0)

@@ -1,0 +1,22 @@
+"""The temperature at which the moments of the output gradients are taken, at the quickstart's strength of the decay.
+
+    jaxft sweep configs/ablations/temperature.py
+
+Expected: at 1 a token that the base is sure of weighs next to nothing, and more strength is needed to keep as much.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.settings import load_experiment
+from jaxft.config import Sweep
+
+base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
+sweep = Sweep(
+    name="temperature",
+    experiment=replace(base, methods={"projection": base.methods["projection"]}),
+    points=(
+        *({"reference.temperature": temperature} for temperature in (1.0, 2.0, 3.0, 5.0)),
+        {"reference.temperature": 1.0, "methods.projection.decay": 15.0},
+    ),
+)
