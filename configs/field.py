@@ -65,7 +65,7 @@ sweep = Sweep(
             "DoRA": Dora(LOW_RANK),
             "LoRA-Null": LoraNull(LOW_RANK),
             "CorDA": Corda(LOW_RANK),
-            "L2-SP": L2SP(ALL, strength=0.1),
+            "L2-SP": L2SP(ALL, strength=0.01),
             "EWC": EWC(ALL, strength=1.0),
             "OSF": Osf(ALL),
             "GaLore": Galore(FREE),

@@ -47,6 +47,7 @@ RATES = {
     "rsLoRA": (2e-4, 5e-4, 1.2e-3),
 }
 others = {name: replace(field[name], learning_rates=rates) for name, rates in RATES.items()}
+others["L2-SP"] = replace(others["L2-SP"], strength=0.1)
 others["replay, 20 %"] = replace(others["replay, 20 %"], mix=Mix(base.reference.sources, 0.2))
 
 sweep = Sweep(
