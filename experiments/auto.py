@@ -1,7 +1,8 @@
 """The method `Auto`: trials of gradient projection until held-out drift meets a budget at the best proficiency.
 
 At each learning rate the weakest decay is sought whose drift stays within the budget; the learning rate climbs by
-factors of three from one that suits the model's width for as long as validation proficiency rises. Drift is measured on
+factors of three from one that suits the model's width for as long as validation proficiency rises, or falls until some
+decay holds the drift at all. Drift is measured on
 one half of the held-out reference text; what the chosen trial drifts on the other half, which no decision has seen, is
 the realised drift.
 """
@@ -30,6 +31,9 @@ CLIMB = 3.0
 MOST, AIM, LEAST = 0.9, 0.7, 0.5
 WEAKEST, STRONGEST = 1e-2, 1e5
 PER_RATE = 5  # trials at one learning rate
+#: Drift that falls by less than this power of a decay at least so many times as strong is that of the steps' own noise,
+#: which the learning rate alone makes smaller.
+SHALLOW, JUMP = 0.25, 5.0
 
 
 class Trial(NamedTuple):
@@ -73,10 +77,19 @@ def _at_rate(
         slack = last.drift < LEAST * budget and last.decay > WEAKEST
         if within(last, budget) and not slack or not within(last, budget) and last.decay >= STRONGEST:
             break
+        if not within(last, budget) and len(trials) > 1 and _is_noise(*trials[-2:]):
+            break
         decay = _next_decay(trials, budget)
         if any(math.isclose(decay, trial.decay, rel_tol=0.05) for trial in trials):
             break
     return trials
+
+
+def _is_noise(weaker: Trial, stronger: Trial) -> bool:
+    """Whether a much stronger decay hardly lowered the drift."""
+    if stronger.decay < JUMP * weaker.decay or not math.isfinite(weaker.drift):
+        return False
+    return stronger.drift > weaker.drift * (weaker.decay / stronger.decay) ** SHALLOW
 
 
 def _next_decay(trials: list[Trial], budget: float) -> float:

@@ -55,6 +55,19 @@ def test_a_budget_that_nothing_meets_gives_the_least_drift() -> None:
     assert not within(choose(trials, 0.01), 0.01)
 
 
+def test_where_steps_themselves_drift_a_smaller_rate_is_tried_before_a_crushing_decay() -> None:
+    """With Adam, decay beyond some strength shakes the weights by the learning rate, and nothing is learnt any more."""
+
+    def measure(rate: float, decay: float) -> Trial:
+        noise = 0.04 * (rate / 1e-3) ** 2 if decay < 1e4 else 0.0
+        return Trial(rate, decay, noise + 0.2 * (rate / 1e-3) / decay, rate / (rate + 1e-3) / (1 + decay / 1e3))
+
+    trials = search(measure, 0.01, 1e-3, 16)
+    chosen = choose(trials, 0.01)
+    assert within(chosen, 0.01) and chosen.decay < 1e3 and chosen.proficiency > 0.2
+    assert len(trials) <= 10
+
+
 def test_drift_that_is_not_finite_is_answered_by_more_decay() -> None:
     def measure(rate: float, decay: float) -> Trial:
         return Trial(rate, decay, math.inf if decay < 500 else 0.005, 1.0)
