@@ -4,7 +4,7 @@
 
 About five minutes on two CPU cores. Every method reaches 96 % or more of the right next steps; on the way full
 fine-tuning and LoRA lose nearly all safe answers and most of the knowledge, projection at most a point. The learning
-rates are those that the sweep in experiments/results/hotel_sweep.json chose on validation data.
+rates are those that the sweep in experiments/results/field.json chose on validation data.
 """
 
 from jaxft.config import (
