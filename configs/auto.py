@@ -3,7 +3,7 @@
     jaxft compare configs/auto.py
 
 Rank, strength of the decay and learning rate are found by `Auto`; the record shows every trial and the drift on text
-that no decision has seen.
+that no decision has seen. Drift is the KL at temperature 1, and so the moments of the output gradients are taken there.
 """
 
 from dataclasses import replace
@@ -14,8 +14,11 @@ from jaxft.config import Auto
 
 BUDGETS = (0.01, 0.05)
 
+base = load_experiment(str(Path(__file__).parent / "quickstart.py"))
+assert base.reference is not None
 experiment = replace(
-    load_experiment(str(Path(__file__).parent / "quickstart.py")),
+    base,
     name="auto",
+    reference=replace(base.reference, temperature=1.0),
     methods={f"auto {budget:.0%}": Auto(budget=budget) for budget in BUDGETS},
 )
