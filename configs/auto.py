@@ -2,8 +2,8 @@
 
     jaxft compare configs/auto.py
 
-Rank, strength of the decay and learning rate are found by `Auto`; the record shows every trial and the drift on text
-that no decision has seen. Drift is the KL at temperature 1, and so the moments of the output gradients are taken there.
+Strength of the decay and learning rate are found by `Auto`; the record shows every trial and the drift on text that no
+decision has seen. Drift is the KL at temperature 1, and so the moments of the output gradients are taken there.
 """
 
 from dataclasses import replace

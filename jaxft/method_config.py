@@ -213,7 +213,7 @@ class GradientProjection(Protecting):
 
 @dataclass(frozen=True)
 class Auto(Trained):
-    """Gradient projection with one knob: rank, strength of the decay and learning rate are found for a budget.
+    """Gradient projection with one knob: strength of the decay and learning rate are found for a budget.
 
     Drift is KL(base || tuned) on held-out reference text over the base's entropy there: the relative rise of loss to
     expect on text of the base itself.
