@@ -5,8 +5,8 @@
 Expected: without the projection of updates, Adam's scaling leaves a fifth to two fifths of the change inside the
 protected directions; with it, nothing but rounding. Projecting gradients too learns a little faster.
 
-Recorded (experiments/results/ablation_where.json): largest leak 8e-8 with both, 0.21 with gradients alone, 9e-8 with
-updates alone; KL 0.021, 0.031 and 0.022 nat/token; proficiency 97.3, 96.3 and 96.7 %, safety 100, 100 and 99.3 %.
+Recorded (experiments/results/ablation_where.json): largest leak 8e-8 with both, 0.20 with gradients alone, 9e-8 with
+updates alone; KL 0.025, 0.037 and 0.028 nat/token; proficiency 99.7, 99.7 and 98.7 %, safety 100, 100 and 99.7 %.
 """
 
 from dataclasses import replace
