@@ -6,19 +6,18 @@ Strength of the decay and learning rate are found by `Auto`; the record shows ev
 decision has seen. Drift is the KL at temperature 1, and so the moments of the output gradients are taken there.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load_experiment
+from experiments.settings import changed, load_experiment
 from jaxft.config import Auto
 
 BUDGETS = (0.01, 0.05)
 
-base = load_experiment(str(Path(__file__).parent / "quickstart.py"))
-assert base.reference is not None
-experiment = replace(
-    base,
-    name="auto",
-    reference=replace(base.reference, temperature=1.0),
-    methods={f"auto {budget:.0%}": Auto(budget=budget) for budget in BUDGETS},
+experiment = changed(
+    load_experiment(str(Path(__file__).parent / "quickstart.py")),
+    {
+        "name": "auto",
+        "reference.temperature": 1.0,
+        "methods": {f"auto {budget:.0%}": Auto(budget=budget) for budget in BUDGETS},
+    },
 )

@@ -7,20 +7,21 @@ fine-tuning and LoRA go on from what they have, at quickstart's learning rates. 
 so projection holds on more firmly than in quickstart, and every method has more steps.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load_experiment
+from experiments.settings import changed, load_experiment
 from jaxft.config import Axis, GradientProjection, Sequence, Source, Stage
 
-base = load_experiment(str(Path(__file__).parent / "quickstart.py"))
-assert base.reference is not None
-experiment = replace(
-    base,
-    name="continual",
-    reference=replace(base.reference, temperature=1.0),
-    training=replace(base.training, steps=800, checkpoint_every=800, log_every=100),
-    methods={**base.methods, "projection": GradientProjection((1e-2,), energy=0.9, decay=60.0, two_sided=True)},
+experiment = changed(
+    load_experiment(str(Path(__file__).parent / "quickstart.py")),
+    {
+        "name": "continual",
+        "reference.temperature": 1.0,
+        "training.steps": 800,
+        "training.checkpoint_every": 800,
+        "training.log_every": 100,
+        "methods.projection": GradientProjection((1e-2,), energy=0.9, decay=60.0, two_sided=True),
+    },
 )
 sequence = Sequence(
     name="continual",

@@ -2,9 +2,8 @@
 
 At each learning rate the weakest decay is sought whose drift stays within the budget; the learning rate climbs by
 factors of three from one that suits the model's width for as long as validation proficiency rises, or falls until some
-decay holds the drift at all. Drift is measured on
-one half of the held-out reference text; what the chosen trial drifts on the other half, which no decision has seen, is
-the realised drift.
+decay holds the drift at all. Drift is measured on one half of the held-out reference text; what the chosen trial drifts
+on the other half, which no decision has seen, is the realised drift.
 """
 
 from __future__ import annotations
@@ -74,10 +73,11 @@ def _at_rate(
     while len(trials) < most:
         trials.append(measure(rate, decay))
         last = trials[-1]
-        slack = last.drift < LEAST * budget and last.decay > WEAKEST
-        if within(last, budget) and not slack or not within(last, budget) and last.decay >= STRONGEST:
-            break
-        if not within(last, budget) and len(trials) > 1 and _is_noise(*trials[-2:]):
+        if within(last, budget):
+            ended = last.drift >= LEAST * budget or last.decay <= WEAKEST
+        else:
+            ended = last.decay >= STRONGEST or len(trials) > 1 and _is_noise(*trials[-2:])
+        if ended:
             break
         decay = _next_decay(trials, budget)
         if any(math.isclose(decay, trial.decay, rel_tol=0.05) for trial in trials):

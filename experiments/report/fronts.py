@@ -46,10 +46,13 @@ def fronts(record: Record, axis_name: str) -> Figure:
             named += not grey
             label = textwrap.fill(name, 32) if not grey and named <= LEGEND else None
             panel.plot([x], [y], ls="", marker=marker, ms=5 if grey else 9, mfc=face, mec=colour, label=label, **layer)
-        for label, its, dashes in (("front", points, "-"), ("front, text unread in training", without, ":")):
-            if its and (its is points or len(its) < len(points)):
+        lines = [("front", points, "-")]
+        if len(without) < len(points):  # else it would be the same line
+            lines.append(("front, text unread in training", without, ":"))
+        for label, candidates, dashes in lines:
+            if best := front(candidates, signs):
                 line = {"color": INK, "lw": 1.2, "ls": dashes, "drawstyle": "steps-post", "zorder": 1, "label": label}
-                panel.plot(*zip(*front(its, signs), strict=True), **line)
+                panel.plot(*zip(*best, strict=True), **line)
         base = base_scores(record)
         if TARGET in base and axis_name in base:
             panel.axvline(base[TARGET], color="#888888", linestyle="--", linewidth=1, zorder=1)
