@@ -3,6 +3,9 @@
     JAXFT_TEST_DATA=path/to/data jaxft compare configs/auto_real.py
 
 Settings are those of configs/stories260k_star.py, budgets those of configs/auto.py.
+
+Recorded (experiments/results/auto_real.json), hotel loss from 3.780, loss on stories from 1.456: within 1 % drift
+0.58 % on text no decision saw, 2.457 and 1.460, in 5 trials; within 5 % drift 3.27 %, 1.705 and 1.508, in 6.
 """
 
 from dataclasses import replace

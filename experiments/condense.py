@@ -57,7 +57,8 @@ def _unit(unit: Unit, record: Mapping[str, Any] | None) -> dict[str, Any]:
 def _certified(method: Mapping[str, Any]) -> dict[str, Any] | None:
     if (found := method["certificate"]) is None:
         return None
-    return {**{key: found[key] for key in _CERTIFIED}, "worst_leak": worst_leak(found)}
+    leaks = {"worst_leak": worst_leak(found), "exported_leak": worst_leak(found["exported"])}
+    return {**{key: found[key] for key in _CERTIFIED}, **leaks}
 
 
 def _common(values: list[Any]) -> Any:

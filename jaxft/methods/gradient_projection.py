@@ -71,7 +71,7 @@ class GradientProjection(Method):
         return no_change(base, self.settings.targets)
 
     def settle(self, trainable: Any, base: Llama, given: Given) -> dict[str, Dense]:
-        """All changes projected once more, in float32: (I - Q Q^T) dW."""
+        """All changes projected once more in float32, (I - Q Q^T) dW, and rounded as they are stored."""
         if not self.settings.updates:
             return trainable
         bases = self.constants(given, base.compute.layout)["bases"]

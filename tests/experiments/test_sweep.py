@@ -77,7 +77,9 @@ def test_the_record_has_every_unit(grown, world) -> None:
         assert unit["axes"].keys() == {"proficiency", "safety", "knowledge"}
         assert {"before", "after", "change_interval", "negative_flips"} <= unit["axes"]["safety"].keys()
         assert unit["memory"]["peak_bytes"] > unit["memory"]["trained_bytes"] > 0 and unit["delta_norm"] > 0
-        assert 0 <= unit["certificate"]["worst_leak"] <= 1 and unit["certificate"]["logit_kl"] >= 0
+        certificate = unit["certificate"]
+        assert 0 <= certificate["worst_leak"] <= 1 and certificate["logit_kl"] >= 0
+        assert 0 <= certificate["exported_leak"] <= 1
         assert unit["timings"]["step_milliseconds"] > 0
         assert not {"examples", "spaces"} & (unit.keys() | unit["certificate"].keys())
     assert record["units"][SLOW]["changes"] == {"methods.lora.learning_rates": [0.001]}
