@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from experiments.accelerators import environments
+from experiments.accelerators import Place, places
 from experiments.checks import check_experiment
 from experiments.condense import condense
 from experiments.provenance import write_json
@@ -27,7 +28,7 @@ TICK = 0.2
 @dataclass
 class Worker:
     process: subprocess.Popen[bytes]
-    environment: dict[str, str]
+    place: Place
     log: Path
 
 
@@ -48,7 +49,7 @@ def sweep(settings: Sweep, out: Path, jobs: int, words: Sequence[str], command: 
     waiting = sum(unit.state == "open" for unit in found)
     note(f"sweep: {len(found)} units, {len(found) - waiting} done")
     if waiting:
-        _supervise(found, environments(jobs)[:waiting], [words[0], str(out), command, *words[1:]], out / "logs")
+        _supervise(found, places(jobs)[:waiting], [words[0], str(out), command, *words[1:]], out / "logs")
     record = condense(settings, found, command)
     write_json(out / "record.json", record)
     return record
@@ -65,12 +66,12 @@ def _check(unit: Unit, jobs: int) -> None:
         raise UserError("--jobs: a judge behind a server is asked, and paid, by one worker; leave --jobs out")
 
 
-def _supervise(found: list[Unit], slots: list[dict[str, str]], words: list[str], logs: Path) -> None:
-    """Keep a worker a slot alive until no unit is open; they stop when this process does, however it ends."""
+def _supervise(found: list[Unit], chosen: list[Place], words: list[str], logs: Path) -> None:
+    """Keep a worker alive at each place until no unit is open; they stop when this process does, however it ends."""
     logs.mkdir(parents=True, exist_ok=True)
     note(f"logs: {logs}")
     began, done_before, told = time.monotonic(), sum(unit.state != "open" for unit in found), -1
-    workers = [_start(slot, words, logs / f"worker_{number}.log") for number, slot in enumerate(slots)]
+    workers = [_start(place, words, logs / f"worker_{number}.log") for number, place in enumerate(chosen)]
     try:
         while True:
             ended = sum(unit.state != "open" for unit in found)
@@ -79,11 +80,11 @@ def _supervise(found: list[Unit], slots: list[dict[str, str]], words: list[str],
                 _progress(found, ended - done_before, time.monotonic() - began)
             if ended == len(found):
                 break
-            for place, worker in enumerate(workers):
+            for number, worker in enumerate(workers):
                 # A worker that is well ends when no unit is open any more, and not before.
                 if (code := worker.process.poll()) is not None and any(unit.state == "open" for unit in found):
                     _blame(found, worker, code)
-                    workers[place] = _start(worker.environment, words, worker.log)
+                    workers[number] = _start(worker.place, words, worker.log)
             time.sleep(TICK)
         for worker in workers:
             worker.process.wait()
@@ -94,17 +95,19 @@ def _supervise(found: list[Unit], slots: list[dict[str, str]], words: list[str],
             worker.process.wait()
 
 
-def _start(environment: dict[str, str], words: list[str], log: Path) -> Worker:
+def _start(place: Place, words: list[str], log: Path) -> Worker:
     with log.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "experiments.worker", *words],
             stdin=subprocess.PIPE,
             stdout=file,
             stderr=file,
-            env=environment,
+            env=place.environment,
             start_new_session=True,  # Ctrl-C is for this process, which tells the workers
         )
-    return Worker(process, environment, log)
+    if place.cores:
+        os.sched_setaffinity(process.pid, place.cores)  # long before it starts its threads, which inherit them
+    return Worker(process, place, log)
 
 
 def _pipe(worker: Worker) -> BinaryIO:

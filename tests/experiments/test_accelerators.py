@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,11 +20,19 @@ def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def seen(jobs: int, *names: str) -> list[tuple[str | None, ...]]:
-    return [tuple(each.get(name) for name in names) for each in accelerators.environments(jobs)]
+    return [tuple(each.environment.get(name) for name in names) for each in accelerators.places(jobs)]
 
 
 def test_on_a_cpu_all_compute_there() -> None:
     assert seen(3, "CUDA_VISIBLE_DEVICES", "TPU_VISIBLE_CHIPS") == [(None, None)] * 3
+
+
+def test_on_a_cpu_each_has_its_cores_where_there_are_enough(monkeypatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 4, 8, 9})
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert [place.cores for place in accelerators.places(2)] == [{3, 5, 9}, {4, 8}]
+    assert [place.cores for place in accelerators.places(6)] == [None] * 6
+    assert [place.cores for place in accelerators.places(1)] == [None]
 
 
 def test_each_gpu_has_one_worker(monkeypatch, tmp_path) -> None:
@@ -32,7 +42,7 @@ def test_each_gpu_has_one_worker(monkeypatch, tmp_path) -> None:
     assert seen(2, "CUDA_VISIBLE_DEVICES") == [("0",), ("2",)]
     assert seen(1, "CUDA_VISIBLE_DEVICES") == [(None,)]  # alone it has all of them
     with pytest.raises(UserError, match="--jobs 4: found 3 accelerators here, expected one for each worker"):
-        accelerators.environments(4)
+        accelerators.places(4)
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert seen(4, "CUDA_VISIBLE_DEVICES") == [(None,)] * 4
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import cli
+from experiments import verbs
 from experiments.cli import main
 from jaxft.training.metrics import Metrics
 from tests.experiments.world import one_error, snapshot
@@ -177,7 +177,7 @@ def test_ctrl_c_is_no_crash(world, tmp_path, monkeypatch, capsys) -> None:
     def interrupt(_) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_report", interrupt)
+    monkeypatch.setattr(verbs, "report", interrupt)
     assert world.run("report", tmp_path) == 130
     assert "interrupted; what is complete on disk stays" in one_error(capsys)
 
@@ -201,7 +201,7 @@ def test_sigterm_while_training_saves_and_the_same_command_goes_on(world, tmp_pa
 
 
 def test_sigterm_elsewhere_stops_at_once(world, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(cli, "_report", lambda _: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(verbs, "report", lambda _: signal.raise_signal(signal.SIGTERM))
     assert world.run("report", tmp_path) == 75
     assert "stopped by SIGTERM; what is complete on disk stays" in one_error(capsys)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -211,7 +211,7 @@ def test_faults_of_the_program_are_not_hidden(world, tmp_path, monkeypatch) -> N
     def fail(_) -> None:
         raise FileNotFoundError(2, "No such file or directory", "x")
 
-    monkeypatch.setattr(cli, "_report", fail)
+    monkeypatch.setattr(verbs, "report", fail)
     with pytest.raises(FileNotFoundError):
         world.run("report", tmp_path)
 

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from experiments import sweep as sweep_module
+from experiments.accelerators import Place
 from experiments.condense import condense
 from experiments.report import sweep_page, sweep_table, write_sweep_report
 from experiments.settings import load
@@ -192,11 +194,24 @@ def test_mistakes_leave_nothing_behind(world, tmp_path, capsys, words, message) 
     assert not out.exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="cores are chosen on Linux alone")
+def test_a_worker_keeps_to_its_cores(tmp_path) -> None:
+    one = frozenset([min(os.sched_getaffinity(0))])
+    worker = sweep_module._start(Place(dict(os.environ), one), ["/no/config.py", str(tmp_path), ""], tmp_path / "log")
+    try:
+        assert os.sched_getaffinity(worker.process.pid) == one
+    finally:
+        sweep_module._pipe(worker).close()
+        worker.process.wait()
+
+
 def test_a_worker_that_cannot_begin_is_no_endless_loop(world, tmp_path) -> None:
     found = units(load(world.config, "sweep", Sweep), tmp_path)
     (tmp_path / "units").mkdir()
     with pytest.raises(UserError, match=r"a worker ended with status 1 before it began a unit; see .*worker_0\.log"):
-        sweep_module._supervise(found, [dict(os.environ)], ["/no/config.py", str(tmp_path), ""], tmp_path / "logs")
+        sweep_module._supervise(
+            found, [Place(dict(os.environ))], ["/no/config.py", str(tmp_path), ""], tmp_path / "logs"
+        )
     assert "no such config file" in (tmp_path / "logs" / "worker_0.log").read_text()
 
 

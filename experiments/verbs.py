@@ -1,0 +1,273 @@
+"""What each verb of `jaxft VERB CONFIG` does, given its parsed words.
+
+Imports are inside and after the config, so that --help and mistakes in the words answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from jaxft.config import Auto, Experiment, Hosted, Sequence, Sweep
+from jaxft.errors import UserError
+
+
+def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, Path), imported below
+    from experiments.settings import load_experiment
+
+    experiment = load_experiment(arguments.config, arguments.overrides)
+    return experiment, _begin(arguments, experiment)
+
+
+def _begin(arguments: argparse.Namespace, config: Experiment | Sweep | Sequence) -> Path:
+    """The output folder of a config, once the devices are ready for its model and all processes agree on it."""
+    from experiments.settings import to_json
+
+    out = arguments.out or Path("runs") / config.name
+
+    # Only now, that the words are right: JAX takes seconds to import.
+    from experiments.provenance import versions
+    from jaxft.distributed import check_same, is_leader, start
+    from jaxft.sharding import make_mesh, use
+
+    if start() and not is_leader():  # one of several processes: the first one alone tells results
+        arguments.stack.enter_context(redirect_stdout(arguments.stack.enter_context(open(os.devnull, "w"))))
+    check_same({"config": to_json(config), "--out": str(out), "versions": versions()})
+    experiment = config if isinstance(config, Experiment) else config.experiment
+    arguments.stack.enter_context(use(make_mesh(experiment.model.sharding)))
+    return out
+
+
+def _methods(arguments: argparse.Namespace, experiment: Experiment) -> list[str]:
+    """The method that was asked for; all that are trained here where none was."""
+    known = [name for name, method in experiment.methods.items() if not isinstance(method, Hosted)]
+    if not known:
+        raise UserError(f"{arguments.config}: names no methods that are trained here")
+    if arguments.method and arguments.method not in known:
+        raise UserError(f"--method: found {arguments.method!r}, expected one of {', '.join(known)}")
+    return [arguments.method] if arguments.method else known
+
+
+def _run(arguments: argparse.Namespace):  # noqa: ANN202 - Run, imported below
+    experiment, out = _experiment(arguments)
+    name = _methods(arguments, experiment)[0]
+
+    from experiments.auto import AutoSearch
+    from experiments.compare import open_output
+    from experiments.run import Run
+
+    settings = experiment.methods[name]
+    assert not isinstance(settings, Hosted)
+    work = open_output(experiment, out)
+    if isinstance(settings, Auto):
+        return AutoSearch(work, name, settings).found()[0]
+    return Run(work, name, settings, settings.learning_rates[0], experiment.seeds[0])
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    experiment, out = _experiment(arguments)
+
+    from experiments.compare import compare, open_output
+    from experiments.forecast import forecast
+
+    if arguments.dry_run:
+        print(forecast(open_output(experiment, out)))
+        return
+    _draw(compare(experiment, out, arguments.command_line), out)
+
+
+def sweep(arguments: argparse.Namespace) -> None:
+    from experiments.settings import load
+
+    settings = load(arguments.config, "sweep", Sweep, arguments.overrides)
+    out = arguments.out or Path("runs") / settings.name
+    if arguments.jobs < 1:
+        raise UserError(f"--jobs: found {arguments.jobs}, expected at least 1")
+
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # this process computes nothing: accelerators are the workers'
+
+    from experiments.sweep import sweep
+
+    words = [arguments.config, *arguments.overrides]
+    record = sweep(settings, out, arguments.jobs, words, arguments.command_line)
+    _draw(record, out)
+    if failed := [label for label, unit in record["units"].items() if unit["status"] != "done"]:
+        first = record["units"][failed[0]]["error"].splitlines()[0]
+        raise UserError(
+            f"{len(failed)} of {len(record['units'])} units failed; the same command tries them again.\n"
+            f"{failed[0]}: {first}"
+        )
+
+
+def sequence(arguments: argparse.Namespace) -> None:
+    from experiments.settings import load
+
+    sequence = load(arguments.config, "sequence", Sequence, arguments.overrides)
+    out = _begin(arguments, sequence)
+
+    from experiments.sequence import learn_sequence
+
+    _draw(learn_sequence(sequence, out, arguments.command_line), out)
+
+
+def train(arguments: argparse.Namespace) -> None:
+    run = _run(arguments)
+    _ = run.trained
+    print(f"trained: {run.folder}")
+
+
+def calibrate(arguments: argparse.Namespace) -> None:
+    experiment, out = _experiment(arguments)
+
+    from experiments.calibrate import ranks
+    from experiments.compare import open_output
+    from jaxft.config import GradientProjection
+
+    work = open_output(experiment, out)
+    work.calibration.measure()
+    for name, settings in work.experiment.methods.items():
+        if isinstance(settings, GradientProjection):
+            for line in ranks(work.bases(settings)):
+                print(f"{name}  {line}")
+    print(f"moments and bases: {work.calibration.files.folder}")
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    run = _run(arguments)
+    before, after = run.work.base_scores, run.scores(validation=False)
+    for axis, scores in after.items():
+        print(f"{axis}: {before[axis].mean:.4f} -> {scores.mean:.4f} ({len(scores.values)} examples)")
+
+
+def export(arguments: argparse.Namespace) -> None:
+    run = _run(arguments)
+
+    from jaxft.distributed import agreed
+    from jaxft.methods.lora import Lora
+    from jaxft.methods.peft import save_adapter
+
+    print(f"model: {run.export(run.folder / 'model')}")
+    if isinstance(run.method, Lora):
+        folder = run.folder / "adapter"
+        if not agreed(folder.is_dir()):
+            save_adapter(run.trained, run.method.settings.scaling, run.work.experiment.model.folder, folder)
+        print(f"adapter: {folder}")
+
+
+def certify(arguments: argparse.Namespace) -> None:
+    run = _run(arguments)
+    certificate = run.result()["certificate"]
+
+    from experiments.report import movement
+    from experiments.report.reading import worst_leak
+
+    if certificate is None:
+        raise UserError(f"{arguments.config}: names no reference text to certify against")
+    for when, part in (("after training", certificate), ("after export", certificate["exported"])):
+        leaked, captured = worst_leak(part), min(space["captured_heldout"] for space in part["spaces"])
+        print(
+            f"{when}: largest |dW Q|/|dW| {leaked:.2e}  least held-out energy captured {captured:.4f}  "
+            f"KL {part['logit_kl']:.3e} nat/token  largest logit change {part['logit_max_difference']:.3g}  "
+            f"|dW|/|W| {part['relative_delta_norm']:.3e}"
+        )
+        if part["unprojected"]:
+            print(f"  trained without projection: {', '.join(part['unprojected'])}")
+    moved = {"methods": {run.name: {"certificate": certificate}}}
+    if movement.moved(moved):  # not where nothing did, nor in results of earlier versions
+        print(f"\n{movement.text(certificate)}\n\nplots: {movement.write(moved, run.folder)}")
+
+
+def report(arguments: argparse.Namespace) -> None:
+    from experiments.settings import load_any
+
+    out = _begin(arguments, load_any(arguments.config, arguments.overrides))
+
+    from experiments.provenance import read_json
+
+    _draw(read_json(out / "record.json"), out)
+
+
+def _draw(record: dict[str, Any], out: Path) -> None:
+    from experiments.report import draw
+
+    text, path = draw(record, out)
+    print(f"{text}\n\nreport: {path}")
+
+
+def plan(arguments: argparse.Namespace) -> None:
+    from experiments.settings import load_experiment
+
+    experiment = load_experiment(arguments.config, arguments.overrides)
+    methods = _methods(arguments, experiment)
+
+    from experiments.plan import plan
+
+    print(
+        plan(
+            experiment,
+            methods,
+            arguments.topology,
+            arguments.rank,
+            not arguments.method,
+            arguments.find,
+            arguments.json,
+            arguments.command_line,
+        )
+    )
+
+
+def judge_check(arguments: argparse.Namespace) -> None:
+    experiment, out = _experiment(arguments)
+
+    from experiments.judges.check import SHIPPED, check, table
+
+    print(table(check(experiment.judge, arguments.labelled or SHIPPED, out, arguments.command_line)))
+    print(f"\nrecord: {out / 'judge_check.json'}")
+
+
+def benchmark(arguments: argparse.Namespace) -> None:
+    from experiments.benchmarks import benchmark, load_benchmark, table, write_chart
+
+    settings = load_benchmark(arguments.config, arguments.overrides)
+    out = arguments.out or Path("runs") / settings.name
+    record = benchmark(settings, out, arguments.command_line)
+    print(table(record))
+    print(f"chart: {write_chart(record, out)}")
+
+
+def data(arguments: argparse.Namespace) -> None:
+    from experiments.data import describe
+    from experiments.settings import load_experiment
+
+    print(describe(load_experiment(arguments.config, arguments.overrides)))
+
+
+def pretrain(arguments: argparse.Namespace) -> None:
+    experiment, _ = _experiment(arguments)
+
+    from experiments.pretrain import pretrain
+
+    for axis, score in pretrain(experiment, arguments.command_line).items():
+        print(f"{axis}: {score:.4f}")
+
+
+def generate(arguments: argparse.Namespace) -> None:
+    from experiments.generate import continue_text
+
+    if arguments.overrides:
+        raise UserError(f"unknown option {arguments.overrides[0]!r}; see jaxft generate --help")
+    print(
+        continue_text(
+            arguments.model,
+            arguments.prompt,
+            max_new_tokens=arguments.max_new_tokens,
+            temperature=arguments.temperature,
+            seed=arguments.seed,
+            chat=arguments.chat,
+        )
+    )
