@@ -226,9 +226,10 @@ class Calibration:
         """The diagonal of the Fisher information, split as trained weights are; kept beside the moments."""
         self.measure()
         model, folder = self.base.model, self.files.folder / "fisher"
-        if not distributed.agreed(folder.is_dir()):
-            note("fisher: one backward pass for every row of reference text")
-            checkpoint.save(diagonal_fisher(model, self.batches(self.text.fit), self.reference.seed), folder)
+        with alone(folder):
+            if not distributed.agreed(folder.is_dir()):
+                note("fisher: one backward pass for every row of reference text")
+                checkpoint.save(diagonal_fisher(model, self.batches(self.text.fit), self.reference.seed), folder)
 
         def sharding(owner: str, name: str) -> NamedSharding:
             return NamedSharding(jax.sharding.get_mesh(), model.compute.layout.parameter(owner, name, "trained"))

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from experiments.lock import alone
 from experiments.provenance import digest
 from experiments.report.files import write_atomically
 from experiments.settings import to_json
@@ -39,9 +40,10 @@ def texts(base: Base, settings: Generated, batch_size: int, folder: Path) -> lis
         "batch_size": batch_size,  # a batch has its own random numbers
     }
     path = folder / f"{digest(description)}.jsonl"
-    if not agreed(path.is_file()):
-        lines = _sample(base, settings, batch_size, asked)
-        write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
+    with alone(path):
+        if not agreed(path.is_file()):
+            lines = _sample(base, settings, batch_size, asked)
+            write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
     return [replace(example, control=not settings.prompts) for example in jsonl.examples(path)]
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -66,6 +70,35 @@ def test_a_second_run_reuses_the_fisher_information(measured, experiment, monkey
         np.testing.assert_array_equal(a, b)
         np.testing.assert_allclose(a, c, rtol=1e-5)
         assert a.max() > 0
+
+
+def test_programs_that_want_the_fisher_information_at_once_measure_it_once(
+    measured, experiment, tmp_path, monkeypatch
+) -> None:
+    """As the workers of a sweep do."""
+    shutil.copytree(measured.files.folder, tmp_path / "own" / measured.files.folder.name)
+    shutil.rmtree(tmp_path / "own" / measured.files.folder.name / "fisher", ignore_errors=True)
+    both = [Calibration(experiment, Base(experiment.model), tmp_path / "own") for _ in range(2)]
+    calls, begun, finish = [], threading.Event(), threading.Event()
+
+    def slowly(*given: Any) -> Any:
+        calls.append(given)
+        begun.set()
+        assert finish.wait(60)
+        return diagonal_fisher(*given)
+
+    monkeypatch.setattr(calibrate, "diagonal_fisher", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(both[0].fisher)
+        assert begun.wait(60)
+        second = pool.submit(both[1].fisher)
+        with pytest.raises(TimeoutError):
+            second.result(timeout=0.5)
+        finish.set()
+        found = first.result(timeout=60), second.result(timeout=60)
+    assert len(calls) == 1
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_methods_are_given_what_they_need_and_no_more(measured, experiment, tmp_path) -> None:

@@ -46,7 +46,7 @@ def replies(experiment: Experiment) -> Generated:
 def test_it_is_sampled_once(base, tmp_path, monkeypatch) -> None:
     first = texts(base, FREE, 4, tmp_path)
     assert len(first) == 6 == len({example.response for example in first})
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*.jsonl")
     assert path.suffix == ".jsonl"
     monkeypatch.setattr(generated, "generate", None)
     assert texts(base, FREE, 4, tmp_path) == first
@@ -56,7 +56,7 @@ def test_it_is_sampled_once(base, tmp_path, monkeypatch) -> None:
 def test_another_setting_is_another_text(base, tmp_path, change: dict[str, Any]) -> None:
     first = texts(base, FREE, 4, tmp_path)
     assert texts(base, replace(FREE, **change), 4, tmp_path) != first
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("*.jsonl"))) == 2
 
 
 def test_another_template_model_or_prompt_is_another_file(base, replies, own_world, tmp_path) -> None:
@@ -71,7 +71,7 @@ def test_another_template_model_or_prompt_is_another_file(base, replies, own_wor
     content[-1] ^= 1
     weights.write_bytes(content)
     texts(Base(replace(base.settings, folder=str(own_world.folder / "model"))), replies, 4, out)
-    assert len(list(out.iterdir())) == 4
+    assert len(list(out.glob("*.jsonl"))) == 4
 
 
 def test_control_tokens_that_the_base_writes_stay_tokens(base, tmp_path, monkeypatch) -> None:
@@ -143,7 +143,7 @@ def test_a_comparison_uses_it_and_says_so(own_world: World, tmp_path: Path) -> N
     (part,) = record["reference"]
     assert part["text"] == "generated[0]" and part["examples"] == 8 and part["tokens"] > 8
     assert record["contamination"]["proficiency"]["reference"]["examples"] == 8
-    (kept,) = (tmp_path / "out" / "calibration" / "generated").iterdir()
+    (kept,) = (tmp_path / "out" / "calibration" / "generated").glob("*.jsonl")
     assert len(kept.read_text().splitlines()) == 8
 
 
@@ -181,6 +181,6 @@ def test_two_processes_write_it_once(own_world: World, tmp_path: Path) -> None:
     words = ["calibrate", str(config), "--out", str(tmp_path / "out"), *ROWS, *MESH]
     leader, other = together(tmp_path, [words])
     assert leader.codes == other.codes == [0] and other.written == []
-    (kept,) = (tmp_path / "out" / "calibration" / "generated").iterdir()
+    (kept,) = (tmp_path / "out" / "calibration" / "generated").glob("*.jsonl")
     assert len(kept.read_text().splitlines()) == 8
     assert "the base writes 8 texts" in leader.err and "the base writes" not in other.err
