@@ -216,7 +216,7 @@ class Calibration:
             layers = [getattr(self.files.read(index), group) for index in range(len(self.files))]
             protected = {name: bases[name].ranks if name in bases else (0,) * len(layers) for name in layers[0]}
             return {
-                name: _stacked([layer[name] for layer in layers], metric_rank, protected[name]) for name in layers[0]
+                name: stacked([layer[name] for layer in layers], metric_rank, protected[name]) for name in layers[0]
             }
 
         fisher = self.fisher() if "fisher" in needs else None
@@ -261,7 +261,7 @@ class Calibration:
         return {space: stack(protected[space], free[space]) for space in INPUT_SPACES}
 
 
-def _stacked(moments: Sequence[np.ndarray], rank: int, protected: Sequence[int]) -> np.ndarray | Metric:
+def stacked(moments: Sequence[np.ndarray], rank: int, protected: Sequence[int]) -> np.ndarray | Metric:
     """Every layer's moment: whole where `rank` is 0, else as low rank behind the protected directions plus diagonal."""
     if not rank:
         return np.stack(moments)

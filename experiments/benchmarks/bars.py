@@ -29,7 +29,7 @@ def bars(settings: Benchmark) -> list[Bar]:
     formula = f"by formula {overhead(settings):.1%}; trace one step and look at the einsums of Basis.split"
     allowed = None if settings.overhead_bar is None else 1 / (1 + settings.overhead_bar)
     calibration = f"with the operations of both, {ceiling(settings):.2f} is the most at an equal speed of every product"
-    return [
+    asked = [
         Bar("full step", "train", ("jaxft", full), ("torch", full), 1.0, step),
         Bar("LoRA step", "train", ("jaxft", lora), ("torch", lora), 1.0, step),
         Bar("projection step", "train", ("jaxft", "projection"), ("jaxft", full), allowed, formula),
@@ -38,6 +38,8 @@ def bars(settings: Benchmark) -> list[Bar]:
         Bar("generation", "generation", ("jaxft", greedy), ("torch", greedy), 4.0, "trace one call of generate"),
         Bar("import", "import", ("jaxft", "import"), ("torch", "import"), 1.0, "python -X importtime"),
     ]
+    others = [Bar(name, "train", ("jaxft", name), ("jaxft", full), None, "") for name in settings.others]
+    return [bar for bar in asked if bar.of[1] not in settings.others] + others
 
 
 def overhead(settings: Benchmark) -> float:

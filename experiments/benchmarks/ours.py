@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
@@ -14,14 +14,16 @@ from flax import nnx
 
 from experiments.benchmarks.contest import Contestant, Opened
 from experiments.benchmarks.settings import Benchmark
+from experiments.calibrate import stacked
 from experiments.setup import compute_settings
 from jaxft import flops, methods
-from jaxft.config import Model, Training
+from jaxft.config import GradientProjection, Method, Model, Training
 from jaxft.device_memory import planned_bytes
 from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Llama, embed, packed_mask, transform
+from jaxft.method_config import Protecting
 from jaxft.methods.base import Given
 from jaxft.sharding import put_rows
 from jaxft.subspace.basis import Basis
@@ -42,7 +44,7 @@ def contestants(settings: Benchmark, part: str) -> list[Contestant]:
                 flops=flops.train_step(config, settings.method(name), rows, length, settings.ranks).total,
                 open=partial(_training, settings, name),
             )
-            for name in settings.methods
+            for name in settings.trained
         ]
     if part == "calibration":
         blocks, moments = flops.blocks(config, rows, length), flops.moments(config, settings.tokens)
@@ -85,14 +87,35 @@ def model(settings: Benchmark) -> Llama:
     return Llama(config, rngs=nnx.Rngs(0), dtype=settings.dtype, compute=compute)
 
 
-def random_subspaces(settings: Benchmark) -> Given:
-    """Random orthonormal bases: speed does not depend on which directions are protected."""
-    config, bases = settings.config, {}
-    for number, (space, linears) in enumerate(INPUT_SPACES.items()):
-        shape = (config.num_layers, config.linear_shapes[linears[0]][0], settings.rank)
+def random_given(settings: Benchmark, wanted: Method, base: Llama) -> Given:
+    """What a method reads, random: speed depends on no direction and no importance. Bases of energy 0 are empty."""
+    config, needs, bases = settings.config, methods.build(wanted).needs, {}
+    rank = settings.rank if not isinstance(wanted, Protecting) or wanted.energy else 0
+    for number, (space, names) in enumerate(INPUT_SPACES.items()):
+        shape = (config.num_layers, config.linear_shapes[names[0]][0], max(rank, 1))
         vectors = jnp.linalg.qr(jax.random.normal(jax.random.key(number), shape))[0]
-        bases[space] = Basis(vectors, (settings.rank,) * config.num_layers)
-    return Given(bases, {}, {})
+        bases[space] = Basis(vectors if rank else 0 * vectors, (rank,) * config.num_layers)
+
+    def moments(group: str, widths: Mapping[str, int]) -> dict[str, Any]:
+        if group not in needs:
+            return {}
+        directions = wanted.metric_rank if isinstance(wanted, GradientProjection) else 0
+        drawn, layers = np.random.default_rng(0), config.num_layers
+        return {
+            name: stacked([_moment(drawn, width) for _ in range(layers)], directions, (0,) * layers)
+            for name, width in widths.items()
+        }
+
+    inputs = {space: config.linear_shapes[names[0]][0] for space, names in INPUT_SPACES.items()}
+    outputs = {name: width for name, (_, width) in config.linear_shapes.items()}
+    fisher = jax.tree.map(lambda a: jnp.ones(a.shape), base) if "fisher" in needs else None
+    return Given(bases, moments("inputs", inputs), moments("outputs", outputs), fisher=fisher, base=base)
+
+
+def _moment(drawn: np.random.Generator, width: int) -> np.ndarray:
+    """The second moment of random features, [width, width]."""
+    features = drawn.standard_normal((2 * width, width), np.float32)
+    return features.T @ features / len(features)
 
 
 @contextmanager
@@ -101,10 +124,11 @@ def _training(settings: Benchmark, name: str) -> Iterator[Opened]:
     base, wanted = model(settings), settings.method(name)
     method = methods.build(wanted)
     training = Training(batch_rows=settings.batch_rows, row_length=settings.row_length, steps=1000)
-    given = random_subspaces(settings) if method.needs else Given()
+    given = random_given(settings, wanted, base) if method.needs else Given()
     constants = method.constants(given, base.compute.layout, base.compute.dtype)
     state = initial_state(method, training, base, constants, jax.random.key(0))
-    step, rows = make_step(method, training), put_rows(batch(settings), base.compute.layout)
+    read = {"reference": batch(settings)} if method.reads_reference else {}
+    step, rows = make_step(method, training), put_rows({**batch(settings), **read}, base.compute.layout)
     trained = sum(leaf.size for leaf in jax.tree.leaves(state.trainable))
 
     def run(times: int) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from experiments.settings import load
@@ -38,6 +38,7 @@ class Benchmark:
     prompt_length: int = 32
     new_tokens: int = 128
     methods: tuple[str, ...] = METHODS  # those that need most memory last, so that each one's peak can be seen
+    others: Mapping[str, Method] = field(default_factory=dict)  # trained too, each beside full fine-tuning
     parts: tuple[str, ...] = PARTS
     rounds: int = 5
     steps: int = 4  # optimizer steps, and passes over the calibration text, a round
@@ -63,8 +64,15 @@ class Benchmark:
     def ranks(self) -> dict[str, int]:
         return dict.fromkeys(INPUT_SPACES, self.rank)
 
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Everything that the part "train" times."""
+        return (*self.methods, *self.others)
+
     def method(self, name: str) -> Method:
-        """The library's settings of one of METHODS."""
+        """The library's settings of one of METHODS or of `others`."""
+        if name in self.others:
+            return self.others[name]
         match name:
             case "full":
                 return Full(())
@@ -82,6 +90,9 @@ def check(settings: Benchmark) -> None:
     narrowest = min(width for width, _ in config.linear_shapes.values())
     _each_known("parts", settings.parts, PARTS)
     _each_known("methods", settings.methods, METHODS)
+    for name in settings.others:
+        if name in settings.methods:
+            raise UserError(f"others: found {name!r}, which is one of methods; give it another name")
     _each_known("dtype", [settings.dtype], DTYPES)
     _each_known("remat", [settings.remat], REMAT_POLICIES)
     for name in ("batch_rows", "row_length", "rank", "lora_rank", "prompts", "new_tokens", "rounds", "steps"):

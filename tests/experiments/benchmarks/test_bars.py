@@ -8,6 +8,7 @@ import pytest
 
 from experiments.benchmarks.bars import bars, ceiling, judge, overhead
 from jaxft import flops
+from jaxft.config import L2SP
 from tests.experiments.benchmarks.toy import toy
 
 
@@ -48,6 +49,13 @@ def test_the_overhead_is_judged_where_the_config_says_so(bar: float | None, met:
 def test_what_failed_is_not_compared() -> None:
     found = [measurement("train", "jaxft", "full", 1.0), measurement("train", "torch", "full", failed="out of memory")]
     assert judge(toy(), found, same_device=True) == []
+
+
+def test_other_methods_are_compared_with_full_fine_tuning_and_not_judged() -> None:
+    settings = toy(others={"far": L2SP(())})
+    found = [measurement("train", "jaxft", "full", 1.0), measurement("train", "jaxft", "far", 2.0)]
+    (result,) = judge(settings, found, same_device=True)
+    assert (result["name"], result["ratio"]["median"], result["met"]) == ("far", 0.5, None)
 
 
 def test_formulas() -> None:

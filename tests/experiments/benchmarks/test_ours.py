@@ -6,12 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.benchmarks import ours
+from experiments.benchmarks import load_benchmark, ours
 from jaxft import flops, methods
-from jaxft.config import Full, Training
+from jaxft.config import EWC, Full, GradientProjection, Training
 from jaxft.sharding import Layout, put_rows
+from jaxft.subspace.metric import Metric
 from jaxft.training.step import initial_state, make_step
 from tests.experiments.benchmarks.toy import SHAPE, toy
+
+FIELD = load_benchmark("configs/benchmarks/methods.py").others
 
 
 def test_the_step_sees_the_tokens_that_are_counted() -> None:
@@ -31,12 +34,36 @@ def test_a_batch_is_one_text_a_row_with_padding_behind() -> None:
 
 
 def test_bases_are_orthonormal_and_of_the_asked_rank() -> None:
-    bases = ours.random_subspaces(toy()).bases
+    settings = toy()
+    bases = ours.random_given(settings, settings.method("projection"), ours.model(settings)).bases
     assert {basis.width for basis in bases.values()} == {16, 24}
     for basis in bases.values():
         gram = np.einsum("ldk,lde->lke", basis.vectors, basis.vectors)
         np.testing.assert_allclose(gram, np.broadcast_to(np.eye(4), (2, 4, 4)), atol=1e-5)
         assert basis.ranks == (4, 4) and not basis.complement
+
+
+def test_a_method_is_given_what_it_reads() -> None:
+    settings = toy()
+    base = ours.model(settings)
+    soft = ours.random_given(settings, GradientProjection((), energy=0.0, decay=1.0, two_sided=True), base)
+    assert {basis.ranks for basis in soft.bases.values()} == {(0, 0)}
+    assert all(not np.any(basis.vectors) for basis in soft.bases.values())
+    assert soft.inputs["mlp_output"].shape == (2, 24, 24) and soft.outputs["down"].shape == (2, 16, 16)
+    assert soft.fisher is None
+    low = ours.random_given(settings, GradientProjection((), decay=1.0, metric_rank=3), base)
+    assert isinstance(low.inputs["mlp_output"], Metric) and not low.outputs
+    assert ours.random_given(settings, EWC(()), base).fisher is not None
+
+
+@pytest.mark.parametrize("name", ["KL", "EWC", "CorDA", "decay alone", "neurons"])
+def test_a_step_of_other_methods(name: str) -> None:
+    settings = toy(others={name: FIELD[name]}, methods=("full",))
+    *_, contestant = ours.contestants(settings, "train")
+    assert contestant.work == name and contestant.flops
+    with contestant.open() as opened:
+        opened.run(1)
+        assert opened.facts()["memory"]["bytes"] > 0
 
 
 def test_operations_are_those_of_the_real_tokens() -> None:

@@ -11,6 +11,7 @@ import pytest
 from experiments.benchmarks import load_benchmark
 from experiments.benchmarks.bars import overhead
 from experiments.benchmarks.settings import check
+from jaxft.config import Full
 from jaxft.errors import UserError
 from jaxft.llama.config import LlamaConfig
 from tests.experiments.benchmarks.toy import toy
@@ -27,7 +28,7 @@ def test_a_config_loads_and_states_its_command(path: Path) -> None:
 
 
 def test_there_are_configs() -> None:
-    assert [path.stem for path in CONFIGS] == ["cpu_overhead", "cpu_small", "gpu_7b"]
+    assert [path.stem for path in CONFIGS] == ["cpu_overhead", "cpu_small", "gpu_7b", "methods"]
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,7 @@ def test_there_are_configs() -> None:
     [
         ({"parts": ("trian",)}, "found 'trian', expected train"),
         ({"methods": ("full", "galore")}, "found 'galore'"),
+        ({"others": {"lora": Full(())}}, "found 'lora', which is one of methods"),
         ({"dtype": "float16"}, "found 'float16'"),
         ({"remat": "all"}, "found 'all'"),
         ({"rounds": 0}, "rounds is 0"),

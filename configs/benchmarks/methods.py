@@ -1,0 +1,25 @@
+"""What a training step of every method of the field costs beside one of full fine-tuning, in turns on the same cores.
+
+    jaxft benchmark configs/benchmarks/methods.py
+
+The base that ships, batches of 16 rows of 96 tokens, as in configs/field.py; 40 protected directions of each input
+space, about what 80 % of the energy takes there. No bar: the sweep says what each method is worth, this what it costs.
+"""
+
+from pathlib import Path
+
+from experiments.benchmarks import Benchmark
+from experiments.settings import load
+from jaxft.config import Hosted, Sweep
+
+field = load(str(Path(__file__).parents[1] / "field.py"), "sweep", Sweep).experiment.methods
+
+benchmark = Benchmark(
+    name="methods",
+    model="base",
+    row_length=96,
+    rank=40,
+    methods=("full",),
+    others={name: one for name, one in field.items() if name != "full" and not isinstance(one, Hosted)},
+    parts=("train",),
+)
