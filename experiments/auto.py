@@ -1,7 +1,7 @@
 """The method `Auto`: trials of gradient projection until held-out drift meets a budget at the best proficiency.
 
 At each learning rate the weakest decay is sought whose drift stays within the budget; the learning rate climbs by
-factors of three from one that suits the model's width for as long as validation proficiency rises, or falls until some
+factors of two from one that suits the model's width for as long as validation proficiency rises, or falls until some
 decay holds the drift at all. Drift is measured on one half of the held-out reference text; what the chosen trial drifts
 on the other half, which no decision has seen, is the realised drift.
 """
@@ -23,9 +23,9 @@ from jaxft.config import Auto
 from jaxft.distributed import agreed
 
 #: Times 1 / width, the first learning rate: Adam's best rate falls with the width (Yang et al. 2022, arXiv:2203.03466).
-FIRST_RATE = 0.3
+FIRST_RATE = 1.0
 FIRST_DECAY = 10.0
-CLIMB = 3.0
+CLIMB = 2.0
 #: Shares of the budget: what a trial may use, is aimed at, and at least uses unless decay is no longer what holds it.
 MOST, AIM, LEAST = 0.9, 0.7, 0.5
 WEAKEST, STRONGEST = 1e-2, 1e5

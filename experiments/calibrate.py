@@ -46,7 +46,7 @@ from jaxft.subspace.basis import (
     save_bases,
     stack,
 )
-from jaxft.subspace.metric import Metric, factor, stack_factors
+from jaxft.subspace.metric import Metric, factor, is_whole, stack_factors
 from jaxft.subspace.moments import LayerMoments, MomentFiles
 
 FIELDS = ("tokens", "positions", "segments")
@@ -206,7 +206,7 @@ class Calibration:
     def given(self, needs: frozenset[str], bases: dict[str, Basis], metric_rank: int) -> Given:
         """Bases and what else a method needs of what is measured on reference text, as it takes it.
 
-        metric_rank: directions of each moment, of inputs behind the protected ones; 0: whole matrices.
+        metric_rank: directions of each moment, of inputs behind the protected ones; see `is_whole`.
         """
 
         def moments(group: str) -> dict[str, np.ndarray | Metric]:
@@ -262,8 +262,8 @@ class Calibration:
 
 
 def stacked(moments: Sequence[np.ndarray], rank: int, protected: Sequence[int]) -> np.ndarray | Metric:
-    """Every layer's moment: whole where `rank` is 0, else as low rank behind the protected directions plus diagonal."""
-    if not rank:
+    """Every layer's moment: whole, or as low rank behind the protected directions plus diagonal."""
+    if is_whole(rank, len(moments[0])):
         return np.stack(moments)
     factors = []
     for moment, skip in zip(moments, protected, strict=True):

@@ -36,6 +36,7 @@ from jaxft.config import (
 )
 from jaxft.llama.config import INPUT_SPACES, SPACE_OF, LlamaConfig
 from jaxft.method_config import Adapted
+from jaxft.subspace.metric import is_whole
 
 
 class StepFlops(NamedTuple):
@@ -160,14 +161,17 @@ def projections(config: LlamaConfig, method: GradientProjection, ranks: Mapping[
 
 
 def decay(config: LlamaConfig, method: GradientProjection) -> int:
-    """The moment-weighted decay of one step: C dW, and (C dW) S where two-sided; 4 r d n each by r directions."""
+    """The moment-weighted decay of one step: C dW, and (C dW) S where two-sided; 4 r d n each by r directions, 2 d d n
+    and 2 d n n by whole matrices."""
     if method.decay <= 0:
         return 0
+
+    def side(width: int) -> int:
+        return 2 * width if is_whole(method.metric_rank, width) else 4 * method.metric_rank
+
     shapes = [config.linear_shapes[name] for name in method.targets]
-    if rank := method.metric_rank:
-        return 4 * rank * (1 + method.two_sided) * config.num_layers * sum(width * out for width, out in shapes)
-    products = sum(width * out * (width + (out if method.two_sided else 0)) for width, out in shapes)
-    return 2 * config.num_layers * products
+    sides = sum(width * out * (side(width) + (side(out) if method.two_sided else 0)) for width, out in shapes)
+    return config.num_layers * sides
 
 
 def moments(config: LlamaConfig, tokens: int) -> int:

@@ -204,7 +204,7 @@ class GradientProjection(Protecting):
 
     decay: float = 0.0  # lambda of the moment-weighted decay toward the base weights
     two_sided: bool = False  # weight that decay with the moments of the output gradients too
-    metric_rank: int = 0  # directions of each of these moments, beside their diagonals; 0: whole matrices
+    metric_rank: int = 0  # directions of each of these moments, beside their diagonals; 0, or no fewer: whole matrices
     gradients: float = 1.0  # share of the protected directions, strongest first, that gradients are kept out of
     updates: bool = True  # project updates, last, out of all of them
     neurons: Neurons | None = None  # None: all may change; energy 0 chooses neurons and protects no direction
@@ -226,20 +226,20 @@ class Auto(Trained):
     kind: Literal["auto"] = "auto"
 
     def at(self, decay: float, learning_rate: float) -> GradientProjection:
-        """One trial of the search: what costs little at any width, and on narrow models nearly the whole metric.
+        """One trial of the search: ranks follow from 95 % of the energy, and the decay holds the rest.
 
-        Ranks follow from 80 % of the energy, and the decay holds the rest: with energy "auto", which protects more, the
-        same trial drifts more and learns less.
+        256 directions of each moment are nearly the whole metric of narrow models and bearable at any width. On the
+        base that ships, 64 of them drift nearly twice as far at the same proficiency, and gradients that are kept out
+        of the strongest tenth of the protected directions alone learn less at a third more drift.
         """
         return GradientProjection(
             (learning_rate,),
             self.mix,
-            energy=0.8,
+            energy=0.95,
             targets=self.targets,
             decay=decay,
             two_sided=True,
-            metric_rank=64,
-            gradients=0.1,
+            metric_rank=256,
         )
 
 

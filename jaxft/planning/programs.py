@@ -22,7 +22,7 @@ from jaxft.llama.model import Compute, Llama, layer_slice
 from jaxft.methods.base import Given, Method
 from jaxft.sharding import chip_bytes, put
 from jaxft.subspace.basis import Basis
-from jaxft.subspace.metric import Metric
+from jaxft.subspace.metric import Metric, is_whole
 from jaxft.subspace.moments import Moment, accumulate
 from jaxft.training.step import initial_state, make_step
 
@@ -170,12 +170,12 @@ def _rows(base: Llama, rows: int, length: int) -> dict[str, Any]:
 
 def _constants(method: Method, base: Llama, rank: int, metric_rank: int) -> Any:
     """What a method keeps beside its optimizer, with bases of `rank` directions (at most half of the width) and moments
-    of `metric_rank` directions (0: whole).
+    of `metric_rank` directions.
     """
     model, layers = base.config, base.config.num_layers
 
     def moment(width: int) -> Any:
-        if not metric_rank:
+        if is_whole(metric_rank, width):
             return jnp.zeros((layers, width, width))
         vectors, values = jnp.zeros((layers, width, metric_rank)), jnp.zeros((layers, metric_rank))
         return Metric(vectors, values, jnp.zeros((layers, width)))

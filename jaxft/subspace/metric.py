@@ -53,6 +53,11 @@ class Metric:
         return wide + put(self.diagonal, PartitionSpec(None, d))[:, None, :] * x.astype(jnp.float32)
 
 
+def is_whole(rank: int, width: int) -> bool:
+    """Whether moments of `width` features stay whole matrices where `rank` directions are asked for; 0: all."""
+    return not 0 < rank < width
+
+
 def factor(
     moment: Float[np.ndarray, "d d"], values: np.ndarray, vectors: np.ndarray, rank: int, skip: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

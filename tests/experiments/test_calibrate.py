@@ -27,6 +27,7 @@ from jaxft.errors import UserError
 from jaxft.llama.fisher import diagonal_fisher
 from jaxft.methods.base import Given
 from jaxft.subspace.basis import plasticity
+from jaxft.subspace.metric import Metric
 from jaxft.subspace.moments import MomentFiles
 from tests.experiments.world import REPOSITORY, World, snapshot
 
@@ -108,6 +109,13 @@ def test_methods_are_given_what_they_need_and_no_more(measured, experiment, tmp_
     chosen = GradientProjection((1e-3,), energy=0.5, neurons=Neurons(0.5, "importance"))
     given = Workspace(experiment, measured.files.folder.parent.parent).given(chosen)
     assert given.base is not None and given.inputs and given.fisher is None
+
+
+def test_moments_come_whole_where_as_many_directions_are_asked_for_as_they_have(measured) -> None:
+    given = measured.given(frozenset({"inputs"}), {}, 16)
+    assert isinstance(given.inputs["mlp_output"], Metric) and given.inputs["mlp_output"].vectors.shape[-2:] == (24, 16)
+    layers = [measured.files.read(index).inputs["mlp_input"] for index in range(len(measured.files))]
+    np.testing.assert_array_equal(given.inputs["mlp_input"], np.stack(layers))
 
 
 @pytest.mark.parametrize(

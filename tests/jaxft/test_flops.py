@@ -39,7 +39,7 @@ from jaxft.methods.base import Given
 from jaxft.planning.programs import abstract_base, step_state
 from jaxft.sharding import chip_bytes
 from jaxft.subspace.basis import Basis
-from jaxft.subspace.metric import Metric
+from jaxft.subspace.metric import Metric, is_whole
 from jaxft.subspace.moments import Moment, accumulate
 from jaxft.training.step import initial_state, make_step
 
@@ -96,7 +96,7 @@ def abstract_subspaces(config: LlamaConfig, metric_rank: int = 0) -> Given:
     bases, inputs = {}, {}
 
     def moment(width: int) -> Any:
-        if not metric_rank:
+        if is_whole(metric_rank, width):
             return jnp.zeros((layers, width, width))
         directions, values = jnp.zeros((layers, width, metric_rank)), jnp.zeros((layers, metric_rank))
         return Metric(directions, values, jnp.zeros((layers, width)))
@@ -141,6 +141,9 @@ def test_forward_is_what_is_traced(tied: bool) -> None:
         GradientProjection((), decay=0.1),
         GradientProjection((), decay=0.1, two_sided=True, targets=("k", "up", "o")),
         GradientProjection((), decay=0.1, two_sided=True, metric_rank=3, targets=("q", "down")),
+        GradientProjection(
+            (), decay=0.1, two_sided=True, metric_rank=32, targets=("q", "up", "down")
+        ),  # some are whole
     ],
     ids=lambda settings: f"{settings.kind}-{len(getattr(settings, 'targets', ''))}",
 )

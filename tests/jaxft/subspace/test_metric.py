@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec
 from jaxft.config import Sharding
 from jaxft.sharding import LAYOUTS, make_mesh, put, use
 from jaxft.subspace.basis import directions
-from jaxft.subspace.metric import Metric, factor, left, place, right, stack_factors
+from jaxft.subspace.metric import Metric, factor, is_whole, left, place, right, stack_factors
 
 D, N = 7, 4
 
@@ -64,6 +64,10 @@ def test_what_is_skipped_counts_for_nothing() -> None:
     found = factored([c], D - 2, skip=2)
     np.testing.assert_allclose(found.left(jnp.asarray(free[None], jnp.float32))[0], c @ free, atol=1e-5)
     assert factored([c], D, skip=2).vectors.shape == (1, D, D)  # padded to the rank asked for
+
+
+def test_moments_are_whole_where_no_fewer_directions_are_asked_for() -> None:
+    assert [rank for rank in range(D + 3) if is_whole(rank, D)] == [0, D, D + 1, D + 2]
 
 
 @pytest.mark.parametrize("rank", [0, 3, D])
