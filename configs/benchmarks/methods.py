@@ -22,4 +22,6 @@ benchmark = Benchmark(
     methods=("full",),
     others={name: one for name, one in field.items() if name != "full" and not isinstance(one, Hosted)},
     parts=("train",),
+    rounds=7,
+    steps=20,
 )

@@ -1,0 +1,35 @@
+"""The strongest rivals of configs/field_real.py at other strengths than its own:
+
+    JAXFT_TEST_DATA=path/to/data jaxft sweep configs/field_real_strengths.py --jobs 2
+
+Those that keep most there without reading stories in training, everything else as there; one seed, 20 runs.
+
+Expected: a stronger pull forgets less at the same hotel loss, but for what it no longer reaches; projection less still.
+
+Recorded (experiments/results/field_real_strengths.json), nat/token forgotten at a hotel loss of 1.15 and 1.06, where
+projection forgets 0.273 and 0.328: EWC with strength 10 0.457 and 0.526 instead of 0.642 and 0.771 with 1; 100 does not
+come below 1.53. L2-SP and interpolation do no better at other strengths than at the field's.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.settings import load
+from jaxft.config import EWC, L2SP, Interpolated, Sweep
+
+base = load(str(Path(__file__).parent / "field_real.py"), "sweep", Sweep).experiment
+PULLED = (1.2e-4, 3e-4, 8e-4, 2e-3)
+HELD = (1.2e-4, 4e-4, 1.2e-3)
+
+sweep = Sweep(
+    name="field_real_strengths",
+    experiment=replace(
+        base,
+        name="field_real_strengths",
+        methods={
+            **{f"EWC, strength {strength}": EWC(PULLED, strength=strength) for strength in (10, 100)},
+            **{f"L2-SP, strength {strength}": L2SP(HELD, strength=strength) for strength in (0.03, 0.3)},
+            **{f"interpolation, weight {weight}": Interpolated(HELD, weight=weight) for weight in (0.5, 0.85)},
+        },
+    ),
+)

@@ -1,0 +1,77 @@
+"""The field's defences at other strengths than the field's own, so that none is judged by one setting of its knob:
+
+    jaxft export configs/unaligned_base.py      # for Safe LoRA and SafeMERGE
+    jaxft sweep configs/field_strengths.py --jobs 2
+
+The shipped base, everything else as in configs/field.py; four learning rates each, one seed; 128 runs.
+
+Expected: a stronger pull keeps more and learns less, so that each method has a best strength; none comes near
+projection without reading reference text in training.
+
+Recorded (experiments/results/field_strengths.json), points of safety and knowledge lost at a proficiency of 98 %,
+where projection loses 0.0 / -0.1: EWC at its best, 10, -3.3 / -5.4 (in the field, with 1, -37.6 / -17.2); LoRA with
+weight decay 1 -51.1 / -18.6, and with 3, which no longer gets beyond 92 %, -22.2 / -4.5 at 90 %. Nothing else comes
+near L2-SP with the field's 0.01, -16.4 / -8.6. So EWC is a much better defence than its usual strength shows:
+projection's decay is the same form, with more of the Fisher information than its diagonal.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.settings import load
+from jaxft.config import (
+    EWC,
+    L2SP,
+    Corda,
+    FrozenLayers,
+    Galore,
+    GradientProjection,
+    Grafted,
+    Interpolated,
+    Lora,
+    LoraNull,
+    Neurons,
+    NullSpaceLora,
+    Osf,
+    SafeLora,
+    SafeMerge,
+    Sweep,
+)
+
+field = load(str(Path(__file__).parent / "field.py"), "sweep", Sweep).experiment
+merging = replace(field.methods["SafeMERGE"], learning_rates=(1e-3, 2e-3, 5e-3, 1e-2))
+assert isinstance(merging, SafeMerge)
+ALL = (5e-4, 1e-3, 2e-3, 4e-3)  # where all weights learn
+HELD = (1e-3, 2e-3, 4e-3, 8e-3)  # where all learn, and something holds or takes back much of it
+LOW_RANK = (1e-3, 2e-3, 5e-3, 1e-2)
+
+sweep = Sweep(
+    name="field_strengths",
+    experiment=replace(
+        field,
+        seeds=(0,),
+        methods={
+            **{f"EWC, strength {strength}": EWC(HELD, strength=strength) for strength in (3, 10, 30, 100, 1000)},
+            **{f"L2-SP, strength {strength}": L2SP(HELD, strength=strength) for strength in (0.001, 0.003, 0.03)},
+            **{f"interpolation, weight {weight}": Interpolated(HELD, weight=weight) for weight in (0.3, 0.5, 0.9)},
+            **{f"grafting, share {share}": Grafted(HELD, share=share) for share in (0.3, 0.5, 0.7)},
+            **{f"OSF, kept {keep}": Osf(HELD, keep=keep) for keep in (0.25, 0.75)},
+            **{f"frozen layers {a} and {b}": FrozenLayers(ALL, layers=(a, b)) for a, b in ((0, 1), (2, 3))},
+            **{f"LoRA, rank {rank}": Lora(LOW_RANK, rank=rank) for rank in (2, 32)},
+            **{f"LoRA, weight decay {decay:g}": Lora(LOW_RANK, weight_decay=decay) for decay in (1.0, 3.0, 10.0)},
+            "CorDA, rank 32": Corda(LOW_RANK, rank=32),
+            "LoRA-Null, rank 32": LoraNull(LOW_RANK, rank=32),
+            **{
+                f"Safe LoRA, threshold {limit}": SafeLora(LOW_RANK, unaligned=merging.unaligned, threshold=limit)
+                for limit in (0.38, 0.45)
+            },
+            **{
+                f"SafeMERGE everywhere, weight {weight}": replace(merging, threshold=1.0, safe_weight=weight)
+                for weight in (0.2, 0.5)
+            },
+            "GaLore, rank 32": Galore((1e-3, 3e-3, 5e-3, 1e-2), rank=32),
+            "null-space LoRA, energy 0.95": NullSpaceLora(LOW_RANK, energy=0.95),
+            "neurons, share 0.1": GradientProjection(HELD, energy=0.0, neurons=Neurons(0.1, "importance")),
+        },
+    ),
+)
