@@ -57,6 +57,8 @@ def search(measure: Callable[[float, float], Trial], budget: float, rate: float,
             best, decay = found, found.decay
         elif best is None:
             step = 1 / CLIMB  # no decay holds the drift at this rate
+            if at_rate[-1].decay >= STRONGEST:  # nor will weaker ones at the next
+                decay = STRONGEST
         elif step > 1 and best.learning_rate == trials[0].learning_rate:
             step, rate = 1 / CLIMB, best.learning_rate  # up was no better than the start: try down
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from experiments.auto import CLIMB, MOST, Trial, choose, search, within
@@ -26,6 +26,7 @@ def model(best_rate: float, floor: float, power: float):
     return measure
 
 
+@example(0.002, 0.5, -3.0, 0.0, 12)  # the first rate is twenty times too high, and decay helps little
 @given(st.floats(0.002, 0.1), st.floats(0.5, 1.5), st.floats(-3, 3), st.floats(0, 0.3), st.integers(12, 20))
 def test_the_budget_is_kept_and_nearly_used(budget: float, power: float, away: float, floor: float, most: int) -> None:
     """Wherever the best rate lies within e^3 of the first and the budget is well above what no decay can hold."""
