@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -24,6 +25,7 @@ from jaxft.config import Auto, Axis, Experiment, Full, Hosted, Mix, SafeMerge, S
 from jaxft.errors import UserError
 from jaxft.llama import checkpoint
 from jaxft.method_config import Realigned
+from jaxft.training.step import make_step
 
 FOLDER = Path(__file__).parents[2] / "configs"
 ALL = sorted([*FOLDER.glob("*.py"), *FOLDER.glob("ablations/*.py")])  # benchmarks: tests/experiments/benchmarks
@@ -135,9 +137,17 @@ def small(experiment: Experiment, unaligned: str) -> Experiment:
     )
 
 
+@pytest.fixture
+def forgetting() -> Iterator[None]:
+    """Programs are dropped afterwards: each holds pieces of memory, of which Linux gives a process 65,530."""
+    yield
+    make_step.cache_clear()
+    jax.clear_caches()
+
+
 @pytest.mark.slow  # compiles every method of every config
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
-def test_two_steps(path: Path, unaligned: str, tmp_path: Path) -> None:
+def test_two_steps(path: Path, unaligned: str, tmp_path: Path, forgetting: None) -> None:
     """Every method of every config trains, and what it leaves is finite and, where it may differ, not the base."""
     if "JAXFT_TEST_DATA" in path.read_text() and "JAXFT_TEST_DATA" not in os.environ:
         pytest.skip("needs the files of JAXFT_TEST_DATA")
