@@ -39,11 +39,11 @@ from jaxft.config import (
 )
 
 field = load(str(Path(__file__).parent / "field.py"), "sweep", Sweep).experiment
-merging = replace(field.methods["SafeMERGE"], learning_rates=(1e-3, 2e-3, 5e-3, 1e-2))
-assert isinstance(merging, SafeMerge)
 ALL = (5e-4, 1e-3, 2e-3, 4e-3)  # where all weights learn
 HELD = (1e-3, 2e-3, 4e-3, 8e-3)  # where all learn, and something holds or takes back much of it
 LOW_RANK = (1e-3, 2e-3, 5e-3, 1e-2)
+merging = replace(field.methods["SafeMERGE"], learning_rates=LOW_RANK)
+assert isinstance(merging, SafeMerge)
 
 sweep = Sweep(
     name="field_strengths",
