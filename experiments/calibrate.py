@@ -19,7 +19,7 @@ from jax.sharding import NamedSharding
 from safetensors import SafetensorError
 
 from experiments import generated
-from experiments.lock import alone
+from experiments.lock import alone, once
 from experiments.provenance import digest, source_name
 from experiments.setup import Base, load_examples, note
 from jaxft import distributed, methods
@@ -226,10 +226,12 @@ class Calibration:
         """The diagonal of the Fisher information, split as trained weights are; kept beside the moments."""
         self.measure()
         model, folder = self.base.model, self.files.folder / "fisher"
-        with alone(folder):
-            if not distributed.agreed(folder.is_dir()):
-                note("fisher: one backward pass for every row of reference text")
-                checkpoint.save(diagonal_fisher(model, self.batches(self.text.fit), self.reference.seed), folder)
+
+        def make() -> None:
+            note("fisher: one backward pass for every row of reference text")
+            checkpoint.save(diagonal_fisher(model, self.batches(self.text.fit), self.reference.seed), folder)
+
+        once(folder, make)
 
         def sharding(owner: str, name: str) -> NamedSharding:
             return NamedSharding(jax.sharding.get_mesh(), model.compute.layout.parameter(owner, name, "trained"))
@@ -244,9 +246,7 @@ class Calibration:
     def _cached(self, rule: Mapping[str, Any], choose: Any) -> dict[str, Basis]:
         self.measure()
         path = self.files.folder / f"bases_{digest(rule)}.safetensors"
-        with alone(path):
-            if not distributed.agreed(path.is_file()):
-                save_bases(self._compute(choose), path)
+        once(path, lambda: save_bases(self._compute(choose), path))
         return load_bases(path)  # all processes have the leader's bits
 
     def _compute(self, choose: Any) -> dict[str, Basis]:

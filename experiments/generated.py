@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.lock import alone
+from experiments.lock import once
 from experiments.provenance import digest
 from experiments.report.files import write_atomically
 from experiments.settings import to_json
@@ -18,7 +18,6 @@ from jaxft.data.example import Example, Message
 from jaxft.data.sources import fingerprint
 from jaxft.data.template import encode_prompt
 from jaxft.data.tokenizer import PreTrainedTokenizerFast, bos_id
-from jaxft.distributed import agreed
 from jaxft.errors import UserError
 from jaxft.llama.generate import generate
 
@@ -40,10 +39,12 @@ def texts(base: Base, settings: Generated, batch_size: int, folder: Path) -> lis
         "batch_size": batch_size,  # a batch has its own random numbers
     }
     path = folder / f"{digest(description)}.jsonl"
-    with alone(path):
-        if not agreed(path.is_file()):
-            lines = _sample(base, settings, batch_size, asked)
-            write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
+
+    def make() -> None:
+        lines = _sample(base, settings, batch_size, asked)
+        write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
+
+    once(path, make)
     return [replace(example, control=not settings.prompts) for example in jsonl.examples(path)]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
-from jaxft.distributed import is_leader
+from jaxft.distributed import agreed, is_leader
 from jaxft.errors import UserError
 
 
@@ -41,6 +41,14 @@ def alone(path: Path) -> AbstractContextManager[object]:
     """Within it no other program makes `path`, which is then either whole or not there. Processes of one program work
     together: the leader holds the lock for all."""
     return held(path.with_name(f".{path.name}.lock"), wait=True) if is_leader() else nullcontext()
+
+
+def once(path: Path, make: Callable[[], object]) -> None:
+    """Make `path`, a file or a folder that appears when it is whole, unless it is there; other programs that want it
+    wait meanwhile."""
+    with alone(path):
+        if not agreed(path.exists()):
+            make()
 
 
 def refused(path: Path, error: OSError) -> UserError:

@@ -17,7 +17,7 @@ from experiments.data import contamination
 from experiments.evaluate import Scores, measure_axes
 from experiments.generated import reference_sources, turns
 from experiments.judges import Judge
-from experiments.lock import alone
+from experiments.lock import alone, once
 from experiments.provenance import data_hashes, digest, read_json, write_json
 from experiments.scores import cached_scores, means
 from experiments.settings import to_json
@@ -28,7 +28,7 @@ from jaxft.config import Evaluation, Experiment, GradientProjection, Method, Mix
 from jaxft.data.batches import batches
 from jaxft.data.packing import Rows
 from jaxft.data.sources import fingerprint
-from jaxft.distributed import agreed, whole
+from jaxft.distributed import whole
 from jaxft.llama import checkpoint
 from jaxft.method_config import Protecting, Realigned
 from jaxft.methods.base import MEASURED, Given
@@ -129,12 +129,14 @@ class Workspace:
             trained = [*experiment.domain, *other_sources(experiment)]
             parts = [trained, experiment.reference, experiment.evaluation.axes, self.inputs["data"]]
             path = self.shared / f"contamination_{digest(to_json(parts))}.json"
-        with alone(path):
-            if not agreed(path.is_file()):
-                reference = experiment.reference
-                written = self.calibration.written if reference is not None and reference.generated else []
-                texts = [one for part in written for text in part for one in turns(text, self.base.tokenizer)]
-                write_json(path, contamination(experiment, written=texts))
+
+        def make() -> None:
+            reference = experiment.reference
+            written = self.calibration.written if reference is not None and reference.generated else []
+            texts = [one for part in written for text in part for one in turns(text, self.base.tokenizer)]
+            write_json(path, contamination(experiment, written=texts))
+
+        once(path, make)
         return read_json(path)
 
     @cached_property

@@ -88,9 +88,10 @@ def model(settings: Benchmark) -> Llama:
 
 
 def random_given(settings: Benchmark, wanted: Method, base: Llama) -> Given:
-    """What a method reads, random: speed depends on no direction and no importance. Bases of energy 0 are empty."""
+    """What a method reads, random: speed depends on no direction and no importance. Where none is protected, bases are
+    empty."""
     config, needs, bases = settings.config, methods.build(wanted).needs, {}
-    rank = settings.rank if not isinstance(wanted, Protecting) or wanted.energy else 0
+    rank = settings.rank if isinstance(wanted, Protecting) and wanted.energy else 0
     for number, (space, names) in enumerate(INPUT_SPACES.items()):
         shape = (config.num_layers, config.linear_shapes[names[0]][0], max(rank, 1))
         vectors = jnp.linalg.qr(jax.random.normal(jax.random.key(number), shape))[0]
