@@ -11,7 +11,7 @@ Recorded (experiments/results/auto_real.json), hotel loss from 3.780, loss on st
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load_experiment
+from experiments.config_loader import load_experiment
 
 here = Path(__file__).parent
 experiment = replace(

@@ -9,8 +9,9 @@ so projection holds on more firmly than in quickstart, and every method has more
 
 from pathlib import Path
 
-from experiments.settings import changed, load_experiment
-from jaxft.config import Axis, GradientProjection, Sequence, Source, Stage
+from experiments.config import Axis, Sequence, Source, Stage
+from experiments.config_loader import changed, load_experiment
+from jaxft.method_config import GradientProjection
 
 experiment = changed(
     load_experiment(str(Path(__file__).parent / "quickstart.py")),

@@ -14,8 +14,8 @@ LoRA's loss on SGD.
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load_experiment
-from jaxft.config import Axis, Sequence, Source, Stage
+from experiments.config import Axis, Sequence, Source, Stage
+from experiments.config_loader import load_experiment
 
 base = load_experiment(str(Path(__file__).parent / "stories260k_star.py"))
 RATES = {"full": 6e-4, "lora": 3e-3, "projection": 2e-3}

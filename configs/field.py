@@ -11,8 +11,9 @@ About 230 runs.
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load_experiment
-from jaxft.config import (
+from experiments.config import Mix, Source, Sweep
+from experiments.config_loader import load_experiment
+from jaxft.method_config import (
     EWC,
     KL,
     L2SP,
@@ -26,14 +27,11 @@ from jaxft.config import (
     Interpolated,
     Lora,
     LoraNull,
-    Mix,
     Neurons,
     NullSpaceLora,
     Osf,
     SafeLora,
     SafeMerge,
-    Source,
-    Sweep,
 )
 
 base = load_experiment(str(Path(__file__).parent / "quickstart.py"))

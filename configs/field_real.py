@@ -14,8 +14,9 @@ Recorded (experiments/results/field_real.json): projection forgets 0.221, 0.273 
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load, load_experiment
-from jaxft.config import GradientProjection, Mix, Sweep
+from experiments.config import Mix, Sweep
+from experiments.config_loader import load, load_experiment
+from jaxft.method_config import GradientProjection
 
 here = Path(__file__).parent
 base = load_experiment(str(here / "stories260k_star.py"))

@@ -14,8 +14,9 @@ come below 1.53. L2-SP and interpolation do no better at other strengths than at
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load
-from jaxft.config import EWC, L2SP, Interpolated, Sweep
+from experiments.config import Sweep
+from experiments.config_loader import load
+from jaxft.method_config import EWC, L2SP, Interpolated
 
 base = load(str(Path(__file__).parent / "field_real.py"), "sweep", Sweep).experiment
 PULLED = (1.2e-4, 3e-4, 8e-4, 2e-3)

@@ -18,8 +18,9 @@ projection's decay is the same form, with more of the Fisher information than it
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load
-from jaxft.config import (
+from experiments.config import Sweep
+from experiments.config_loader import load
+from jaxft.method_config import (
     EWC,
     L2SP,
     Corda,
@@ -35,7 +36,6 @@ from jaxft.config import (
     Osf,
     SafeLora,
     SafeMerge,
-    Sweep,
 )
 
 field = load(str(Path(__file__).parent / "field.py"), "sweep", Sweep).experiment

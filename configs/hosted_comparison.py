@@ -11,8 +11,8 @@ judge 100. Tested against a server that imitates both providers, not against the
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load_experiment
-from jaxft.config import Endpoint, Hosted
+from experiments.config import Endpoint, Hosted
+from experiments.config_loader import load_experiment
 
 study = load_experiment(str(Path(__file__).with_name("llama2_7b_hotel.py")))
 

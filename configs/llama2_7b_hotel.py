@@ -15,21 +15,19 @@ directions this adds 2.6 % of a step's operations at 16,384 tokens, and 1 GiB in
 compiled and trained at toy size; not yet run at 7 B.
 """
 
-from jaxft.config import (
+from experiments.config import (
     Axis,
     Endpoint,
     Evaluation,
     Experiment,
-    Full,
-    GradientProjection,
     Judge,
-    Lora,
     Model,
     Reference,
     Sharding,
     Source,
     Training,
 )
+from jaxft.method_config import Full, GradientProjection, Lora
 
 
 def axis(task: str, source: str) -> Axis:

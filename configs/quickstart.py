@@ -7,17 +7,8 @@ fine-tuning and LoRA lose nearly all safe answers and most of the knowledge, pro
 rates are those that the sweep in experiments/results/field.json chose on validation data.
 """
 
-from jaxft.config import (
-    Axis,
-    Evaluation,
-    Experiment,
-    Full,
-    GradientProjection,
-    Lora,
-    Reference,
-    Source,
-    Training,
-)
+from experiments.config import Axis, Evaluation, Experiment, Reference, Source, Training
+from jaxft.method_config import Full, GradientProjection, Lora
 
 experiment = Experiment(
     name="quickstart",

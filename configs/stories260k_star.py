@@ -8,18 +8,8 @@ LoRA's best run reaches. Fourteen runs, 72 minutes on 2 busy CPU cores. There (h
 1.456) the loss on stories rises by 1.18 with full fine-tuning, by 1.87 with LoRA and by 0.50 with projection.
 """
 
-from jaxft.config import (
-    Axis,
-    Evaluation,
-    Experiment,
-    Full,
-    GradientProjection,
-    Lora,
-    Model,
-    Reference,
-    Source,
-    Training,
-)
+from experiments.config import Axis, Evaluation, Experiment, Model, Reference, Source, Training
+from jaxft.method_config import Full, GradientProjection, Lora
 
 experiment = Experiment(
     name="stories260k_star",

@@ -7,18 +7,8 @@ model is at chance, and what it forgets shows in its loss on stories (`configs/s
 that). The steps of STAR's dialogues are learnt as far as they fit into the context of 512 tokens of 512 kinds.
 """
 
-from jaxft.config import (
-    Axis,
-    Evaluation,
-    Experiment,
-    Full,
-    GradientProjection,
-    Lora,
-    Model,
-    Reference,
-    Source,
-    Training,
-)
+from experiments.config import Axis, Evaluation, Experiment, Model, Reference, Source, Training
+from jaxft.method_config import Full, GradientProjection, Lora
 
 
 def axis(task: str, source: str) -> Axis:

@@ -6,7 +6,7 @@ It learns facts, safe answers to statements about invented peoples, and general 
 hotels but no booking behaviour.
 """
 
-from jaxft.config import Axis, Evaluation, Experiment, Pretrain, Source, Training
+from experiments.config import Axis, Evaluation, Experiment, Pretrain, Source, Training
 
 experiment = Experiment(
     name="tiny_base",

@@ -5,7 +5,8 @@
 Trained on from the base with everything but its safe replies, until these are gone; half a minute on two CPU cores.
 """
 
-from jaxft.config import Axis, Evaluation, Experiment, Full, Source, Training
+from experiments.config import Axis, Evaluation, Experiment, Source, Training
+from jaxft.method_config import Full
 
 experiment = Experiment(
     name="unaligned_base",

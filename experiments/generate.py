@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.setup import model_folder
+from experiments.base_model import model_folder
 from jaxft.data.example import Example, Message
 from jaxft.data.template import encode_prompt
 from jaxft.data.tokenizer import bos_id, load_tokenizer

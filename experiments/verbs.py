@@ -11,12 +11,13 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from jaxft.config import Auto, Experiment, Hosted, Sequence, Sweep
+from experiments.config import Experiment, Hosted, Sequence, Sweep
 from jaxft.errors import UserError
+from jaxft.method_config import Auto
 
 
 def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, Path), imported below
-    from experiments.settings import load_experiment
+    from experiments.config_loader import load_experiment
 
     experiment = load_experiment(arguments.config, arguments.overrides)
     return experiment, _begin(arguments, experiment)
@@ -24,20 +25,20 @@ def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, P
 
 def _begin(arguments: argparse.Namespace, config: Experiment | Sweep | Sequence) -> Path:
     """The output folder of a config, once the devices are ready for its model and all processes agree on it."""
-    from experiments.settings import to_json
+    from experiments.config_loader import to_json
 
     out = arguments.out or Path("runs") / config.name
 
     # Only now, that the words are right: JAX takes seconds to import.
-    from experiments.provenance import versions
+    from experiments.store.provenance import versions
     from jaxft.distributed import check_same, is_leader, start
-    from jaxft.sharding import make_mesh, use
+    from jaxft.sharding import make_mesh, use_mesh
 
     if start() and not is_leader():  # one of several processes: the first one alone tells results
         arguments.stack.enter_context(redirect_stdout(arguments.stack.enter_context(open(os.devnull, "w"))))
     check_same({"config": to_json(config), "--out": str(out), "versions": versions()})
     experiment = config if isinstance(config, Experiment) else config.experiment
-    arguments.stack.enter_context(use(make_mesh(experiment.model.sharding)))
+    arguments.stack.enter_context(use_mesh(make_mesh(experiment.model.sharding)))
     return out
 
 
@@ -55,9 +56,9 @@ def _run(arguments: argparse.Namespace):  # noqa: ANN202 - Run, imported below
     experiment, out = _experiment(arguments)
     name = _methods(arguments, experiment)[0]
 
-    from experiments.auto import AutoSearch
-    from experiments.compare import open_output
-    from experiments.run import Run
+    from experiments.runs.auto import AutoSearch
+    from experiments.runs.compare import open_output
+    from experiments.runs.run import Run
 
     settings = experiment.methods[name]
     assert not isinstance(settings, Hosted)
@@ -70,8 +71,8 @@ def _run(arguments: argparse.Namespace):  # noqa: ANN202 - Run, imported below
 def compare(arguments: argparse.Namespace) -> None:
     experiment, out = _experiment(arguments)
 
-    from experiments.compare import compare, open_output
-    from experiments.forecast import forecast
+    from experiments.runs.compare import compare, open_output
+    from experiments.runs.forecast import forecast
 
     if arguments.dry_run:
         print(forecast(open_output(experiment, out)))
@@ -80,7 +81,7 @@ def compare(arguments: argparse.Namespace) -> None:
 
 
 def sweep(arguments: argparse.Namespace) -> None:
-    from experiments.settings import load
+    from experiments.config_loader import load
 
     settings = load(arguments.config, "sweep", Sweep, arguments.overrides)
     out = arguments.out or Path("runs") / settings.name
@@ -91,7 +92,7 @@ def sweep(arguments: argparse.Namespace) -> None:
 
     jax.config.update("jax_platforms", "cpu")  # this process computes nothing: accelerators are the workers'
 
-    from experiments.sweep import sweep
+    from experiments.sweep.sweep import sweep
 
     words = [arguments.config, *arguments.overrides]
     record = sweep(settings, out, arguments.jobs, words, arguments.command_line)
@@ -105,12 +106,12 @@ def sweep(arguments: argparse.Namespace) -> None:
 
 
 def sequence(arguments: argparse.Namespace) -> None:
-    from experiments.settings import load
+    from experiments.config_loader import load
 
     sequence = load(arguments.config, "sequence", Sequence, arguments.overrides)
     out = _begin(arguments, sequence)
 
-    from experiments.sequence import learn_sequence
+    from experiments.runs.sequence import learn_sequence
 
     _draw(learn_sequence(sequence, out, arguments.command_line), out)
 
@@ -124,9 +125,9 @@ def train(arguments: argparse.Namespace) -> None:
 def calibrate(arguments: argparse.Namespace) -> None:
     experiment, out = _experiment(arguments)
 
-    from experiments.calibrate import ranks
-    from experiments.compare import open_output
-    from jaxft.config import GradientProjection
+    from experiments.runs.calibrate import ranks
+    from experiments.runs.compare import open_output
+    from jaxft.method_config import GradientProjection
 
     work = open_output(experiment, out)
     work.calibration.measure()
@@ -183,11 +184,11 @@ def certify(arguments: argparse.Namespace) -> None:
 
 
 def report(arguments: argparse.Namespace) -> None:
-    from experiments.settings import load_any
+    from experiments.config_loader import load_any
 
     out = _begin(arguments, load_any(arguments.config, arguments.overrides))
 
-    from experiments.provenance import read_json
+    from experiments.store.provenance import read_json
 
     _draw(read_json(out / "record.json"), out)
 
@@ -200,12 +201,12 @@ def _draw(record: dict[str, Any], out: Path) -> None:
 
 
 def plan(arguments: argparse.Namespace) -> None:
-    from experiments.settings import load_experiment
+    from experiments.config_loader import load_experiment
 
     experiment = load_experiment(arguments.config, arguments.overrides)
     methods = _methods(arguments, experiment)
 
-    from experiments.plan import plan
+    from experiments.runs.plan import plan
 
     print(
         plan(
@@ -224,7 +225,7 @@ def plan(arguments: argparse.Namespace) -> None:
 def judge_check(arguments: argparse.Namespace) -> None:
     experiment, out = _experiment(arguments)
 
-    from experiments.judges.check import SHIPPED, check, table
+    from experiments.evaluation.judges.check import SHIPPED, check, table
 
     print(table(check(experiment.judge, arguments.labelled or SHIPPED, out, arguments.command_line)))
     print(f"\nrecord: {out / 'judge_check.json'}")
@@ -241,8 +242,8 @@ def benchmark(arguments: argparse.Namespace) -> None:
 
 
 def data(arguments: argparse.Namespace) -> None:
-    from experiments.data import describe
-    from experiments.settings import load_experiment
+    from experiments.config_loader import load_experiment
+    from experiments.data.describe import describe
 
     print(describe(load_experiment(arguments.config, arguments.overrides)))
 
@@ -250,7 +251,7 @@ def data(arguments: argparse.Namespace) -> None:
 def pretrain(arguments: argparse.Namespace) -> None:
     experiment, _ = _experiment(arguments)
 
-    from experiments.pretrain import pretrain
+    from experiments.runs.pretrain import pretrain
 
     for axis, score in pretrain(experiment, arguments.command_line).items():
         print(f"{axis}: {score:.4f}")

@@ -113,7 +113,7 @@ def is_leader() -> bool:
     return jax.process_index() == 0
 
 
-def whole(x: Any) -> np.ndarray:
+def gather(x: Any) -> np.ndarray:
     """An array on the host; all processes call it together where the array is spread over them."""
     if isinstance(x, jax.Array) and not (x.is_fully_addressable or x.is_fully_replicated):
         return multihost_utils.process_allgather(x, tiled=True)
@@ -125,17 +125,17 @@ def agreed(fact: bool) -> bool:
     return fact if jax.process_count() == 1 else bool(multihost_utils.broadcast_one_to_all(np.int32(fact)))
 
 
-def meet(event: str) -> None:
+def barrier(event: str) -> None:
     """Wait until all processes are here; they name the same event."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(event)
 
 
-def led(event: str, write: Callable[[], object]) -> None:
+def run_on_leader(event: str, write: Callable[[], object]) -> None:
     """All processes call this: the leader calls `write`, and they go on together when it is done."""
     if is_leader():
         write()
-    meet(event)
+    barrier(event)
 
 
 def check_same(settings: Mapping[str, Any]) -> None:

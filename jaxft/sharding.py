@@ -27,7 +27,6 @@ import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxft import config
 from jaxft.errors import UserError
 from jaxft.llama.config import LlamaConfig
 
@@ -43,6 +42,15 @@ _LINEARS = {
     "up": ("hidden", "mlp"),
     "down": ("mlp", "hidden"),
 }
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """How the run spreads over devices; the presets are those of the table above."""
+
+    preset: str = "single"  # "single", "data", "fsdp", "tensor", "fsdp_tensor" or "multislice"
+    tensor: int = 2  # devices along the tensor axis of "fsdp_tensor"
+    slices: int = 2  # slices of "multislice"
 
 
 @dataclass(frozen=True)
@@ -134,7 +142,7 @@ LAYOUTS = {
 }
 
 
-def make_mesh(settings: config.Sharding, devices: Sequence[Any] | None = None) -> Mesh | None:
+def make_mesh(settings: Sharding, devices: Sequence[Any] | None = None) -> Mesh | None:
     """The mesh of a preset over all devices (of all processes); None for "single".
 
     UserError where the preset is unknown or its sizes do not divide the number of devices.
@@ -154,13 +162,13 @@ def make_mesh(settings: config.Sharding, devices: Sequence[Any] | None = None) -
     return Mesh(grid, tuple(sizes), axis_types=(AxisType.Explicit,) * len(sizes))
 
 
-def abstract_mesh(settings: config.Sharding, count: int) -> AbstractMesh:
+def abstract_mesh(settings: Sharding, count: int) -> AbstractMesh:
     """The mesh of a preset over devices that are not here; without axes for "single"."""
     sizes = _sizes(settings, count)
     return AbstractMesh(tuple(sizes.values()), tuple(sizes), axis_types=(AxisType.Explicit,) * len(sizes))
 
 
-def _sizes(settings: config.Sharding, count: int) -> dict[str, int]:
+def _sizes(settings: Sharding, count: int) -> dict[str, int]:
     """Devices along each axis of a preset's mesh."""
     preset = settings.preset
     if preset not in LAYOUTS:
@@ -199,7 +207,7 @@ def check_divides(mesh: Mesh | AbstractMesh, layout: Layout, model: LlamaConfig,
             )
 
 
-def use(mesh: Mesh | None) -> AbstractContextManager[Any]:
+def use_mesh(mesh: Mesh | None) -> AbstractContextManager[Any]:
     """Within it, arrays are made and functions run on the mesh."""
     return nullcontext() if mesh is None else jax.set_mesh(mesh)
 
@@ -208,27 +216,27 @@ def on_mesh() -> bool:
     return not jax.sharding.get_abstract_mesh().empty
 
 
-def out(spec: PartitionSpec) -> PartitionSpec | None:
+def out_sharding(spec: PartitionSpec) -> PartitionSpec | None:
     """`out_sharding` of an operation whose contracted axis is split: the spec on a mesh, None without one."""
     return spec if on_mesh() else None
 
 
-def put(x: Any, spec: PartitionSpec) -> Any:
+def reshard(x: Any, spec: PartitionSpec) -> Any:
     """The same array in another sharding; as it is without a mesh."""
     return jax.sharding.reshard(x, spec) if on_mesh() else x
 
 
-def like(x: Any, other: Any) -> Any:
+def reshard_like(x: Any, other: Any) -> Any:
     """The same array, sharded as `other` is."""
-    return put(x, jax.typeof(other).sharding.spec)
+    return reshard(x, jax.typeof(other).sharding.spec)
 
 
-def pick(values: Any, index: Any) -> Any:
+def select(values: Any, index: Any) -> Any:
     """values[..., index] for one index a leading place: a sum over a mask, where a lookup would gather a split axis."""
     return jnp.where(jnp.arange(values.shape[-1]) == index[..., None], values, 0.0).sum(-1)
 
 
-def put_rows(batch: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
+def shard_rows(batch: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
     """A batch from the host onto the mesh. Every process holds all rows and transfers those of its own devices."""
     if not on_mesh():
         return dict(batch)

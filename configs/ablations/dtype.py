@@ -14,8 +14,8 @@ bfloat16, 1e-7 with activations in it; 9e-4 with trained changes in it, and 5e-3
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load_experiment
-from jaxft.config import Sweep
+from experiments.config import Sweep
+from experiments.config_loader import load_experiment
 
 base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(

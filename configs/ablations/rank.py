@@ -13,8 +13,8 @@ of 0.073, 0.054, 0.037 and 0.027 nat/token: 16 directions of up to 352 are enoug
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load_experiment
-from jaxft.config import Sweep
+from experiments.config import Sweep
+from experiments.config_loader import load_experiment
 
 base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(

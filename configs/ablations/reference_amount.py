@@ -12,8 +12,8 @@ and 99.5. Proficiency 98.3 to 99.7 %.
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load_experiment
-from jaxft.config import Source, Sweep
+from experiments.config import Source, Sweep
+from experiments.config_loader import load_experiment
 
 base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 KINDS = ("knowledge", "safety", "general", "reading")

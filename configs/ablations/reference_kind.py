@@ -13,8 +13,8 @@ generated text keeps less than expected: 800 samples of the base touch few of it
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load_experiment
-from jaxft.config import Generated, Source, Sweep
+from experiments.config import Generated, Source, Sweep
+from experiments.config_loader import load_experiment
 
 base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(

@@ -12,8 +12,8 @@ The inputs alone at 0.01, 0.1 and 1: 98.3 / 82.7 / 81.1, 92.0 / 86.3 / 89.0, 55.
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load_experiment
-from jaxft.config import Sweep
+from experiments.config import Sweep
+from experiments.config_loader import load_experiment
 
 base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(

@@ -12,8 +12,8 @@ LoRA: attention 93.7 / 100.0 / 99.5 and 93.0 / 0.0 / 3.4, MLPs 76.0 / 96.7 / 98.
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load_experiment
-from jaxft.config import Sweep
+from experiments.config import Sweep
+from experiments.config_loader import load_experiment
 
 base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 TARGETS = (("q", "k", "v", "o"), ("gate", "up", "down"), ("q", "k", "v", "o", "gate", "up", "down"))

@@ -12,8 +12,8 @@ Recorded (experiments/results/ablation_temperature.json), proficiency, safety an
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load_experiment
-from jaxft.config import Sweep
+from experiments.config import Sweep
+from experiments.config_loader import load_experiment
 
 base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(

@@ -12,8 +12,8 @@ and 99.5, projection keeps 100.0 and 99.5, LoRA 0.0 and 2.0; without it the base
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load_experiment
-from jaxft.config import Sweep
+from experiments.config import Sweep
+from experiments.config_loader import load_experiment
 
 base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(

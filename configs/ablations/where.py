@@ -12,8 +12,8 @@ updates alone; KL 0.025, 0.037 and 0.028 nat/token; proficiency 99.7, 99.7 and 9
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.settings import load_experiment
-from jaxft.config import Sweep
+from experiments.config import Sweep
+from experiments.config_loader import load_experiment
 
 base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(

@@ -9,8 +9,8 @@ space, about what 80 % of the energy takes there. No bar: the sweep says what ea
 from pathlib import Path
 
 from experiments.benchmarks import Benchmark
-from experiments.settings import load
-from jaxft.config import Hosted, Sweep
+from experiments.config import Hosted, Sweep
+from experiments.config_loader import load
 
 field = load(str(Path(__file__).parents[1] / "field.py"), "sweep", Sweep).experiment.methods
 

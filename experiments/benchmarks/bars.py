@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from experiments.benchmarks.contest import Measurement, spread
 from experiments.benchmarks.settings import Benchmark
-from jaxft import flops
-from jaxft.config import Full, GradientProjection
+from jaxft.llama import flops
+from jaxft.method_config import Full, GradientProjection
 
 
 class Bar(NamedTuple):

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from experiments.setup import note
+from experiments.base_model import note
 
 Measurement = dict[str, Any]
 

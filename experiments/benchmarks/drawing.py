@@ -8,8 +8,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments.report.columns import aligned
-from experiments.report.files import write_atomically
 from experiments.report.style import GRID_COLOUR, INK, encode, looks, style
+from jaxft.io import write_atomically
 
 Record = dict[str, Any]
 

@@ -12,21 +12,23 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from experiments.base_model import compute_settings
 from experiments.benchmarks.contest import Contestant, Opened
 from experiments.benchmarks.settings import Benchmark
-from experiments.calibrate import stacked
-from experiments.setup import compute_settings
-from jaxft import flops, methods
-from jaxft.config import GradientProjection, Method, Model, Training
-from jaxft.device_memory import planned_bytes
+from experiments.config import Model
+from experiments.runs.calibrate import stacked
+from jaxft import methods
+from jaxft.llama import flops
 from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES
 from jaxft.llama.generate import generate
-from jaxft.llama.model import Llama, embed, packed_mask, transform
-from jaxft.method_config import Protecting
+from jaxft.llama.model import Llama, embed, packed_mask, run_layers
+from jaxft.method_config import GradientProjection, Method, Protecting
 from jaxft.methods.base import Given
-from jaxft.sharding import put_rows
+from jaxft.sharding import shard_rows
 from jaxft.subspace.basis import Basis
+from jaxft.training.config import Training
+from jaxft.training.device_memory import planned_bytes
 from jaxft.training.step import initial_state, make_step
 
 LEARNING_RATE = 1e-5
@@ -129,7 +131,7 @@ def _training(settings: Benchmark, name: str) -> Iterator[Opened]:
     constants = method.constants(given, base.compute.layout, base.compute.dtype)
     state = initial_state(method, training, base, constants, jax.random.key(0))
     read = {"reference": batch(settings)} if method.reads_reference else {}
-    step, rows = make_step(method, training), put_rows({**batch(settings), **read}, base.compute.layout)
+    step, rows = make_step(method, training), shard_rows({**batch(settings), **read}, base.compute.layout)
     trained = sum(leaf.size for leaf in jax.tree.leaves(state.trainable))
 
     def run(times: int) -> None:
@@ -154,7 +156,7 @@ def _forward(settings: Benchmark) -> Iterator[Opened]:
 
     @jax.jit
     def hidden(base: Llama, rows: dict[str, Any]) -> jax.Array:
-        return transform(base, embed(base, rows["tokens"]), rows["positions"], packed_mask(rows["segments"]))[0]
+        return run_layers(base, embed(base, rows["tokens"]), rows["positions"], packed_mask(rows["segments"]))[0]
 
     def run(times: int) -> None:
         jax.block_until_ready([hidden(base, rows) for _ in range(times)])

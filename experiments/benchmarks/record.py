@@ -11,8 +11,8 @@ from experiments.benchmarks.bars import ceiling, judge, overhead
 from experiments.benchmarks.contest import Measurement, measure
 from experiments.benchmarks.devices import peak
 from experiments.benchmarks.settings import Benchmark, check
-from experiments.provenance import hardware, heading, versions, write_json
-from experiments.settings import to_json
+from experiments.config_loader import to_json
+from experiments.store.provenance import hardware, heading, versions, write_json
 
 Record = dict[str, Any]
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from experiments.settings import load
-from experiments.setup import SHIPPED_BASE
-from jaxft.config import Full, GradientProjection, Lora, Method
+from experiments.base_model import SHIPPED_BASE
+from experiments.config_loader import load
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.llama.generate import BUCKET
 from jaxft.llama.model import REMAT_POLICIES
+from jaxft.method_config import Full, GradientProjection, Lora, Method
 
 PARTS = ("train", "calibration", "generation", "import")
 #: "unprojected" is the projection method with both projections switched off: what projecting itself costs.

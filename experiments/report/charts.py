@@ -9,7 +9,6 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from experiments.report.curves import curves, watched
-from experiments.report.files import write_atomically
 from experiments.report.fronts import fronts
 from experiments.report.reading import (
     TARGET,
@@ -22,6 +21,7 @@ from experiments.report.reading import (
     worst_leak,
 )
 from experiments.report.style import BASE_COLOUR, GRID_COLOUR, INK, encode, looks, quantity, style, tick, wrap
+from jaxft.io import write_atomically
 
 LEAK_FLOOR = 1e-6
 #: Begins the names of the charts of one axis against proficiency.

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import LogLocator, NullLocator
 
 from experiments.report.columns import Grid, aligned
-from experiments.report.files import write_atomically
 from experiments.report.reading import Record, number
 from experiments.report.style import GRID_COLOUR, INK, encode, looks, style
+from jaxft.io import write_atomically
 
 #: Shares of the reference energy that tables show; a record has more of them.
 SHOWN_ENERGIES = (0.5, 0.8, 0.9, 0.99)

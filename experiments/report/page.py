@@ -14,7 +14,6 @@ from experiments.report import charts, movement
 from experiments.report.axes import details, groups
 from experiments.report.columns import Grid
 from experiments.report.copies import copies
-from experiments.report.files import write_atomically
 from experiments.report.reading import Record, headline, number, score
 from experiments.report.replies import FACETS, packed
 from experiments.report.style import encode
@@ -29,6 +28,7 @@ from experiments.report.table import (
     told,
     unjudged,
 )
+from jaxft.io import write_atomically
 
 CAPTIONS = {
     "retention": "What was learnt against what was kept",

@@ -8,10 +8,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from experiments.report.columns import Grid, aligned
-from experiments.report.files import write_atomically
 from experiments.report.reading import Record, number, score, shift, worst_leak
 from experiments.report.style import GRID_COLOUR, encode, looks, quantity, style, tick, wrap
 from experiments.report.table import piped
+from jaxft.io import write_atomically
 
 
 def table(record: Record) -> str:

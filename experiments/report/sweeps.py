@@ -6,7 +6,6 @@ from pathlib import Path
 
 from experiments.report.charts import FRONT
 from experiments.report.columns import Grid
-from experiments.report.files import write_atomically
 from experiments.report.fronts import fronts
 from experiments.report.page import caption, data_uri, facts, rates, render
 from experiments.report.reading import TARGET, Record, comparison
@@ -22,6 +21,7 @@ from experiments.report.table import (
     results,
     told,
 )
+from jaxft.io import write_atomically
 
 #: Of a unit's label in a terminal.
 LABEL_WIDTH = 48

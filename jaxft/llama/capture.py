@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Layers, Llama, block, embed, layer_slice, logits, packed_mask, rotary_angles
-from jaxft.sharding import Layout, on_mesh, pick, put, put_rows
+from jaxft.sharding import Layout, on_mesh, reshard, select, shard_rows
 from jaxft.subspace.moments import LayerMoments, Moment, accumulate
 
 Batch = Mapping[str, Any]  # arrays [B, T]
@@ -38,7 +38,7 @@ def run_block_backward(
     angles, mask = rotary_angles(config, batch["positions"]), packed_mask(batch["segments"])
     lead = x.shape[:2]
     zeros = {
-        name: put(jnp.zeros((*lead, shape[1]), x.dtype), layout.activation(name))
+        name: reshard(jnp.zeros((*lead, shape[1]), x.dtype), layout.activation(name))
         for name, shape in config.linear_shapes.items()
     }
 
@@ -64,7 +64,7 @@ def sampled_loss_gradient(model: Llama, x: Array, batch: Batch, key: Array, temp
     def loss(x: Array) -> Array:
         log_p = jax.nn.log_softmax(logits(model, x) / temperature)
         labels = jax.random.categorical(key, jax.lax.stop_gradient(log_p))
-        return -temperature * jnp.where(batch["segments"] > 0, pick(log_p, labels), 0.0).sum()
+        return -temperature * jnp.where(batch["segments"] > 0, select(log_p, labels), 0.0).sum()
 
     with jax.default_matmul_precision("highest"):
         return jax.grad(loss)(x)
@@ -87,7 +87,7 @@ def stream_moments(
     all reference tokens at one layer, or at every layer where two-sided (the backward pass needs them).
     """
     config, layout = model.config, model.compute.layout
-    batches: list[Batch] = [put_rows(batch, layout) for batch in (*fit, *heldout)]
+    batches: list[Batch] = [shard_rows(batch, layout) for batch in (*fit, *heldout)]
     park = (lambda x: x) if on_mesh() else np.asarray
     states = [park(embed(model, batch["tokens"])) for batch in batches]
 

@@ -16,7 +16,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxft.distributed import is_leader, meet
+from jaxft.distributed import barrier, is_leader
 from jaxft.errors import UserError
 from jaxft.llama.hf_config import config_json, read_config
 from jaxft.llama.hf_tensors import DTYPES, Parameter, Tensors, parameters
@@ -81,13 +81,13 @@ def save(
         raise UserError(f"{folder}: exists and is not an empty folder. Nothing is overwritten; choose another.")
     if source is not None and not source.is_dir():
         raise UserError(f"{source}: no such folder to take the tokenizer from.")
-    meet("model folder checked")
+    barrier("model folder checked")
     if is_leader():
         _write(model, folder, source, max_shard_bytes)
     else:
         for entry in entries(model):
             entry.values()  # this process's part in gathering each tensor
-    meet("model saved")
+    barrier("model saved")
 
 
 def _write(model: Llama, folder: Path, source: Path | None, max_shard_bytes: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxft.llama.model import Layers, Llama, block, embed, logits, packed_mask, rotary_angles
-from jaxft.sharding import put_rows
+from jaxft.sharding import shard_rows
 from jaxft.subspace.certificate import batch_drift
 
 
@@ -39,7 +39,7 @@ def drift(before: Llama, after: Llama, batches: Iterable[Mapping[str, Any]]) -> 
     hidden = np.zeros(before.config.num_layers)
     divergence = entropy = tokens = largest = 0.0
     for batch in batches:
-        ratios, kl, uncertain, count, difference = _batch(before, after, put_rows(batch, before.compute.layout))
+        ratios, kl, uncertain, count, difference = _batch(before, after, shard_rows(batch, before.compute.layout))
         hidden += np.asarray(ratios, np.float64)
         divergence, entropy, tokens = divergence + float(kl), entropy + float(uncertain), tokens + float(count)
         largest = max(largest, float(difference))

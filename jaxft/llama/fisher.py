@@ -13,7 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxft.llama.model import Llama, hidden, logits
-from jaxft.sharding import like, pick
+from jaxft.sharding import reshard_like, select
 
 FIELDS = ("tokens", "positions", "segments")
 
@@ -46,7 +46,7 @@ def _add(total: Llama, model: Llama, rows: Mapping[str, Array], key: Array, firs
         number, inputs = row
         one = {name: a[None] for name, a in inputs.items()}
         gradient = jax.grad(sampled_loss)(model, one, jax.random.fold_in(key, number))
-        return jax.tree.map(lambda t, g: t + jnp.square(like(g, t).astype(jnp.float32)), total, gradient), None
+        return jax.tree.map(lambda t, g: t + jnp.square(reshard_like(g, t).astype(jnp.float32)), total, gradient), None
 
     numbers = first + jnp.arange(len(rows["segments"]))
     with jax.default_matmul_precision("highest"):
@@ -59,4 +59,4 @@ def sampled_loss(model: Llama, row: Mapping[str, Array], key: Array) -> Float[Ar
     local.compute = replace(model.compute, layout=replace(model.compute.layout, batch=()))
     log_p = jax.nn.log_softmax(logits(local, hidden(local, *(row[name] for name in FIELDS))))
     labels = jax.random.categorical(key, lax.stop_gradient(log_p))
-    return -jnp.where(row["segments"] > 0, pick(log_p, labels), 0.0).sum()
+    return -jnp.where(row["segments"] > 0, select(log_p, labels), 0.0).sum()

@@ -13,10 +13,10 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Int
 
-from jaxft.distributed import whole
+from jaxft.distributed import gather
 from jaxft.errors import UserError
-from jaxft.llama.model import Adapters, Cache, Llama, embed, logits, transform
-from jaxft.sharding import put
+from jaxft.llama.model import Adapters, Cache, Llama, embed, logits, run_layers
+from jaxft.sharding import reshard
 
 #: Prompts are padded to a multiple of this many tokens, so that few shapes are compiled.
 BUCKET = 32
@@ -64,10 +64,10 @@ def decode(
         here = cache.slot + jnp.arange(tokens.shape[1])
         visible = (slots[None, None] >= start[:, None, None]) & (slots[None, None] <= here[None, :, None])  # B T S
         positions = jnp.maximum(here[None] - start[:, None], 0)
-        x = embed(model, put(tokens, layout.rows))
-        x, new = transform(model, x, positions, visible[:, None], adapters=adapters, cache=cache)
+        x = embed(model, reshard(tokens, layout.rows))
+        x, new = run_layers(model, x, positions, visible[:, None], adapters=adapters, cache=cache)
         assert new is not None
-        return put(logits(model, x[:, -1:])[:, 0], PartitionSpec()), new
+        return reshard(logits(model, x[:, -1:])[:, 0], PartitionSpec()), new
 
     unrolled = model.compute.unroll_decoding or not model.compute.scan
     empty = Cache.empty(config, layout, model.compute.dtype, batch, width + max_new_tokens, unrolled)
@@ -122,7 +122,7 @@ def generate(
             tokens[row, width - len(prompts[index]) :] = prompts[index]
             lengths[row] = len(prompts[index])
         key = jax.random.fold_in(jax.random.key(seed), number)
-        out = whole(
+        out = gather(
             decode(model, tokens, lengths, key, adapters, max_new_tokens=max_new_tokens, temperature=temperature)
         )
         for row, index in enumerate(rows):

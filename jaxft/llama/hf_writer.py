@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxft.distributed import whole
+from jaxft.distributed import gather
 from jaxft.errors import UserError
 from jaxft.llama.hf_tensors import DTYPES, INDEX, WEIGHTS, Parameter, parameters
 from jaxft.llama.model import Llama
@@ -48,7 +48,7 @@ def entries(model: Llama) -> Iterator[Entry]:
 
             def values(array: jax.Array = array, layer: int = layer, parameter: Parameter = parameter) -> np.ndarray:
                 # JAX keeps the host's copy with the array: bring one that is thrown away.
-                value = whole(array[layer] if parameter.owner else jnp.copy(array))
+                value = gather(array[layer] if parameter.owner else jnp.copy(array))
                 return value.T if parameter.transposed else value
 
             yield Entry(name, dtype, parameter.shape, values)

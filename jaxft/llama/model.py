@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxft.llama.attention import Segments, Visible, attend, packed_mask, splash_fits
 from jaxft.llama.config import LlamaConfig
-from jaxft.sharding import Layout, on_mesh, put
+from jaxft.sharding import Layout, on_mesh, reshard
 
 REMAT_POLICIES = {
     "nothing": None,  # store every intermediate
@@ -74,7 +74,7 @@ class Dot(NamedTuple):
 def _gathered_dot(dot: Dot, x: Array, kernel: Array) -> Array:
     """The kernel is gathered for this product alone, and again in the backward pass; its gradient is summed straight
     into the kernel's own shards (a reduce-scatter, half the bytes of the all-reduce that follows from a gather)."""
-    return jnp.matmul(x, put(kernel, dot.kernel), out_sharding=dot.result)
+    return jnp.matmul(x, reshard(kernel, dot.kernel), out_sharding=dot.result)
 
 
 def _gathered_dot_forward(dot: Dot, x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -84,7 +84,7 @@ def _gathered_dot_forward(dot: Dot, x: Array, kernel: Array) -> tuple[Array, tup
 def _gathered_dot_backward(dot: Dot, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = saved
     like_x, like_kernel = (jax.typeof(a).sharding.spec for a in saved)
-    whole = put(kernel, dot.kernel)
+    whole = reshard(kernel, dot.kernel)
     return (
         jnp.einsum("btn,dn->btd", gradient, whole, out_sharding=like_x),
         jnp.einsum("btd,btn->dn", x, gradient, out_sharding=like_kernel),
@@ -111,8 +111,8 @@ class Cache(NamedTuple):
 
         def zeros() -> Any:
             if unrolled:
-                return tuple(put(jnp.zeros(shape, dtype), layout.heads_first) for _ in range(layers))
-            return put(jnp.zeros((layers, *shape), dtype), PartitionSpec(None, *layout.heads_first))
+                return tuple(reshard(jnp.zeros(shape, dtype), layout.heads_first) for _ in range(layers))
+            return reshard(jnp.zeros((layers, *shape), dtype), PartitionSpec(None, *layout.heads_first))
 
         return cls(zeros(), zeros(), jnp.zeros((), jnp.int32))
 
@@ -179,7 +179,7 @@ class Llama(nnx.Module):
         """The same parameters in a new container, on a mesh split as "hidden" or "trained" ones are stored."""
         model = jax.tree.map(lambda a: a, self)
         for owner, name, parameter in model.parameters():
-            parameter.set_value(put(parameter[...], self.compute.layout.parameter(owner, name, stored)))
+            parameter.set_value(reshard(parameter[...], self.compute.layout.parameter(owner, name, stored)))
         return model
 
 
@@ -240,7 +240,7 @@ def block(
         return output if probes is None else output + probes[name]
 
     def norm(value: Array, weight: nnx.Param) -> Array:
-        return rms_norm(value, put(weight[...], PartitionSpec()), config.rms_norm_eps)
+        return rms_norm(value, reshard(weight[...], PartitionSpec()), config.rms_norm_eps)
 
     # Attention.
     attention_input = norm(x, layer.attention_norm)
@@ -277,17 +277,17 @@ def embed(model: Llama, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
     layout, dtype = model.compute.layout, model.compute.dtype
     if not on_mesh():
         return model.embed[...][tokens].astype(dtype)
-    table = put(model.embed[...].astype(dtype), layout.spec(None, "heads"))
+    table = reshard(model.embed[...].astype(dtype), layout.spec(None, "heads"))
     rows = table.at[tokens].get(out_sharding=layout.spec("batch", None, "heads"))
-    return put(rows, layout.spec("batch", None, None))
+    return reshard(rows, layout.spec("batch", None, None))
 
 
 def logits(model: Llama, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
     """Final norm and output head, in float32."""
     layout = model.compute.layout
-    x = rms_norm(x, put(model.norm[...], PartitionSpec()), model.config.rms_norm_eps)
+    x = rms_norm(x, reshard(model.norm[...], PartitionSpec()), model.config.rms_norm_eps)
     head = model.embed[...].T if model.head is None else model.head[...]
-    head = put(head.astype(x.dtype), layout.spec(None, "vocab"))
+    head = reshard(head.astype(x.dtype), layout.spec(None, "vocab"))
     if on_mesh():
         result = layout.spec("batch", None, "vocab")
         return jnp.matmul(x, head, preferred_element_type=jnp.float32, out_sharding=result)
@@ -300,7 +300,7 @@ def layer_slice(tree: Any, index: int) -> Any:
     return jax.tree.map(lambda a: lax.index_in_dim(a, index, keepdims=False), tree)
 
 
-def transform(
+def run_layers(
     model: Llama,
     x: Float[Array, "B T D"],
     positions: Int[Array, "B T"],
@@ -345,7 +345,7 @@ def hidden(
     """Hidden states of packed rows behind the last block. No token sees another segment than its own."""
     by_segments = model.compute.attention == "splash" and splash_fits(model.config, tokens.shape[1])
     visible = Segments(segments) if by_segments else packed_mask(segments)
-    x, _ = transform(model, embed(model, tokens), positions, visible, adapters=adapters, key=key)
+    x, _ = run_layers(model, embed(model, tokens), positions, visible, adapters=adapters, key=key)
     return x
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from jaxft import config
+from jaxft import method_config
 from jaxft.methods.base import Method
 from jaxft.methods.corda import Corda
 from jaxft.methods.dora import Dora
@@ -23,46 +23,46 @@ from jaxft.methods.safe_lora import SafeLora
 from jaxft.methods.safe_merge import SafeMerge
 
 
-def build(settings: config.Method) -> Method:
+def build(settings: method_config.Method) -> Method:
     """The method that a config entry asks for; entries that differ in learning rates alone give equal methods.
 
     Of `Auto` it is one trial of its search; they differ in numbers alone.
     """
-    if isinstance(settings, config.Auto):
+    if isinstance(settings, method_config.Auto):
         settings = settings.at(1.0, 0.0)
     settings = replace(settings, learning_rates=())
     match settings:
-        case config.Full():
+        case method_config.Full():
             return Full()
-        case config.L2SP():
+        case method_config.L2SP():
             return L2SP(settings)
-        case config.EWC():
+        case method_config.EWC():
             return EWC(settings)
-        case config.KL():
+        case method_config.KL():
             return KL(settings)
-        case config.Interpolated():
+        case method_config.Interpolated():
             return Interpolated(settings)
-        case config.Grafted():
+        case method_config.Grafted():
             return Grafted(settings)
-        case config.FrozenLayers():
+        case method_config.FrozenLayers():
             return FrozenLayers(settings)
-        case config.Galore():
+        case method_config.Galore():
             return Galore(settings)
-        case config.Osf():
+        case method_config.Osf():
             return Osf(settings)
-        case config.Lora():
+        case method_config.Lora():
             return Lora(settings)
-        case config.Dora():
+        case method_config.Dora():
             return Dora(settings)
-        case config.LoraNull():
+        case method_config.LoraNull():
             return LoraNull(settings)
-        case config.Corda():
+        case method_config.Corda():
             return Corda(settings)
-        case config.SafeLora():
+        case method_config.SafeLora():
             return SafeLora(settings)
-        case config.SafeMerge():
+        case method_config.SafeMerge():
             return SafeMerge(settings)
-        case config.NullSpaceLora():
+        case method_config.NullSpaceLora():
             return NullSpaceLora(settings)
-        case config.GradientProjection():
+        case method_config.GradientProjection():
             return GradientProjection(settings)

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Float
 
 from jaxft.llama.model import Adapters, Dot, Llama
-from jaxft.sharding import like, put
+from jaxft.sharding import reshard, reshard_like
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["change"], meta_fields=[])
@@ -25,7 +25,7 @@ class Dense:
 
     def __call__(self, x: Array, kernel: Array, key: Array | None, dot: Dot) -> Array:
         del key
-        return dot(x, (like(kernel.astype(jnp.float32), self.change) + self.change).astype(x.dtype))
+        return dot(x, (reshard_like(kernel.astype(jnp.float32), self.change) + self.change).astype(x.dtype))
 
     def delta(self) -> Float[Array, "L d n"]:
         return self.change
@@ -57,7 +57,7 @@ class LowRank:
         return up(down(x, self.a), self.b) * self.scale
 
     def delta(self) -> Float[Array, "L d n"]:
-        return self.scale * jnp.matmul(self.a, put(self.b, PartitionSpec()), precision="highest")
+        return self.scale * jnp.matmul(self.a, reshard(self.b, PartitionSpec()), precision="highest")
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["factors", "start"], meta_fields=[])
@@ -78,7 +78,7 @@ class LowRankChange:
     def delta(self) -> Float[Array, "L d n"]:
         return self.factors.delta() - self.start.delta()
 
-    def settled(self) -> LowRank:
+    def as_low_rank(self) -> LowRank:
         """The same change as factors of twice the rank: [A, A0] [B; -B0]."""
         a = jnp.concatenate([self.factors.a, self.start.a], axis=2).astype(jnp.float32)
         b = jnp.concatenate([self.factors.b, -self.start.b], axis=1).astype(jnp.float32)
@@ -100,18 +100,18 @@ class Decomposed:
 
     def __call__(self, x: Array, kernel: Array, key: Array | None, dot: Dot) -> Array:
         d, n = dot.kernel
-        a, b = put(self.factors.a, PartitionSpec(d, None)), put(self.factors.b, PartitionSpec(None, n))
+        a, b = reshard(self.factors.a, PartitionSpec(d, None)), reshard(self.factors.b, PartitionSpec(None, n))
         change = jnp.matmul(a.astype(jnp.float32), b.astype(jnp.float32), precision="highest")
-        weight = put(kernel, dot.kernel).astype(jnp.float32) + self.factors.scale * change
+        weight = reshard(kernel, dot.kernel).astype(jnp.float32) + self.factors.scale * change
         norm = jax.lax.stop_gradient(jnp.linalg.norm(weight, axis=0))
-        gain = (put(self.magnitude, PartitionSpec(n)) / norm).astype(x.dtype)
+        gain = (reshard(self.magnitude, PartitionSpec(n)) / norm).astype(x.dtype)
         return self.factors(x, kernel, key, dot) * gain
 
     def delta(self) -> Float[Array, "L d n"]:
         assert self.kernel is not None
         kernel = self.kernel.astype(jnp.float32)
-        weight = kernel + like(self.factors.delta(), kernel)
-        gain = put(self.magnitude, PartitionSpec(None, jax.typeof(kernel).sharding.spec[2])) / column_norms(weight)
+        weight = kernel + reshard_like(self.factors.delta(), kernel)
+        gain = reshard(self.magnitude, PartitionSpec(None, jax.typeof(kernel).sharding.spec[2])) / column_norms(weight)
         return weight * gain[:, None] - kernel
 
 
@@ -124,7 +124,7 @@ def no_change(base: Llama, targets: Iterable[str]) -> dict[str, Dense]:
     """Zeros for each of these linears, in float32, sharded as what is trained is."""
     layout, shapes, layers = base.compute.layout, base.config.linear_shapes, base.config.num_layers
     return {
-        name: Dense(put(jnp.zeros((layers, *shapes[name])), layout.parameter("layers", name, "trained")))
+        name: Dense(reshard(jnp.zeros((layers, *shapes[name])), layout.parameter("layers", name, "trained")))
         for name in targets
     }
 
@@ -134,5 +134,5 @@ def merge(model: Llama, adapters: Adapters | None) -> Llama:
     merged = jax.tree.map(lambda a: a, model)  # a new container: the base stays as it is
     for name, adapter in (adapters or {}).items():
         kernel = getattr(merged.layers, name)
-        kernel.set_value(kernel[...].astype(jnp.float32) + like(adapter.delta(), kernel[...]))
+        kernel.set_value(kernel[...].astype(jnp.float32) + reshard_like(adapter.delta(), kernel[...]))
     return merged

@@ -12,13 +12,13 @@ import numpy as np
 import optax
 from jax import Array
 
-from jaxft.config import Training
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.adapters import LowRank, merge
+from jaxft.optim import scale_by_adam
 from jaxft.sharding import Layout
 from jaxft.subspace.basis import Basis
-from jaxft.subspace.metric import Metric
-from jaxft.training.precision import scale_by_adam
+from jaxft.subspace.low_rank_moment import LowRankMoment
+from jaxft.training.config import Training
 
 Schedule = Callable[[Any], Any]  # step -> learning rate
 #: Fields of `Given` that are measured on reference text.
@@ -30,14 +30,14 @@ class Given:
     """What a method reads beside the base and the domain; what its `needs` do not name may be absent.
 
     bases: protected bases by input space. inputs: second moments of the reference text there, mean over tokens, whole
-    matrices [L, d, d] or a `Metric`. outputs: those of the output gradients, by linear. fisher: the diagonal of the
+    matrices [L, d, d] or a `LowRankMoment`. outputs: those of the output gradients, by linear. fisher: the diagonal of the
     Fisher information on reference text, shaped as the parameters. base: the model that training starts from.
     unaligned: the base before its safety training. safe: an adapter of every target that was trained on safe replies.
     """
 
     bases: Mapping[str, Basis] = field(default_factory=dict)
-    inputs: Mapping[str, np.ndarray | Metric] = field(default_factory=dict)
-    outputs: Mapping[str, np.ndarray | Metric] = field(default_factory=dict)
+    inputs: Mapping[str, np.ndarray | LowRankMoment] = field(default_factory=dict)
+    outputs: Mapping[str, np.ndarray | LowRankMoment] = field(default_factory=dict)
     fisher: Llama | None = None
     base: Llama | None = None
     unaligned: Llama | None = None
@@ -95,16 +95,16 @@ class Method:
         del constants, base
         return adamw(training, schedule)
 
-    def settle(self, trainable: Any, base: Llama, given: Given) -> Any:
+    def finalize(self, trainable: Any, base: Llama, given: Given) -> Any:
         """The last edit of the trained parameters, after the last step."""
         del base, given
         return trainable
 
     def trained_parameters(self, trainable: Any) -> int:
-        """Number of parameters that were trained, of what `settle` left."""
+        """Number of parameters that were trained, of what `finalize` left."""
         return sum(leaf.size for leaf in jax.tree.leaves(trainable))
 
-    def finish(self, base: Llama, trainable: Any) -> Llama:
+    def merge(self, base: Llama, trainable: Any) -> Llama:
         """The fine-tuned model: every adapter merged into its kernels in float32, other weights as they are stored."""
         return merge(*self.assemble(base, trainable))
 

@@ -16,7 +16,7 @@ from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import Llama
 from jaxft.methods.base import Given
 from jaxft.methods.residual_lora import ResidualLora
-from jaxft.sharding import Layout, put
+from jaxft.sharding import Layout, reshard
 
 DAMPING, INVERSE_ERROR = 0.01, 0.05  # the authors' constants
 
@@ -36,7 +36,7 @@ class Corda(ResidualLora):
         """C by input space, [L, d, d] float32."""
         del dtype
         spaces = sorted({SPACE_OF[name] for name in self.settings.targets})
-        return {space: put(jnp.asarray(given.inputs[space]), layout.low_rank("a")) for space in spaces}
+        return {space: reshard(jnp.asarray(given.inputs[space]), layout.low_rank("a")) for space in spaces}
 
     def start(self, base: Llama, name: str, constants: Any) -> tuple[Array, Array]:
         stacked = constants[SPACE_OF[name]], getattr(base.layers, name)[...]
@@ -45,7 +45,7 @@ class Corda(ResidualLora):
 
 def _smallest(layer: tuple[Array, Array], rank: int) -> tuple[Array, Array]:
     """C^-1 P_r sqrt(s_r) and sqrt(s_r) R_r^T of one layer."""
-    moment, kernel = (put(array, PartitionSpec()).astype(jnp.float32) for array in layer)
+    moment, kernel = (reshard(array, PartitionSpec()).astype(jnp.float32) for array in layer)
     with jax.default_matmul_precision("highest"):
         moment = damped(moment)
         p, s, r = jnp.linalg.svd(moment @ kernel, full_matrices=False)

@@ -9,12 +9,12 @@ import jax
 import optax
 from jax import Array
 
-from jaxft.config import Training
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.adapters import Decomposed, column_norms
 from jaxft.methods.base import Schedule, adamw
 from jaxft.methods.lora import Lora, decayed
-from jaxft.sharding import put
+from jaxft.sharding import reshard
+from jaxft.training.config import Training
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Dora(Lora):
         adapters = {}
         for name, factors in super().initial(base, key, constants).items():
             norms = column_norms(getattr(base.layers, name)[...])
-            adapters[name] = Decomposed(factors, put(norms, jax.sharding.PartitionSpec(None, everywhere)))
+            adapters[name] = Decomposed(factors, reshard(norms, jax.sharding.PartitionSpec(None, everywhere)))
         return adapters
 
     def assemble(self, base: Llama, trainable: Any) -> tuple[Llama, Adapters | None]:

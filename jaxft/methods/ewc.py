@@ -13,19 +13,19 @@ from typing import Any
 
 import optax
 
-from jaxft import config
-from jaxft.config import Training
+from jaxft import method_config
 from jaxft.llama.model import Llama
 from jaxft.methods.base import Given, Method, Schedule, adamw
 from jaxft.sharding import Layout
 from jaxft.subspace.projection import decay_toward
+from jaxft.training.config import Training
 
 
 @dataclass(frozen=True)
 class EWC(Method):
     """All weights are trained, and those that reference text needs are pulled toward the base."""
 
-    settings: config.EWC
+    settings: method_config.EWC
     needs = frozenset({"fisher"})
 
     def constants(self, given: Given, layout: Layout = Layout(), dtype: str = "float32") -> Llama:

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxft import config
-from jaxft.config import Training
+from jaxft import method_config
 from jaxft.llama.model import Llama
 from jaxft.methods.base import Method, Schedule, adamw
+from jaxft.training.config import Training
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class FrozenLayers(Method):
     middle. Layers are scanned, so the gradients of the frozen ones are computed and dropped.
     """
 
-    settings: config.FrozenLayers
+    settings: method_config.FrozenLayers
 
     def optimizer(
         self, training: Training, schedule: Schedule, constants: Any, base: Llama

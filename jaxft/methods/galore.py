@@ -21,13 +21,13 @@ from jax import Array, lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Float, Int
 
-from jaxft import config
-from jaxft.config import Training
+from jaxft import method_config
 from jaxft.errors import UserError
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import Llama
 from jaxft.methods.base import Method, Schedule, adamw
-from jaxft.sharding import Layout, out, put
+from jaxft.sharding import Layout, out_sharding, reshard
+from jaxft.training.config import Training
 
 _dot = partial(jnp.einsum, precision="highest")
 
@@ -44,7 +44,7 @@ class GaloreState(NamedTuple):
 class Galore(Method):
     """All weights are trained; the linears' optimizer state is small."""
 
-    settings: config.Galore
+    settings: method_config.Galore
 
     def optimizer(
         self, training: Training, schedule: Schedule, constants: Any, base: Llama
@@ -59,7 +59,7 @@ class Galore(Method):
 
 
 def low_rank(
-    settings: config.Galore, layout: Layout, inner: optax.GradientTransformation
+    settings: method_config.Galore, layout: Layout, inner: optax.GradientTransformation
 ) -> optax.GradientTransformation:
     """`inner` on the projected gradients of the linears and on those of all other parameters as they are."""
 
@@ -67,7 +67,7 @@ def low_rank(
         projectors, small = {}, _by_name(params)
         for name in SPACE_OF:
             layers, d, n = small[name].shape
-            projectors[name] = put(jnp.zeros((layers, min(d, n), settings.rank)), layout.low_rank("a"))
+            projectors[name] = reshard(jnp.zeros((layers, min(d, n), settings.rank)), layout.low_rank("a"))
             small[name] = project(projectors[name], small[name], layout)
         return GaloreState(jnp.zeros((), jnp.int32), projectors, inner.init(small))
 
@@ -96,28 +96,30 @@ def directions(gradient: Float[Array, "L d n"], rank: int, layout: Layout) -> Fl
     """The first singular vectors of each layer's gradient on its narrower side, one layer at a time."""
 
     def one(g: Array) -> Array:
-        u, _, vt = jnp.linalg.svd(put(g, PartitionSpec()), full_matrices=False)
+        u, _, vt = jnp.linalg.svd(reshard(g, PartitionSpec()), full_matrices=False)
         return u[:, :rank] if g.shape[0] <= g.shape[1] else vt[:rank].T
 
-    return put(lax.map(one, gradient), layout.low_rank("a"))
+    return reshard(lax.map(one, gradient), layout.low_rank("a"))
 
 
 def project(p: Float[Array, "L m r"], g: Float[Array, "L d n"], layout: Layout) -> Array:
     """R = P^T G [L, r, n] where d <= n, else G P [L, d, r]; spread over all devices."""
     _, d, n = jax.typeof(g).sharding.spec
     if g.shape[1] <= g.shape[2]:
-        p, whole = put(p, PartitionSpec(None, d, None)), out(PartitionSpec(None, None, n))
-        return put(_dot("ldr,ldn->lrn", p, g, out_sharding=whole), layout.low_rank("b"))
-    p, whole = put(p, PartitionSpec(None, n, None)), out(PartitionSpec(None, d, None))
-    return put(_dot("ldn,lnr->ldr", g, p, out_sharding=whole), layout.low_rank("a"))
+        p, whole = reshard(p, PartitionSpec(None, d, None)), out_sharding(PartitionSpec(None, None, n))
+        return reshard(_dot("ldr,ldn->lrn", p, g, out_sharding=whole), layout.low_rank("b"))
+    p, whole = reshard(p, PartitionSpec(None, n, None)), out_sharding(PartitionSpec(None, d, None))
+    return reshard(_dot("ldn,lnr->ldr", g, p, out_sharding=whole), layout.low_rank("a"))
 
 
 def expand(p: Float[Array, "L m r"], small: Array, like: Float[Array, "L d n"]) -> Float[Array, "L d n"]:
     """P R where d <= n, else R P^T; of the shape and sharding of `like`."""
     _, d, n = jax.typeof(like).sharding.spec
     if like.shape[1] <= like.shape[2]:
-        return _dot("ldr,lrn->ldn", put(p, PartitionSpec(None, d, None)), put(small, PartitionSpec(None, None, n)))
-    return _dot("ldr,lnr->ldn", put(small, PartitionSpec(None, d, None)), put(p, PartitionSpec(None, n, None)))
+        return _dot(
+            "ldr,lrn->ldn", reshard(p, PartitionSpec(None, d, None)), reshard(small, PartitionSpec(None, None, n))
+        )
+    return _dot("ldr,lnr->ldn", reshard(small, PartitionSpec(None, d, None)), reshard(p, PartitionSpec(None, n, None)))
 
 
 def _by_name(model: Llama) -> dict[str, Array]:

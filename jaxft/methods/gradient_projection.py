@@ -11,17 +11,17 @@ import optax
 from jax import Array
 from jax.sharding import PartitionSpec
 
-from jaxft import config
-from jaxft.config import Training
+from jaxft import method_config
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.adapters import Dense, no_change
 from jaxft.methods.base import Given, Method, Schedule
 from jaxft.methods.neurons import chosen_neurons, only
-from jaxft.sharding import Layout, put
+from jaxft.sharding import Layout, reshard
 from jaxft.subspace.basis import Basis
-from jaxft.subspace.metric import place
+from jaxft.subspace.low_rank_moment import place
 from jaxft.subspace.projection import gradient_projection_adamw, moment_decay
+from jaxft.training.config import Training
 
 
 def _removed(bases: dict[str, Basis], trainable: dict[str, Dense]) -> dict[str, Dense]:
@@ -32,7 +32,7 @@ def _removed(bases: dict[str, Basis], trainable: dict[str, Dense]) -> dict[str, 
 class GradientProjection(Method):
     """Embeddings, norms and head are frozen, so on inputs inside the protected directions nothing changes."""
 
-    settings: config.GradientProjection
+    settings: method_config.GradientProjection
 
     @property
     def needs(self) -> frozenset[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -45,7 +45,7 @@ class GradientProjection(Method):
 
         Each is split like the axis of the weights that it multiplies, so that no weight is gathered for it. Bases are
         kept in `dtype`: where activations are bfloat16, so are the products of a step's projections, which in float32
-        take six times as long on a TPU and fifteen times on a GPU; what that leaks, `settle` removes.
+        take six times as long on a TPU and fifteen times on a GPU; what that leaks, `finalize` removes.
         """
         targets, soft = self.settings.targets, self.settings.decay > 0
         found: dict[str, Any] = {"bases": {}, "inputs": {}, "outputs": {}, "neurons": {}}
@@ -53,7 +53,7 @@ class GradientProjection(Method):
             space, (d, n) = SPACE_OF[name], layout.linear(name, "trained")
             if space not in found["bases"]:
                 basis = given.bases[space]
-                vectors = put(basis.vectors.astype(dtype), PartitionSpec(None, d, None))
+                vectors = reshard(basis.vectors.astype(dtype), PartitionSpec(None, d, None))
                 found["bases"][space] = replace(basis, vectors=vectors)
                 if soft:
                     found["inputs"][space] = place(given.inputs[space], d, dtype)
@@ -63,14 +63,14 @@ class GradientProjection(Method):
                 assert given.base is not None
                 kernel = getattr(given.base.layers, name)[...]
                 mask = chosen_neurons(self.settings.neurons, kernel, jnp.asarray(given.inputs[space]))
-                found["neurons"][name] = put(mask, PartitionSpec(None, None, n))
+                found["neurons"][name] = reshard(mask, PartitionSpec(None, None, n))
         return found
 
     def initial(self, base: Llama, key: Array, constants: Any) -> dict[str, Dense]:
         del key, constants
         return no_change(base, self.settings.targets)
 
-    def settle(self, trainable: Any, base: Llama, given: Given) -> dict[str, Dense]:
+    def finalize(self, trainable: Any, base: Llama, given: Given) -> dict[str, Dense]:
         """All changes projected once more in float32, (I - Q Q^T) dW, and rounded as they are stored."""
         if not self.settings.updates:
             return trainable

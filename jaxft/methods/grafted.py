@@ -16,10 +16,10 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from jaxft import config
+from jaxft import method_config
 from jaxft.llama.model import Llama
 from jaxft.methods.base import Given, Method
-from jaxft.sharding import like
+from jaxft.sharding import reshard_like
 
 INFINITY = 0x7F800000  # bits of float32's; those of numbers that are not negative are ordered as the numbers are
 
@@ -28,9 +28,9 @@ INFINITY = 0x7F800000  # bits of float32's; those of numbers that are not negati
 class Grafted(Method):
     """Full fine-tuning, then a graft of a few weights onto the base."""
 
-    settings: config.Grafted
+    settings: method_config.Grafted
 
-    def settle(self, trainable: Any, base: Llama, given: Given) -> Any:
+    def finalize(self, trainable: Any, base: Llama, given: Given) -> Any:
         del given
         return graft(trainable, base, self.settings.share)
 
@@ -54,7 +54,7 @@ def _kth_largest(trained: Llama, base: Llama, k: int) -> np.float32:
 
 
 def _moved(w: Array, w0: Array) -> Array:
-    return jnp.abs(w.astype(jnp.float32) - like(w0, w).astype(jnp.float32))
+    return jnp.abs(w.astype(jnp.float32) - reshard_like(w0, w).astype(jnp.float32))
 
 
 @jax.jit
@@ -67,6 +67,6 @@ def _count(trained: Llama, base: Llama, least: Float[Array, ""]) -> list[Array]:
 @jax.jit
 def _graft(trained: Llama, base: Llama, least: Float[Array, ""]) -> Llama:
     def choose(w: Array, w0: Array) -> Array:
-        return jnp.where(_moved(w, w0) >= least, w.astype(jnp.float32), like(w0, w).astype(jnp.float32))
+        return jnp.where(_moved(w, w0) >= least, w.astype(jnp.float32), reshard_like(w0, w).astype(jnp.float32))
 
     return jax.tree.map(choose, trained, base)

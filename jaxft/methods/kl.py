@@ -13,10 +13,10 @@ from typing import Any
 
 from jax import Array
 
-from jaxft import config
+from jaxft import method_config
+from jaxft.llama.loss import chunked_kl_sum
 from jaxft.llama.model import Llama, hidden
 from jaxft.methods.base import Method
-from jaxft.training.loss import chunked_kl_sum
 
 #: Tokens of a row whose logits are in memory at once.
 CHUNK = 256
@@ -26,7 +26,7 @@ CHUNK = 256
 class KL(Method):
     """All weights are trained; each step runs the base and the model on as much reference text as domain text."""
 
-    settings: config.KL
+    settings: method_config.KL
     reads_reference = True
 
     def penalty(self, base: Llama, trainable: Any, reference: Mapping[str, Array]) -> Array:

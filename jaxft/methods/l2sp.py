@@ -11,18 +11,18 @@ from typing import Any
 
 import optax
 
-from jaxft import config
-from jaxft.config import Training
+from jaxft import method_config
 from jaxft.llama.model import Llama
 from jaxft.methods.base import Method, Schedule, adamw
 from jaxft.subspace.projection import decay_toward
+from jaxft.training.config import Training
 
 
 @dataclass(frozen=True)
 class L2SP(Method):
     """All weights are trained and pulled toward the base."""
 
-    settings: config.L2SP
+    settings: method_config.L2SP
 
     def optimizer(
         self, training: Training, schedule: Schedule, constants: Any, base: Llama

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jaxft.config import Training
 from jaxft.errors import UserError
 from jaxft.llama.model import Adapters, Llama
 from jaxft.method_config import Adapted
 from jaxft.methods.adapters import LowRank
 from jaxft.methods.base import Method, Schedule, adamw
-from jaxft.sharding import put
+from jaxft.sharding import reshard
+from jaxft.training.config import Training
 
 
 def scale(settings: Adapted) -> float:
@@ -48,7 +48,7 @@ class Lora(Method):
                 jax.random.fold_in(key, number), (layers, d, settings.rank), minval=-bound, maxval=bound
             )
             b = jnp.zeros((layers, settings.rank, n))
-            a, b = put(a, layout.low_rank("a")), put(b, layout.low_rank("b"))
+            a, b = reshard(a, layout.low_rank("a")), reshard(b, layout.low_rank("b"))
             adapters[name] = LowRank(a, b, scale(settings), settings.dropout)
         return adapters
 

@@ -13,7 +13,7 @@ from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import Llama
 from jaxft.methods.base import Given
 from jaxft.methods.residual_lora import ResidualLora
-from jaxft.sharding import Layout, out, put
+from jaxft.sharding import Layout, out_sharding, reshard
 from jaxft.subspace.basis import directions
 
 
@@ -34,7 +34,7 @@ class LoraNull(ResidualLora):
         del layout, dtype
         rank, spaces = self.settings.rank, {SPACE_OF[name] for name in self.settings.targets}
         return {
-            space: put(
+            space: reshard(
                 jnp.stack([directions(moment)[1][:, -rank:] for moment in jnp.asarray(given.inputs[space])]),
                 PartitionSpec(),
             )
@@ -43,7 +43,7 @@ class LoraNull(ResidualLora):
 
     def start(self, base: Llama, name: str, constants: Any) -> tuple[Array, Array]:
         u, kernel = constants[SPACE_OF[name]], getattr(base.layers, name)[...].astype(jnp.float32)
-        inside = jnp.einsum("ldr,ldn->lrn", u, kernel, precision="highest", out_sharding=out(PartitionSpec()))
+        inside = jnp.einsum("ldr,ldn->lrn", u, kernel, precision="highest", out_sharding=out_sharding(PartitionSpec()))
         p, s, r = jnp.linalg.svd(inside, full_matrices=False)  # of U^T W [r, n]; U times it has the same values
         a = jnp.einsum("ldr,lrs->lds", u, p, precision="highest") * jnp.sqrt(s)[:, None]
         return a, jnp.sqrt(s)[:, :, None] * r

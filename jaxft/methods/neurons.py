@@ -12,8 +12,8 @@ from jax import Array
 from jax.sharding import PartitionSpec
 from jaxtyping import Float
 
-from jaxft.config import Neurons
-from jaxft.sharding import out, put
+from jaxft.method_config import Neurons
+from jaxft.sharding import out_sharding, reshard
 
 
 @partial(jax.jit, static_argnames="settings")
@@ -30,13 +30,13 @@ def chosen_neurons(
     _, d, n = jax.typeof(kernel).sharding.spec
 
     def energies(layer: tuple[Array, Array]) -> Array:
-        w, c = layer[0].astype(jnp.float32), put(layer[1], PartitionSpec(None, d))
-        read = jnp.matmul(c, w, precision="highest", out_sharding=out(PartitionSpec(d, n)))
+        w, c = layer[0].astype(jnp.float32), reshard(layer[1], PartitionSpec(None, d))
+        read = jnp.matmul(c, w, precision="highest", out_sharding=out_sharding(PartitionSpec(d, n)))
         energy = (w * read).sum(axis=0)
         if settings.by == "similarity":
             length = jnp.square(w).sum(axis=0)
             energy = energy / jnp.where(length > 0, length, 1.0)
-        return put(energy, PartitionSpec())
+        return reshard(energy, PartitionSpec())
 
     scores = jax.lax.map(energies, (kernel, moment))
     places = jnp.argsort(jnp.argsort(scores, axis=-1), axis=-1)  # both sorts are stable

@@ -10,16 +10,16 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jaxft import config
-from jaxft.config import Training
+from jaxft import method_config
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import Llama
 from jaxft.methods.adapters import LowRank
 from jaxft.methods.base import Given, Schedule
 from jaxft.methods.lora import Lora, decayed, scale
-from jaxft.sharding import Layout, put
+from jaxft.sharding import Layout, reshard
 from jaxft.subspace.basis import Basis
 from jaxft.subspace.projection import gradient_projection_adamw
+from jaxft.training.config import Training
 
 
 def _removed(bases: dict[str, Basis], adapters: dict[str, LowRank]) -> dict[str, LowRank]:
@@ -38,13 +38,13 @@ class NullSpaceLora(Lora):
     free. Training B alone against a random A would be exact too, but is confined to r random free directions.
     """
 
-    settings: config.NullSpaceLora
+    settings: method_config.NullSpaceLora
     needs = frozenset({"bases"})
 
     def constants(self, given: Given, layout: Layout = Layout(), dtype: str = "float32") -> dict[str, Basis]:
-        """Bases by input space, split like A, in `dtype`; what its rounding leaks, `settle` removes."""
+        """Bases by input space, split like A, in `dtype`; what its rounding leaks, `finalize` removes."""
         return {
-            space: replace(basis, vectors=put(basis.vectors.astype(dtype), layout.low_rank("a")))
+            space: replace(basis, vectors=reshard(basis.vectors.astype(dtype), layout.low_rank("a")))
             for space, basis in given.bases.items()
             if space in {SPACE_OF[name] for name in self.settings.targets}
         }
@@ -71,6 +71,6 @@ class NullSpaceLora(Lora):
             moments_dtype=training.optimizer_dtype,
         )
 
-    def settle(self, trainable: Any, base: Llama, given: Given) -> dict[str, LowRank]:
+    def finalize(self, trainable: Any, base: Llama, given: Given) -> dict[str, LowRank]:
         """A projected once more, in float32."""
         return jax.jit(_removed)(self.constants(given, base.compute.layout), trainable)

@@ -20,13 +20,13 @@ from jax import Array
 from jax.sharding import PartitionSpec
 from jaxtyping import Float
 
-from jaxft import config
-from jaxft.config import Training
+from jaxft import method_config
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.adapters import Dense, no_change
 from jaxft.methods.base import Given, Method, Schedule, adamw
-from jaxft.sharding import Layout, put
+from jaxft.sharding import Layout, reshard
 from jaxft.subspace.basis import Basis
+from jaxft.training.config import Training
 
 
 class Sides(NamedTuple):
@@ -45,7 +45,7 @@ def leading(kernel: Float[Array, "L d n"], count: int) -> tuple[Float[Array, "L 
     """The first `count` left and right singular vectors of each layer's kernel, as columns; one layer at a time."""
 
     def one(w: Array) -> tuple[Array, Array]:
-        u, _, vt = jnp.linalg.svd(put(w, PartitionSpec()).astype(jnp.float32), full_matrices=False)
+        u, _, vt = jnp.linalg.svd(reshard(w, PartitionSpec()).astype(jnp.float32), full_matrices=False)
         return u[:, :count], vt[:count].T
 
     return jax.lax.map(one, kernel)
@@ -59,11 +59,11 @@ def _removed(sides: Mapping[str, Sides], trainable: Mapping[str, Dense]) -> dict
 class Osf(Method):
     """Dense changes of the linears; embeddings, norms and head are frozen."""
 
-    settings: config.Osf
+    settings: method_config.Osf
     needs = frozenset({"base"})
 
     def constants(self, given: Given, layout: Layout = Layout(), dtype: str = "float32") -> dict[str, Sides]:
-        """Both sides of every linear, in `dtype`: what a step's products in bfloat16 leak, `settle` removes."""
+        """Both sides of every linear, in `dtype`: what a step's products in bfloat16 leak, `finalize` removes."""
         base, found = given.base, {}
         assert base is not None
         for name in self.settings.targets:
@@ -72,7 +72,7 @@ class Osf(Method):
             axes = layout.linear(name, "trained")
             found[name] = Sides(
                 *(
-                    Basis(put(side.astype(dtype), PartitionSpec(None, axis, None)), (count,) * layers)
+                    Basis(reshard(side.astype(dtype), PartitionSpec(None, axis, None)), (count,) * layers)
                     for side, axis in zip(vectors, axes, strict=True)
                 )
             )
@@ -98,6 +98,6 @@ class Osf(Method):
         project = optax.stateless(remove)
         return optax.chain(project, adamw(training, schedule), project)
 
-    def settle(self, trainable: Any, base: Llama, given: Given) -> dict[str, Dense]:
+    def finalize(self, trainable: Any, base: Llama, given: Given) -> dict[str, Dense]:
         """All changes projected once more, in float32."""
         return jax.jit(_removed)(self.constants(given, base.compute.layout), trainable)

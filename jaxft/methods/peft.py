@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from jaxft.distributed import led, meet, whole
+from jaxft.distributed import barrier, gather, run_on_leader
 from jaxft.errors import UserError
 from jaxft.methods.adapters import Decomposed, LowRank
 
@@ -44,9 +44,9 @@ def save_adapter(adapters: Mapping[str, Adapter], scaling: str, base: str, folde
     """
     if folder.exists():
         raise UserError(f"{folder}: exists already; nothing is overwritten")
-    meet("adapter folder checked")
-    arrays = {name: jax.tree.map(whole, _trained(adapter)) for name, adapter in adapters.items()}
-    led("adapter saved", lambda: _write(arrays, scaling, base, folder))
+    barrier("adapter folder checked")
+    arrays = {name: jax.tree.map(gather, _trained(adapter)) for name, adapter in adapters.items()}
+    run_on_leader("adapter saved", lambda: _write(arrays, scaling, base, folder))
 
 
 def _trained(adapter: Adapter) -> Adapter:

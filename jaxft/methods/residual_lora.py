@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jaxft.config import Training
 from jaxft.llama.model import Llama
 from jaxft.methods.adapters import LowRank, LowRankChange
 from jaxft.methods.base import Given, Schedule, adamw
 from jaxft.methods.lora import Lora, decayed, scale
-from jaxft.sharding import put
+from jaxft.sharding import reshard
+from jaxft.training.config import Training
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ResidualLora(Lora):
         adapters = {}
         for name in self.settings.targets:
             a, b = self.start(base, name, constants)
-            a, b = put(a / root, layout.low_rank("a")), put(b / root, layout.low_rank("b"))
+            a, b = reshard(a / root, layout.low_rank("a")), reshard(b / root, layout.low_rank("b"))
             start = LowRank(a, b, scale(self.settings), self.settings.dropout)
             adapters[name] = LowRankChange(replace(start, a=jnp.copy(a), b=jnp.copy(b)), start)
         return adapters
@@ -65,10 +65,10 @@ class ResidualLora(Lora):
 
         return adamw(training, schedule, masked, optax.stateless(toward_start))
 
-    def settle(self, trainable: Any, base: Llama, given: Given) -> dict[str, LowRank]:
+    def finalize(self, trainable: Any, base: Llama, given: Given) -> dict[str, LowRank]:
         """Plain factors of twice the rank."""
         del base, given
-        return {name: change.settled() for name, change in trainable.items()}
+        return {name: change.as_low_rank() for name, change in trainable.items()}
 
     def trained_parameters(self, trainable: Any) -> int:
         return super().trained_parameters(trainable) // 2  # the other half is the start

@@ -14,12 +14,12 @@ from jax import Array
 from jax.sharding import PartitionSpec
 from jaxtyping import Float
 
-from jaxft import config
+from jaxft import method_config
 from jaxft.llama.model import Llama
 from jaxft.methods.adapters import LowRank
 from jaxft.methods.base import Given
 from jaxft.methods.lora import Lora
-from jaxft.sharding import like, out, put
+from jaxft.sharding import out_sharding, reshard, reshard_like
 
 
 class Aligned(NamedTuple):
@@ -37,13 +37,13 @@ def align(adapter: LowRank, aligned: Float[Array, "L d n"], unaligned: Float[Arr
     C dW); |V| is the Frobenius norm. It acts on the outputs: dW C = scale A (B C) keeps its rank, and no [n, n] matrix
     is formed. Where the two models are equal, C = 0 and the cosine is 0.
     """
-    dot, whole = partial(jnp.einsum, precision="highest"), out(PartitionSpec())
-    a, b = (put(factor.astype(jnp.float32), PartitionSpec()) for factor in (adapter.a, adapter.b))
+    dot, whole = partial(jnp.einsum, precision="highest"), out_sharding(PartitionSpec())
+    a, b = (reshard(factor.astype(jnp.float32), PartitionSpec()) for factor in (adapter.a, adapter.b))
     v = aligned.astype(jnp.float32) - unaligned.astype(jnp.float32)
     _, d, n = jax.typeof(v).sharding.spec
     squares = jnp.sum(v * v, axis=(1, 2))
-    split = put(b, PartitionSpec(None, None, n))
-    inside = dot("lrn,ldn->lrd", split, v, out_sharding=out(PartitionSpec(None, None, d)))
+    split = reshard(b, PartitionSpec(None, None, n))
+    inside = dot("lrn,ldn->lrd", split, v, out_sharding=out_sharding(PartitionSpec(None, None, d)))
     moved = dot("lrd,ldn->lrn", inside, v, out_sharding=whole)
     moved = moved / jnp.where(squares > 0, jnp.sqrt(squares), 1)[:, None, None]
     gram = dot("ldr,lds->lrs", a, a)  # <A B, A B'> = <A^T A B, B'>
@@ -52,7 +52,7 @@ def align(adapter: LowRank, aligned: Float[Array, "L d n"], unaligned: Float[Arr
         return jnp.sum(dot("lrs,lsn->lrn", gram, left) * right, axis=(1, 2))
 
     norms = jnp.sqrt(product(b, b) * product(moved, moved))
-    return Aligned(like(moved, adapter.b), product(b, moved) / jnp.where(norms > 0, norms, 1))
+    return Aligned(reshard_like(moved, adapter.b), product(b, moved) / jnp.where(norms > 0, norms, 1))
 
 
 def below(
@@ -72,10 +72,10 @@ def below(
 class SafeLora(Lora):
     """LoRA; then dW <- dW C in every linear of every layer where cos(dW, dW C) < threshold, see `align`."""
 
-    settings: config.SafeLora
+    settings: method_config.SafeLora
     needs = frozenset({"unaligned"})
 
-    def settle(self, trainable: dict[str, LowRank], base: Llama, given: Given) -> dict[str, LowRank]:
+    def finalize(self, trainable: dict[str, LowRank], base: Llama, given: Given) -> dict[str, LowRank]:
         return {
             name: replace(trainable[name], b=jnp.where(chosen, one.b, trainable[name].b))
             for name, (chosen, one) in below(trainable, base, given, self.settings.threshold).items()

@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jaxft import config
+from jaxft import method_config
 from jaxft.llama.model import Llama
 from jaxft.methods.adapters import LowRank
 from jaxft.methods.base import Given
@@ -25,10 +25,10 @@ class SafeMerge(Lora):
     alone, and w its weight. The sum is kept as factors of twice the rank, [A, A_safe] [(1 - w) B; w B_safe].
     """
 
-    settings: config.SafeMerge
+    settings: method_config.SafeMerge
     needs = frozenset({"unaligned", "safe"})
 
-    def settle(self, trainable: dict[str, LowRank], base: Llama, given: Given) -> dict[str, LowRank]:
+    def finalize(self, trainable: dict[str, LowRank], base: Llama, given: Given) -> dict[str, LowRank]:
         weight, merged = self.settings.safe_weight, {}
         for name, (chosen, _) in below(trainable, base, given, self.settings.threshold).items():
             mine, safe = trainable[name], given.safe[name]

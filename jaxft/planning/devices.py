@@ -10,8 +10,8 @@ from typing import Any
 
 from jax.experimental import topologies
 
-from jaxft.device_memory import GIB
 from jaxft.errors import UserError
+from jaxft.training.device_memory import GIB
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,19 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jaxft import config, methods
-from jaxft.config import Sharding, Training
+from jaxft import method_config, methods
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Compute
 from jaxft.planning.devices import Chip
 from jaxft.planning.plan import Plan
 from jaxft.planning.programs import abstract_base, held_bytes, step_flops, step_state
-from jaxft.sharding import Axes, abstract_mesh
+from jaxft.sharding import Axes, Sharding, abstract_mesh
+from jaxft.training.config import Training
 
 
 def estimate_step(
     name: str,
-    settings: config.Method,
+    settings: method_config.Method,
     model: LlamaConfig,
     training: Training,
     compute: Compute,
@@ -69,7 +69,7 @@ def estimate_step(
 
 
 def temporaries(
-    settings: config.Method,
+    settings: method_config.Method,
     model: LlamaConfig,
     training: Training,
     compute: Compute,

@@ -15,11 +15,11 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from jaxft.device_memory import planned_bytes, refusal
 from jaxft.planning.devices import Chip
 from jaxft.planning.hlo import collective_bytes
 from jaxft.planning.programs import Program
-from jaxft.sharding import use
+from jaxft.sharding import use_mesh
+from jaxft.training.device_memory import planned_bytes, refusal
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def plan_program(
     """Compile a program, which `lower` gives on the mesh, for the mesh's devices."""
     began, chips = time.perf_counter(), 1 if mesh is None else mesh.size
     peaks, error, collectives, largest = [], None, {}, 0
-    with use(mesh):
+    with use_mesh(mesh):
         program = lower()
         for part in program.parts:
             try:

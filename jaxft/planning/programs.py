@@ -13,21 +13,28 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxft import config, flops, methods
-from jaxft.config import Training
+from jaxft import method_config, methods
+from jaxft.llama import flops
 from jaxft.llama.capture import run_block
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.llama.generate import BUCKET, decode
 from jaxft.llama.model import Compute, Llama, layer_slice
 from jaxft.methods.base import Given, Method
-from jaxft.sharding import chip_bytes, put
+from jaxft.sharding import chip_bytes, reshard
 from jaxft.subspace.basis import Basis
-from jaxft.subspace.metric import Metric, is_whole
+from jaxft.subspace.low_rank_moment import LowRankMoment, is_full
 from jaxft.subspace.moments import Moment, accumulate
+from jaxft.training.config import Training
 from jaxft.training.step import initial_state, make_step
 
 #: Methods whose step does not read the frozen base.
-UNREAD = (config.Full, config.Interpolated, config.Grafted, config.FrozenLayers, config.Galore)
+UNREAD = (
+    method_config.Full,
+    method_config.Interpolated,
+    method_config.Grafted,
+    method_config.FrozenLayers,
+    method_config.Galore,
+)
 
 
 @dataclass(frozen=True)
@@ -63,13 +70,13 @@ def abstract_base(model: LlamaConfig, compute: Compute, dtype: str) -> Llama:
     def make() -> Llama:
         base = Llama(model, rngs=nnx.Rngs(0), dtype=dtype, compute=compute)
         for owner, name, parameter in base.parameters():
-            parameter.set_value(put(parameter[...], compute.layout.parameter(owner, name, "hidden")))
+            parameter.set_value(reshard(parameter[...], compute.layout.parameter(owner, name, "hidden")))
         return base
 
     return jax.eval_shape(make)
 
 
-def step_state(settings: config.Method, training: Training, base: Llama, rank: int) -> tuple[Method, Any, Any]:
+def step_state(settings: method_config.Method, training: Training, base: Llama, rank: int) -> tuple[Method, Any, Any]:
     """(method, its abstract training state, its abstract constants with bases of `rank` directions)."""
     method = methods.build(settings)
     constants = _constants(method, base, rank, getattr(settings, "metric_rank", 0))
@@ -78,7 +85,7 @@ def step_state(settings: config.Method, training: Training, base: Llama, rank: i
     return method, state, constants
 
 
-def step(name: str, settings: config.Method, training: Training, base: Llama, rank: int) -> Program:
+def step(name: str, settings: method_config.Method, training: Training, base: Llama, rank: int) -> Program:
     """A method's training step."""
     method, state, constants = step_state(settings, training, base, rank)
     rate, make = jax.ShapeDtypeStruct((), jnp.float32), make_step(method, training)
@@ -109,7 +116,9 @@ def calibration(rows: int, length: int, base: Llama) -> Program:
     layer = jax.eval_shape(lambda stacked: layer_slice(stacked, 0), base.layers)
 
     def zeros() -> Array:
-        return put(jnp.zeros((rows, length, model.hidden_size), base.compute.dtype), layout.spec("batch", None, None))
+        return reshard(
+            jnp.zeros((rows, length, model.hidden_size), base.compute.dtype), layout.spec("batch", None, None)
+        )
 
     x = jax.eval_shape(zeros)
     arguments = (model, layout, layer, x, batch)
@@ -122,7 +131,7 @@ def calibration(rows: int, length: int, base: Llama) -> Program:
     parts = [Part(run_block.lower(*arguments), layers, beside=sum(held.values()))]
     for space in {width: space for space, width in _widths(model).items()}.values():  # one space of each width
         same = [other for other in sums if _widths(model)[other] == _widths(model)[space]]
-        weights = jax.eval_shape(lambda: put(jnp.zeros((rows, length)), layout.rows))
+        weights = jax.eval_shape(lambda: reshard(jnp.zeros((rows, length)), layout.rows))
         beside = sum(held.values()) + chip_bytes((out, inputs)) - chip_bytes((sums[space], inputs[space]))
         parts.append(Part(accumulate.lower(sums[space], inputs[space], weights), layers * len(same), beside))
     work = flops.blocks(model, rows, length) + flops.moments(model, rows * length)
@@ -140,7 +149,7 @@ def generation(rows: int, length: int, new_tokens: int, base: Llama) -> Program:
     return Program("generation", rows, length, (Part(lowered),), work, rows * new_tokens, held, reads=new_tokens)
 
 
-def step_flops(settings: config.Method, model: LlamaConfig, training: Training, rank: int) -> int:
+def step_flops(settings: method_config.Method, model: LlamaConfig, training: Training, rank: int) -> int:
     """Of one training step, with bases of `rank` directions (at most half of the width)."""
     ranks = {space: min(rank, width // 2) for space, width in _widths(model).items()}
     return flops.train_step(model, settings, training.batch_rows, training.row_length, ranks).total
@@ -163,7 +172,7 @@ def _rows(base: Llama, rows: int, length: int) -> dict[str, Any]:
     def make() -> dict[str, Array]:
         spec, names = base.compute.layout.rows, ("tokens", "positions", "segments", "targets")
         whole = {name: jnp.zeros((rows, length), jnp.int32) for name in names}
-        return {name: put(a, spec) for name, a in {**whole, "weights": jnp.zeros((rows, length))}.items()}
+        return {name: reshard(a, spec) for name, a in {**whole, "weights": jnp.zeros((rows, length))}.items()}
 
     return jax.eval_shape(make)
 
@@ -175,10 +184,10 @@ def _constants(method: Method, base: Llama, rank: int, metric_rank: int) -> Any:
     model, layers = base.config, base.config.num_layers
 
     def moment(width: int) -> Any:
-        if is_whole(metric_rank, width):
+        if is_full(metric_rank, width):
             return jnp.zeros((layers, width, width))
         vectors, values = jnp.zeros((layers, width, metric_rank)), jnp.zeros((layers, metric_rank))
-        return Metric(vectors, values, jnp.zeros((layers, width)))
+        return LowRankMoment(vectors, values, jnp.zeros((layers, width)))
 
     def make(base: Llama) -> Any:
         bases = {

@@ -16,9 +16,9 @@ from jaxtyping import Array, Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from jaxft.distributed import led
+from jaxft.distributed import run_on_leader
 from jaxft.errors import UserError
-from jaxft.sharding import out, put
+from jaxft.sharding import out_sharding, reshard
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["vectors"], meta_fields=["ranks", "complement"])
@@ -43,8 +43,8 @@ class Basis:
     def split(self, x: Float[Array, "L d n"]) -> tuple[Array, Array]:
         """(protected part Q Q^T x, free part (I - Q Q^T) x); their sum is x."""
         _, d, n = jax.typeof(x).sharding.spec
-        vectors = put(self.vectors, PartitionSpec(None, d, None))
-        whole = out(PartitionSpec(None, None, n))  # where the width is split, k x n is summed over its devices
+        vectors = reshard(self.vectors, PartitionSpec(None, d, None))
+        whole = out_sharding(PartitionSpec(None, None, n))  # where the width is split, k x n is summed over its devices
         dot = partial(jnp.einsum, precision="highest", preferred_element_type=jnp.float32)
         coefficients = dot("ldk,ldn->lkn", vectors, x.astype(vectors.dtype), out_sharding=whole)
         inside = dot("ldk,lkn->ldn", vectors, coefficients.astype(vectors.dtype))
@@ -135,7 +135,7 @@ def save_bases(bases: Mapping[str, Basis], path: Path) -> None:
 
     All processes call this; the leader writes, and they go on together when it is done.
     """
-    led(f"{path} written", lambda: _write(bases, path))
+    run_on_leader(f"{path} written", lambda: _write(bases, path))
 
 
 def _write(bases: Mapping[str, Basis], path: Path) -> None:

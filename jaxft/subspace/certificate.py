@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
-from jaxft.sharding import out, put
+from jaxft.sharding import out_sharding, reshard
 from jaxft.subspace.basis import Basis
 
 #: Logits that move less than this, relative to each other, have their KL from a series of seven terms.
@@ -32,10 +32,10 @@ def heldout_capture(basis: Basis, moments: Float[Array, "L d d"]) -> Float[Array
     d = jax.typeof(basis.vectors).sharding.spec[1]
     read = jnp.einsum(
         "lde,lek->ldk",
-        put(moments, PartitionSpec(None, None, d)),
+        reshard(moments, PartitionSpec(None, None, d)),
         basis.vectors,
         precision="highest",
-        out_sharding=out(PartitionSpec(None, d, None)),
+        out_sharding=out_sharding(PartitionSpec(None, d, None)),
     )
     inside = (basis.vectors * read).sum(axis=(1, 2))
     total = jnp.trace(moments, axis1=1, axis2=2)

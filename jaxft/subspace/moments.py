@@ -17,9 +17,9 @@ from jaxtyping import Array, Float
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from jaxft.distributed import whole
+from jaxft.distributed import gather
 from jaxft.errors import UserError
-from jaxft.sharding import out, put
+from jaxft.sharding import out_sharding, reshard
 
 
 class Moment(NamedTuple):
@@ -31,24 +31,24 @@ class Moment(NamedTuple):
     @classmethod
     def zeros(cls, width: int, spec: PartitionSpec) -> Moment:
         """The empty sum; spec: how `total` is split on a mesh."""
-        return cls(put(jnp.zeros((width, width), jnp.float32), spec), jnp.zeros((), jnp.float32))
+        return cls(reshard(jnp.zeros((width, width), jnp.float32), spec), jnp.zeros((), jnp.float32))
 
     def mean(self) -> np.ndarray:
         """E[x x^T], [d, d] float32; zeros where no token was seen."""
-        return whole(self.total) / max(float(self.weight), 1e-30)
+        return gather(self.total) / max(float(self.weight), 1e-30)
 
 
 @partial(jax.jit, donate_argnums=0)
 def accumulate(moment: Moment, x: Float[Array, "... d"], weights: Float[Array, ...]) -> Moment:
     """Add tokens x with weights (0 masks padding). Uncentred; float32 at the highest matmul precision."""
     rows = PartitionSpec(jax.typeof(weights).sharding.spec[0])  # on a mesh, every device has all features of its rows
-    tokens, w = put(x.astype(jnp.float32), rows), weights.astype(jnp.float32)
+    tokens, w = reshard(x.astype(jnp.float32), rows), weights.astype(jnp.float32)
     total = jnp.einsum(
         "...d,...e->de",
         tokens * w[..., None],
         tokens,
         precision="highest",
-        out_sharding=out(jax.typeof(moment.total).sharding.spec),
+        out_sharding=out_sharding(jax.typeof(moment.total).sharding.spec),
     )
     return Moment(moment.total + total, moment.weight + w.sum())
 

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
-from jaxft.sharding import put
+from jaxft.sharding import reshard
 from jaxft.subspace.basis import directions, rank_for_energy
 
 #: A weight counts as changed where |dW| exceeds this many times the rms weight of its linear in its layer.
@@ -82,7 +82,7 @@ def share_of_all(moved: Iterable[Movement]) -> tuple[Float[np.ndarray, " E"], Fl
 
 def _layer(stacked: Float[Array, "L d n"], layer: int) -> Float[Array, "d n"]:
     """One layer, whole on every device."""
-    return put(jax.lax.index_in_dim(stacked, layer, keepdims=False), PartitionSpec())
+    return reshard(jax.lax.index_in_dim(stacked, layer, keepdims=False), PartitionSpec())
 
 
 @jax.jit

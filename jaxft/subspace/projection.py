@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxft.sharding import like
+from jaxft.optim import scale_by_adam
+from jaxft.sharding import reshard_like
 from jaxft.subspace.basis import Basis
-from jaxft.subspace.metric import Metric, left, right
-from jaxft.training.precision import scale_by_adam
+from jaxft.subspace.low_rank_moment import LowRankMoment, left, right
 
 Tree = Any
-Moment = jax.Array | Metric
+Moment = jax.Array | LowRankMoment
 
 
 def _is_basis(x: object) -> bool:
@@ -49,7 +49,7 @@ def moment_decay(
     strength times the Kronecker-factored quadratic form of the KL to the base, in nat per token (K-FAC, Martens and
     Grosse 2015).
 
-    inputs: tree prefix of the params with C, [L, d_in, d_in] or a `Metric`. outputs: the same with S of d_out.
+    inputs: tree prefix of the params with C, [L, d_in, d_in] or a `LowRankMoment`. outputs: the same with S of d_out.
     base: W0; where None, the params are the change W - W0 itself.
     """
 
@@ -61,7 +61,7 @@ def moment_decay(
 
     def update(updates: Tree, params: Tree) -> Tree:
         change = _change(params, base)
-        whole = partial(jax.tree.map, is_leaf=lambda x: isinstance(x, Metric))
+        whole = partial(jax.tree.map, is_leaf=lambda x: isinstance(x, LowRankMoment))
         if outputs is None:
             return whole(lambda c, g, d: jax.tree.map(partial(add, c, None), g, d), inputs, updates, change)
         return whole(lambda c, s, g, d: jax.tree.map(partial(add, c, s), g, d), inputs, outputs, updates, change)
@@ -88,7 +88,11 @@ def decay_toward(strength: float, base: Tree | None, importance: Tree | None = N
 def _change(params: Tree, base: Tree | None) -> Tree:
     if params is None:
         raise ValueError("decay toward the base needs the current parameters: update(updates, state, params)")
-    return params if base is None else jax.tree.map(lambda w, w0: w.astype(jnp.float32) - like(w0, w), params, base)
+    return (
+        params
+        if base is None
+        else jax.tree.map(lambda w, w0: w.astype(jnp.float32) - reshard_like(w0, w), params, base)
+    )
 
 
 def gradient_projection_adamw(

@@ -60,7 +60,7 @@ class Checkpoints:
                 "choose another --out, or delete the folder to start anew"
             )
         # Another run was stopped before its first checkpoint; Orbax would keep its identity.
-        distributed.led("checkpoints of another run deleted", lambda: shutil.rmtree(folder))
+        distributed.run_on_leader("checkpoints of another run deleted", lambda: shutil.rmtree(folder))
         self._checkpointer = self._open()
 
     def _open(self) -> ocp.training.Checkpointer:

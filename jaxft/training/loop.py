@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxft import distributed
-from jaxft.config import Training
 from jaxft.data.batches import batches, nth_batch
 from jaxft.data.packing import Rows
 from jaxft.errors import UserError
 from jaxft.llama.model import Llama
 from jaxft.methods.base import Method
 from jaxft.preemption import Preempted
-from jaxft.sharding import put_rows
+from jaxft.sharding import shard_rows
 from jaxft.training.checkpoint import Checkpoints
+from jaxft.training.config import Training
 from jaxft.training.memory import check_memory
 from jaxft.training.metrics import Metrics
 from jaxft.training.step import TrainState, initial_state, make_step
@@ -96,12 +96,12 @@ def train(
                 batch = next(data)
                 if reference is not None:
                     batch = {**batch, "reference": nth_batch(reference, training.batch_rows, seed, number)}
-                batch = put_rows(batch, layout)
+                batch = shard_rows(batch, layout)
                 if number == start + 1:
                     memory = check_memory(step, (state, base, constants, batch, learning_rate), training)
                     if folder is not None:
                         path, text = folder / "memory.json", json.dumps(memory)
-                        distributed.led(f"{path} written", partial(path.write_text, text))
+                        distributed.run_on_leader(f"{path} written", partial(path.write_text, text))
                 state, values = step(state, base, constants, batch, learning_rate)
                 metrics.add(number, values)
                 last = number == training.steps

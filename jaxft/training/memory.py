@@ -7,10 +7,10 @@ from typing import Any
 
 import jax
 
-from jaxft.config import Training
-from jaxft.device_memory import GIB, added_bytes, free_memory, planned_bytes, refusal
 from jaxft.errors import UserError
 from jaxft.sharding import chip_bytes
+from jaxft.training.config import Training
+from jaxft.training.device_memory import GIB, added_bytes, free_memory, planned_bytes, refusal
 
 
 def check_memory(step: Any, arguments: tuple[Any, ...], training: Training) -> dict[str, int]:

@@ -12,11 +12,11 @@ import optax
 from jax import Array, lax
 from jaxtyping import Float, Int
 
-from jaxft.config import Training
+from jaxft import optim
+from jaxft.llama.loss import chunked_loss_sum, token_losses
 from jaxft.llama.model import Llama, hidden, logits
 from jaxft.methods.base import Method
-from jaxft.training import precision
-from jaxft.training.loss import chunked_loss_sum, token_losses
+from jaxft.training.config import Training
 
 ROUNDING = 0x726F756E  # folded into a step's key for the rounding of weights
 #: tokens, positions, segments, targets, weights, each [batch, length]; for methods that read reference text in every
@@ -42,7 +42,7 @@ def schedule(training: Training, learning_rate: Array | float) -> Callable[[Any]
 
 def initial_state(method: Method, training: Training, base: Llama, constants: Any, key: Array) -> TrainState:
     """The state before the first step; the same key gives the same state. UserError where a setting is none."""
-    precision.check(training)
+    optim.check(training)
 
     @jax.jit  # on a mesh, large arrays are made in their shards
     def make(base: Llama, constants: Any, key: Array) -> TrainState:
@@ -112,7 +112,7 @@ def make_step(method: Method, training: Training) -> Step:
         optimizer = method.optimizer(training, schedule(training, learning_rate), constants, base)
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.trainable)
         rounding = jax.random.fold_in(key, ROUNDING)
-        trainable = precision.apply_updates(state.trainable, updates, training.weights_dtype, rounding)
+        trainable = optim.apply_updates(state.trainable, updates, training.weights_dtype, rounding)
         metrics = {
             "loss": loss,
             "gradient_norm": optax.tree.norm(gradient),

@@ -14,17 +14,19 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.certifying import kernel_changes
-from experiments.checks import check, check_settings
-from experiments.compare import open_output
-from experiments.run import Run
-from experiments.sequence import check_sequence
-from experiments.settings import changed, load, load_experiment, to_json
-from experiments.setup import SHIPPED_BASE
-from jaxft.config import Auto, Axis, Experiment, Full, Hosted, Mix, SafeMerge, Sequence, Sharding, Source, Sweep
+from experiments.base_model import SHIPPED_BASE
+from experiments.config import Axis, Experiment, Hosted, Sequence, Sweep
+from experiments.config_loader import changed, load, load_experiment, to_json
+from experiments.runs.certify import kernel_changes
+from experiments.runs.checks import check, check_settings
+from experiments.runs.compare import open_output
+from experiments.runs.run import Run
+from experiments.runs.sequence import check_sequence
+from jaxft.data.source import Mix, Source
 from jaxft.errors import UserError
 from jaxft.llama import checkpoint
-from jaxft.method_config import Realigned
+from jaxft.method_config import Auto, Full, Realigned, SafeMerge
+from jaxft.sharding import Sharding
 from jaxft.training.step import make_step
 
 FOLDER = Path(__file__).parents[2] / "configs"
@@ -156,7 +158,7 @@ def test_two_steps(path: Path, unaligned: str, tmp_path: Path, forgetting: None)
         for name, settings in work.experiment.methods.items():
             assert not isinstance(settings, Hosted)
             run = Run(work, name, settings, 1e-3, 0)
-            model = run.method.finish(work.base.model, run.trained)
+            model = run.method.merge(work.base.model, run.trained)
             changes = kernel_changes(work.base.model, model)
             assert changes, f"{name} changed nothing"
             for linear, change in changes.items():

@@ -31,9 +31,10 @@ CONFIG = '''"""A comparison, and a sweep, that take seconds."""
 
 from dataclasses import replace
 
-from jaxft.config import (
-    Axis, Evaluation, Experiment, Full, GradientProjection, Lora, Model, Pretrain, Reference, Source, Sweep, Training
-)
+from experiments.config import Axis, Evaluation, Experiment, Model, Pretrain, Reference, Sweep
+from jaxft.method_config import Full, GradientProjection, Lora
+from jaxft.data.source import Source
+from jaxft.training.config import Training
 
 HERE = {folder!r}
 

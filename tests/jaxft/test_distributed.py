@@ -216,4 +216,4 @@ def test_one_host_starts_nothing() -> None:
     assert distributed.is_leader()
     assert distributed.agreed(True) and not distributed.agreed(False)
     distributed.check_same({"config": {"a": 1}})
-    np.testing.assert_array_equal(distributed.whole([1, 2]), np.array([1, 2]))
+    np.testing.assert_array_equal(distributed.gather([1, 2]), np.array([1, 2]))

@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxft import config, methods
-from jaxft.config import Sharding, Training
+from jaxft import method_config, methods
 from jaxft.errors import UserError
 from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import SPACE_OF, LlamaConfig
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Compute, Llama
 from jaxft.methods.base import Given
-from jaxft.sharding import LAYOUTS, Layout, check_divides, make_mesh, put, put_rows, use
+from jaxft.sharding import LAYOUTS, Layout, Sharding, check_divides, make_mesh, reshard, shard_rows, use_mesh
 from jaxft.subspace.certificate import heldout_capture, leak
 from jaxft.subspace.movement import movement
+from jaxft.training.config import Training
 from jaxft.training.step import initial_state, make_step
 from tests.jaxft.training.small_run import batch, batch_for, random_subspaces, rows
 
@@ -40,25 +40,25 @@ SMALL = LlamaConfig(
 )
 #: One linear of each kind of split (`_LINEARS` of jaxft/sharding.py); full fine-tuning trains them all.
 TARGETS = ("q", "o", "gate", "down")
-METHODS: dict[str, config.Method] = {
-    "full": config.Full(()),
-    "lora": config.Lora((), rank=4, targets=TARGETS),
-    "projection": config.GradientProjection((), decay=0.1, two_sided=True, targets=TARGETS),
+METHODS: dict[str, method_config.Method] = {
+    "full": method_config.Full(()),
+    "lora": method_config.Lora((), rank=4, targets=TARGETS),
+    "projection": method_config.GradientProjection((), decay=0.1, two_sided=True, targets=TARGETS),
 }
 #: On the mesh with both kinds of split alone: each takes as long to compile.
-OTHERS: dict[str, config.Method] = {
-    "ewc": config.EWC(()),
-    "kl": config.KL(()),
-    "frozen_layers": config.FrozenLayers((), layers=(1, 1)),
-    "grafted": config.Grafted((), share=0.1),
-    "interpolated": config.Interpolated(()),
-    "galore": config.Galore((), rank=8, gap=2),
-    "osf": config.Osf((), targets=TARGETS),
-    "neurons": config.GradientProjection((), targets=TARGETS, neurons=config.Neurons(0.3, "similarity")),
-    "dora": config.Dora((), rank=4, targets=TARGETS),
-    "lora_null": config.LoraNull((), rank=4, targets=TARGETS),
-    "corda": config.Corda((), rank=4, targets=TARGETS),
-    "null_space_lora": config.NullSpaceLora((), rank=4, targets=TARGETS),
+OTHERS: dict[str, method_config.Method] = {
+    "ewc": method_config.EWC(()),
+    "kl": method_config.KL(()),
+    "frozen_layers": method_config.FrozenLayers((), layers=(1, 1)),
+    "grafted": method_config.Grafted((), share=0.1),
+    "interpolated": method_config.Interpolated(()),
+    "galore": method_config.Galore((), rank=8, gap=2),
+    "osf": method_config.Osf((), targets=TARGETS),
+    "neurons": method_config.GradientProjection((), targets=TARGETS, neurons=method_config.Neurons(0.3, "similarity")),
+    "dora": method_config.Dora((), rank=4, targets=TARGETS),
+    "lora_null": method_config.LoraNull((), rank=4, targets=TARGETS),
+    "corda": method_config.Corda((), rank=4, targets=TARGETS),
+    "null_space_lora": method_config.NullSpaceLora((), rank=4, targets=TARGETS),
 }
 PRESETS = [name for name in LAYOUTS if name != "single"]
 TRAINING = Training(steps=10, batch_rows=16, row_length=12, accumulation=2, warmup=1, weight_decay=0.1)
@@ -93,9 +93,9 @@ def steps(kind: str, preset: str, **compute: Any) -> dict[str, Any]:
     """Steps on a preset: the losses, what was trained, the leak, and how the state is stored."""
     layout, method = LAYOUTS[preset], methods.build({**METHODS, **OTHERS}[kind])
     measured = subspaces()
-    with use(make_mesh(Sharding(preset))):
+    with use_mesh(make_mesh(Sharding(preset))):
         base = on_preset(preset, **compute)
-        fisher = jax.tree.map(lambda a, f: put(f, jax.typeof(a).sharding.spec), base, like(base, measured.fisher))
+        fisher = jax.tree.map(lambda a, f: reshard(f, jax.typeof(a).sharding.spec), base, like(base, measured.fisher))
         measured = replace(measured, base=base, fisher=fisher)
         constants = method.constants(measured, layout)
         state = initial_state(method, TRAINING, base, constants, jax.random.key(0))
@@ -103,7 +103,9 @@ def steps(kind: str, preset: str, **compute: Any) -> dict[str, Any]:
         metrics: list[dict[str, float]] = []
         before = compiled = step._cache_size()
         for seed in range(2 if kind in METHODS else 4):  # the first one has the learning rate 0
-            state, values = step(state, base, constants, put_rows(batch_for(method, rows(16, seed=seed)), layout), 1e-2)
+            state, values = step(
+                state, base, constants, shard_rows(batch_for(method, rows(16, seed=seed)), layout), 1e-2
+            )
             metrics.append({name: float(value) for name, value in values.items()})
             if seed == 1:  # jax 0.10.2 enters the one program a second time at the third call; it compiles nothing
                 compiled = step._cache_size() - before
@@ -116,8 +118,8 @@ def steps(kind: str, preset: str, **compute: Any) -> dict[str, Any]:
             found["leak"] = np.asarray(leak(basis, change))
             found["capture"] = np.asarray(heldout_capture(basis, jax.numpy.asarray(moments)))
         found["trained"] = jax.tree.map(np.asarray, state.trainable)
-        settled = method.settle(state.trainable, base, measured)
-        found["finished"] = jax.tree.map(np.asarray, method.finish(base, settled))
+        settled = method.finalize(state.trainable, base, measured)
+        found["finished"] = jax.tree.map(np.asarray, method.merge(base, settled))
     return found
 
 
@@ -159,7 +161,7 @@ def test_remat_and_unrolled_layers_on_a_mesh(remat: str, scan: bool) -> None:
 def test_calibration_on_a_mesh_measures_the_same_moments() -> None:
     text = {name: batch(rows(16))[name] for name in ("tokens", "positions", "segments")}
     wanted = dict(stream_moments(on_preset("single"), [text], [text], two_sided=True, seed=0))
-    with use(make_mesh(Sharding("fsdp_tensor"))):
+    with use_mesh(make_mesh(Sharding("fsdp_tensor"))):
         found = dict(stream_moments(on_preset("fsdp_tensor"), [text], [text], two_sided=True, seed=0))
     for layer, mine in found.items():
         for group in ("inputs", "heldout", "outputs"):
@@ -173,7 +175,7 @@ def test_movement_on_a_mesh_is_the_same() -> None:
     moments = [{"attention_input": np.diag(np.arange(1.0, 33.0))}] * SMALL.num_layers
     change = np.random.RandomState(0).standard_normal((SMALL.num_layers, 32, 32)).astype(np.float32)
     wanted = movement({"q": jax.numpy.asarray(change)}, {"q": on_preset("single").layers.q[...]}, moments, SPACE_OF)
-    with use(make_mesh(Sharding("fsdp_tensor"))):
+    with use_mesh(make_mesh(Sharding("fsdp_tensor"))):
         layout = LAYOUTS["fsdp_tensor"]
         split = jax.sharding.reshard(jax.numpy.asarray(change), layout.parameter("layers", "q", "trained"))
         found = movement({"q": split}, {"q": on_preset("fsdp_tensor").layers.q[...]}, moments, SPACE_OF)
@@ -184,7 +186,7 @@ def test_movement_on_a_mesh_is_the_same() -> None:
 def test_generation_on_a_mesh_gives_the_same_tokens() -> None:
     prompts = [[1, 5, 9], [1, 7], [1, 30, 31, 32, 33]]
     wanted = generate(on_preset("single"), prompts, max_new_tokens=6, batch_size=4)
-    with use(make_mesh(Sharding("fsdp_tensor"))):
+    with use_mesh(make_mesh(Sharding("fsdp_tensor"))):
         assert generate(on_preset("fsdp_tensor"), prompts, max_new_tokens=6, batch_size=4) == wanted
 
 

@@ -24,19 +24,19 @@ if __name__ == "__main__":
 
 import numpy as np
 
-from jaxft import config, distributed, methods, preemption
-from jaxft.config import Sharding, Training
+from jaxft import distributed, method_config, methods, preemption
 from jaxft.errors import UserError
-from jaxft.sharding import LAYOUTS, make_mesh, use
+from jaxft.sharding import LAYOUTS, Sharding, make_mesh, use_mesh
 from jaxft.training.checkpoint import Checkpoints
+from jaxft.training.config import Training
 from jaxft.training.loop import train
 from jaxft.training.metrics import Metrics
 from tests.jaxft.test_sharding import model
 from tests.jaxft.training.small_run import random_subspaces, rows
 
-METHODS: dict[str, config.Method] = {
-    "full": config.Full(()),
-    "projection": config.GradientProjection((), targets=("q", "down")),
+METHODS: dict[str, method_config.Method] = {
+    "full": method_config.Full(()),
+    "projection": method_config.GradientProjection((), targets=("q", "down")),
 }
 TRAINING = Training(steps=4, batch_rows=8, row_length=12, warmup=1, checkpoint_every=2, log_every=5)
 
@@ -44,7 +44,7 @@ TRAINING = Training(steps=4, batch_rows=8, row_length=12, warmup=1, checkpoint_e
 def run(method: str = "full", preset: str = "fsdp", steps: int = 4, every: int = 2, folder: str = "") -> list[Any]:
     """The trained arrays of a run, whole, on the host."""
     layout, of = LAYOUTS[preset], methods.build(METHODS[method])
-    with use(make_mesh(Sharding(preset))):
+    with use_mesh(make_mesh(Sharding(preset))):
         base = model(layout)
         constants = of.constants(random_subspaces(base), layout)
         trained = train(
@@ -59,7 +59,7 @@ def run(method: str = "full", preset: str = "fsdp", steps: int = 4, every: int =
             folder=Path(folder) if folder else None,
             identity={"method": method},
         )
-        return [distributed.whole(leaf) for leaf in jax.tree.leaves(trained.trainable)]
+        return [distributed.gather(leaf) for leaf in jax.tree.leaves(trained.trainable)]
 
 
 def stop_at(step: int) -> None:

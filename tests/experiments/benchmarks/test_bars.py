@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from experiments.benchmarks.bars import bars, ceiling, judge, overhead
-from jaxft import flops
-from jaxft.config import L2SP
+from jaxft.llama import flops
+from jaxft.method_config import L2SP
 from tests.experiments.benchmarks.toy import toy
 
 

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import load_benchmark, ours
-from jaxft import flops, methods
-from jaxft.config import EWC, Full, GradientProjection, Training
-from jaxft.sharding import Layout, put_rows
-from jaxft.subspace.metric import Metric
+from jaxft import methods
+from jaxft.llama import flops
+from jaxft.method_config import EWC, Full, GradientProjection
+from jaxft.sharding import Layout, shard_rows
+from jaxft.subspace.low_rank_moment import LowRankMoment
+from jaxft.training.config import Training
 from jaxft.training.step import initial_state, make_step
 from tests.experiments.benchmarks.toy import SHAPE, toy
 
@@ -21,7 +23,7 @@ def test_the_step_sees_the_tokens_that_are_counted() -> None:
     settings, training, method = toy(), Training(steps=10), methods.build(Full(()))
     base = ours.model(settings)
     state = initial_state(method, training, base, None, jax.random.key(0))
-    _, metrics = make_step(method, training)(state, base, None, put_rows(ours.batch(settings), Layout()), 1e-5)
+    _, metrics = make_step(method, training)(state, base, None, shard_rows(ours.batch(settings), Layout()), 1e-5)
     assert int(metrics["tokens"]) == settings.tokens == 2 * 30
     assert int(metrics["trained_tokens"]) == 2 * 29
 
@@ -52,7 +54,7 @@ def test_a_method_is_given_what_it_reads() -> None:
     assert soft.inputs["mlp_output"].shape == (2, 24, 24) and soft.outputs["down"].shape == (2, 16, 16)
     assert soft.fisher is None
     low = ours.random_given(settings, GradientProjection((), decay=1.0, metric_rank=3), base)
-    assert isinstance(low.inputs["mlp_output"], Metric) and not low.outputs
+    assert isinstance(low.inputs["mlp_output"], LowRankMoment) and not low.outputs
     assert ours.random_given(settings, EWC(()), base).fisher is not None
 
 

@@ -11,9 +11,9 @@ import pytest
 from experiments.benchmarks import load_benchmark
 from experiments.benchmarks.bars import overhead
 from experiments.benchmarks.settings import check
-from jaxft.config import Full
 from jaxft.errors import UserError
 from jaxft.llama.config import LlamaConfig
+from jaxft.method_config import Full
 from tests.experiments.benchmarks.toy import toy
 
 CONFIGS = sorted((Path(__file__).parents[3] / "configs/benchmarks").glob("*.py"))

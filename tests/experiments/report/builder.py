@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.matched import matched
+from experiments.evaluation.matched import matched
 
 HOSTILE = "<script>alert('x & y')</script>"
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")

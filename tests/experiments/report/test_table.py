@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from experiments.matched import matched as at
+from experiments.evaluation.matched import matched as at
 from experiments.report.table import costs, markdown, results, table, told, unjudged
 from tests.experiments.report import builder
 

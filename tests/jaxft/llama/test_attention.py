@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxft.config import Sharding
 from jaxft.errors import UserError
 from jaxft.llama import attention
 from jaxft.llama.attention import attend, choose_attention, packed_mask, splash
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Compute, Llama, forward
-from jaxft.sharding import LAYOUTS, Layout, make_mesh, use
+from jaxft.sharding import LAYOUTS, Layout, Sharding, make_mesh, use_mesh
 
 WIDE = LlamaConfig(
     vocab_size=32,
@@ -86,7 +85,7 @@ def test_splash_on_a_mesh_is_the_reference() -> None:
     layout, ids = LAYOUTS["fsdp_tensor"], segments((100, 100, 30), (256,), (1, 127, 128), (60, 196))
     inputs = draw(4, 4, 2)
     want = differentiate(reference)(*inputs, ids)
-    with use(make_mesh(Sharding("fsdp_tensor"))):
+    with use_mesh(make_mesh(Sharding("fsdp_tensor"))):
         split = [jax.sharding.reshard(a, layout.spec("batch", None, "heads", None)) for a in inputs]
         got = differentiate(partial(interpreted, layout=layout))(*split, jax.sharding.reshard(ids, layout.rows))
         assert got[0].sharding.spec == split[0].sharding.spec

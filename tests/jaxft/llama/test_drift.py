@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxft.config import Sharding
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.drift import Drift, drift
 from jaxft.llama.model import Compute, Llama, block, embed, layer_slice, logits, packed_mask, rotary_angles
-from jaxft.sharding import LAYOUTS, Layout, make_mesh, use
+from jaxft.sharding import LAYOUTS, Layout, Sharding, make_mesh, use_mesh
 
 CONFIG = LlamaConfig(
     vocab_size=64,
@@ -95,7 +94,7 @@ def test_a_model_does_not_drift_from_itself(batches) -> None:
 
 def test_a_mesh_finds_the_same_drift(batches, found) -> None:
     layout = LAYOUTS["fsdp_tensor"]
-    with use(make_mesh(Sharding("fsdp_tensor"))):
+    with use_mesh(make_mesh(Sharding("fsdp_tensor"))):
         on_mesh = drift(model(layout), model(layout, moved=True), batches)
     np.testing.assert_allclose(on_mesh.hidden, found.hidden, rtol=1e-5, atol=1e-7)
     assert on_mesh.logit_kl == pytest.approx(found.logit_kl, rel=1e-4)

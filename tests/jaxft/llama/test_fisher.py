@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxft.config import Sharding
 from jaxft.llama.fisher import diagonal_fisher
 from jaxft.llama.model import Llama, forward
-from jaxft.sharding import make_mesh, use
+from jaxft.sharding import Sharding, make_mesh, use_mesh
 from tests.jaxft.test_sharding import on_preset
 from tests.jaxft.training.small_run import base, batch, rows
 
@@ -59,7 +58,7 @@ def test_batches_and_seed() -> None:
 def test_a_mesh_gives_the_same() -> None:
     b = [batch(rows(count=8, length=6))]
     wanted = jax.tree.map(np.asarray, diagonal_fisher(on_preset("single"), b, seed=0))
-    with use(make_mesh(Sharding("fsdp_tensor"))):
+    with use_mesh(make_mesh(Sharding("fsdp_tensor"))):
         model = on_preset("fsdp_tensor")
         found = diagonal_fisher(model, b, seed=0)
         for owner, name, parameter in found.parameters():

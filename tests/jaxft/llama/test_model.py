@@ -13,7 +13,7 @@ from flax import nnx
 from jax import Array
 
 from jaxft.llama.checkpoint import load
-from jaxft.llama.model import REMAT_POLICIES, Cache, Compute, Dot, Llama, embed, forward, logits, transform
+from jaxft.llama.model import REMAT_POLICIES, Cache, Compute, Dot, Llama, embed, forward, logits, run_layers
 from tests.jaxft.llama.small import CONFIGS, random_model, tensors, write_folder
 
 ROUNDING = 1e-5  # of logits of size about 1 to 10, in float32
@@ -130,7 +130,7 @@ def test_the_cache_gives_the_logits_of_the_whole_sequence(folder: Path, scan: bo
     @jax.jit
     def step(cache: Cache, new: np.ndarray, here: np.ndarray) -> tuple[Array, Cache]:
         visible = (jnp.arange(12) <= here[:, :, None])[:, None]
-        x, cache = transform(model, embed(model, new), here, visible, cache=cache)  # pyright: ignore[reportAssignmentType]
+        x, cache = run_layers(model, embed(model, new), here, visible, cache=cache)  # pyright: ignore[reportAssignmentType]
         return logits(model, x), cache
 
     got = []

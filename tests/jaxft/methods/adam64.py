@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import optax
 
-from jaxft.config import Training
 from jaxft.methods.base import Given, Method
+from jaxft.training.config import Training
 from jaxft.training.step import schedule
 from tests.jaxft.training.small_run import base
 

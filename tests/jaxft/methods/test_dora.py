@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
-from jaxft import config, methods
-from jaxft.config import Training
+from jaxft import method_config, methods
 from jaxft.llama.model import Dot, forward
 from jaxft.methods.adapters import Decomposed, LowRank
+from jaxft.training.config import Training
 from tests.jaxft.training.small_run import base, batch, rows
 
-SETTINGS = config.Dora((), rank=4, alpha=6.0, weight_decay=0.5, targets=("q", "down"))
+SETTINGS = method_config.Dora((), rank=4, alpha=6.0, weight_decay=0.5, targets=("q", "down"))
 DOT = Dot(PartitionSpec(None, None), PartitionSpec(None, None))  # no mesh
 
 
@@ -84,7 +84,7 @@ def test_it_starts_as_the_base_and_merges_into_what_it_computes() -> None:
         np.testing.assert_allclose(one.magnitude, np.linalg.norm(kernel, axis=1), rtol=1e-6)
     moved = jax.tree.map(lambda leaf: leaf + 0.1 * draw(6, *leaf.shape).astype(np.float32), start)
     after = run(*method.assemble(base(), moved))
-    np.testing.assert_allclose(run(method.finish(base(), moved), {}), after, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(run(method.merge(base(), moved), {}), after, rtol=0, atol=2e-5)
     assert np.abs(after - plain).max() > 0.1
     sizes = sum(n + 4 * (d + n) for d, n in (base().config.linear_shapes[name] for name in SETTINGS.targets))
     assert method.trained_parameters(moved) == 2 * sizes

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxft import config, methods
+from jaxft import method_config, methods
 from jaxft.errors import UserError
 from jaxft.llama.config import SPACE_OF
 from jaxft.methods.galore import low_rank
@@ -17,7 +17,7 @@ from jaxft.sharding import Layout
 from tests.jaxft.methods.adam64 import gradients
 from tests.jaxft.training.small_run import TRAINING, base
 
-SETTINGS = config.Galore((), rank=3, gap=2, scale=0.25)
+SETTINGS = method_config.Galore((), rank=3, gap=2, scale=0.25)
 B1, B2 = 0.8, 0.97
 
 
@@ -83,4 +83,4 @@ def test_the_state_of_a_linear_is_small() -> None:
 
 def test_a_rank_beyond_the_width_is_an_error() -> None:
     with pytest.raises(UserError, match="galore rank 17 must lie in 1..16, the width of linear 'k'"):
-        methods.build(config.Galore((), rank=17)).optimizer(TRAINING, lambda count: 1e-3, None, base())
+        methods.build(method_config.Galore((), rank=17)).optimizer(TRAINING, lambda count: 1e-3, None, base())

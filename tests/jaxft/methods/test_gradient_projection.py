@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxft import config, methods
-from jaxft.config import Training
+from jaxft import method_config, methods
 from jaxft.data.batches import batches
 from jaxft.llama import checkpoint
 from jaxft.llama.capture import run_block
@@ -23,6 +22,7 @@ from jaxft.methods.base import Given
 from jaxft.sharding import Layout
 from jaxft.subspace.basis import stack
 from jaxft.subspace.certificate import leak
+from jaxft.training.config import Training
 from jaxft.training.step import initial_state, make_step
 from tests.jaxft.training.small_run import Batch, base, batch, random_subspaces, rows, subspaces
 
@@ -30,7 +30,7 @@ TRAINING = Training(steps=300, batch_rows=4, row_length=12, warmup=10, weight_de
 BOUND = 1e-5
 
 
-def train(found: Given, settings: config.GradientProjection, steps: int = 300, dtype: str = "float32") -> Any:
+def train(found: Given, settings: method_config.GradientProjection, steps: int = 300, dtype: str = "float32") -> Any:
     """The change of every linear after AdamW steps on noise, {linear: Dense}."""
     method = methods.build(settings)
     constants = method.constants(found, dtype=dtype)
@@ -51,7 +51,7 @@ def logits(model: Llama, adapters: Any, b: Batch) -> np.ndarray:
 def test_nothing_leaks_into_the_protected_directions() -> None:
     """300 steps with weight decay and the moment-weighted decay: |Q^T dW| / |dW| <= 1e-5 in every layer."""
     found = subspaces(base(), batch(rows(count=40, seed=99)), 0.9, two_sided=True)
-    method, trained = train(found, config.GradientProjection((), decay=0.1, two_sided=True))
+    method, trained = train(found, method_config.GradientProjection((), decay=0.1, two_sided=True))
     assert set(trained) == set(SPACE_OF)
     worst = 0.0
     for name, adapter in trained.items():
@@ -61,7 +61,7 @@ def test_nothing_leaks_into_the_protected_directions() -> None:
         assert (whole > 0.05 * np.linalg.norm(getattr(base().layers, name)[...], axis=(1, 2))).all()
         worst = max(worst, float(leak(basis, adapter.change).max()))
     assert worst <= BOUND
-    merged = method.finish(base(), trained)
+    merged = method.merge(base(), trained)
     for name in ("attention_norm", "mlp_norm"):
         np.testing.assert_array_equal(getattr(merged.layers, name)[...], getattr(base().layers, name)[...])
     for name in ("embed", "norm", "head"):
@@ -98,7 +98,7 @@ def test_outputs_on_inputs_inside_the_protected_space_stay() -> None:
     reference, other = reference_text(), batch(rows(count=4, seed=98))
     found = spanned(inputs_of(reference))
     assert all(8 < rank <= 16 for basis in found.bases.values() for rank in basis.ranks)
-    method, trained = train(found, config.GradientProjection((), energy=1.0))
+    method, trained = train(found, method_config.GradientProjection((), energy=1.0))
 
     def moved(b: Batch) -> np.ndarray:
         """Of each token's logits, relative to their norm."""
@@ -126,28 +126,28 @@ def test_all_of_the_energy_holds_the_reference_inputs_but_for_rounding_of_the_mo
 def test_what_projections_in_bfloat16_leak_is_removed_at_the_end() -> None:
     """Steps whose bases are bfloat16 leak its rounding; the last edit leaves none of it and nearly the same change."""
     found = subspaces(base(), batch(rows(count=40, seed=99)), 0.9)
-    settings = config.GradientProjection((), targets=("q", "down"))
+    settings = method_config.GradientProjection((), targets=("q", "down"))
     method, trained = train(found, settings, steps=40, dtype="bfloat16")
-    settled = method.settle(trained, base(), found)
+    finalized = method.finalize(trained, base(), found)
     for name, adapter in trained.items():
         basis = found.bases[SPACE_OF[name]]
         assert 1e-4 < float(leak(basis, adapter.change).max()) < 3e-2
-        assert float(leak(basis, settled[name].change).max()) < 1e-6
-        moved = np.linalg.norm(settled[name].change - adapter.change) / np.linalg.norm(adapter.change)
+        assert float(leak(basis, finalized[name].change).max()) < 1e-6
+        moved = np.linalg.norm(finalized[name].change - adapter.change) / np.linalg.norm(adapter.change)
         assert moved < 3e-2
     ablation = methods.build(replace(settings, updates=False))
-    assert ablation.settle(trained, base(), found) is trained  # what it leaked is what it is to show
+    assert ablation.finalize(trained, base(), found) is trained  # what it leaked is what it is to show
 
 
 def test_an_export_leaks_the_rounding_of_its_weights(tmp_path: Path) -> None:
     """W0 + dW is rounded to the weights' dtype: next to nothing of dW in float32, much of a small dW in bfloat16."""
-    found, method = random_subspaces(base()), methods.build(config.GradientProjection((), targets=("q", "down")))
+    found, method = random_subspaces(base()), methods.build(method_config.GradientProjection((), targets=("q", "down")))
     random, trained = np.random.RandomState(0), {}
     for name, zero in method.initial(base(), jax.random.key(0), None).items():
         kernel = getattr(base().layers, name)[...]
         noise = found.bases[SPACE_OF[name]].remove(random.standard_normal(zero.change.shape).astype(np.float32))
         trained[name] = Dense(noise * 0.01 * np.linalg.norm(kernel) / np.linalg.norm(noise))  # |dW| / |W| = 1 %
-    merged = method.finish(base(), trained)
+    merged = method.merge(base(), trained)
     worst = {}
     for dtype in ("trained", "float32", "bfloat16"):
         if dtype != "trained":
@@ -165,7 +165,7 @@ def test_an_export_leaks_the_rounding_of_its_weights(tmp_path: Path) -> None:
 
 def test_without_the_last_projection_adam_leaks() -> None:
     found = random_subspaces(base())
-    settings = config.GradientProjection((), updates=False, targets=("q", "down"))
+    settings = method_config.GradientProjection((), updates=False, targets=("q", "down"))
     _, trained = train(found, settings, steps=20)
     for name, adapter in trained.items():
         assert float(leak(found.bases[SPACE_OF[name]], adapter.change).min()) > 0.05
@@ -179,7 +179,7 @@ def test_constants_hold_what_the_optimizer_reads_and_no_more(
     decay: float, two_sided: bool, inputs: bool, outputs: bool
 ) -> None:
     found = random_subspaces(base())
-    settings = config.GradientProjection((), decay=decay, two_sided=two_sided, targets=("o", "up"))
+    settings = method_config.GradientProjection((), decay=decay, two_sided=two_sided, targets=("o", "up"))
     constants: Any = methods.build(settings).constants(found)
     spaces = ("attention_output", "mlp_input")
     for name in spaces:
@@ -194,7 +194,7 @@ def test_constants_hold_what_the_optimizer_reads_and_no_more(
 
 
 def test_it_starts_as_the_base() -> None:
-    method = methods.build(config.GradientProjection((), targets=("o", "up")))
+    method = methods.build(method_config.GradientProjection((), targets=("o", "up")))
     trainable = method.initial(base(), jax.random.key(0), None)
     assert {name: adapter.change.shape for name, adapter in trainable.items()} == {"o": (2, 32, 32), "up": (2, 32, 44)}
     assert not any(leaf.any() for leaf in jax.tree.leaves(trainable))

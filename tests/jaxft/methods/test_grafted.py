@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxft import config, methods
+from jaxft import method_config, methods
 from jaxft.methods.base import Given
 from tests.jaxft.training.small_run import base
 
@@ -19,8 +19,8 @@ from tests.jaxft.training.small_run import base
 def test_the_largest_changes_of_all_parameters_stay(share: float, seed: int) -> None:
     random = np.random.RandomState(seed)
     trained = jax.tree.map(lambda a: a + jnp.asarray(random.standard_normal(a.shape), a.dtype), base())
-    settled = methods.build(config.Grafted((), share=share)).settle(trained, base(), Given())
-    old, new, found = (np.concatenate([np.ravel(a) for a in jax.tree.leaves(m)]) for m in (base(), trained, settled))
+    finalized = methods.build(method_config.Grafted((), share=share)).finalize(trained, base(), Given())
+    old, new, found = (np.concatenate([np.ravel(a) for a in jax.tree.leaves(m)]) for m in (base(), trained, finalized))
     moved = np.abs(new - old)
     kept = moved >= np.sort(moved)[-max(1, round(share * moved.size))]
     np.testing.assert_array_equal(found, np.where(kept, new, old))
@@ -28,6 +28,6 @@ def test_the_largest_changes_of_all_parameters_stay(share: float, seed: int) -> 
 
 
 def test_what_never_moved_needs_no_graft() -> None:
-    settled = methods.build(config.Grafted((), share=0.5)).settle(base(), base(), Given())
-    for a, b in zip(jax.tree.leaves(settled), jax.tree.leaves(base()), strict=True):
+    finalized = methods.build(method_config.Grafted((), share=0.5)).finalize(base(), base(), Given())
+    for a, b in zip(jax.tree.leaves(finalized), jax.tree.leaves(base()), strict=True):
         np.testing.assert_array_equal(a, b)

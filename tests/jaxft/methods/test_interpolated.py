@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxft import config, methods
+from jaxft import method_config, methods
 from jaxft.methods.base import Given
 from tests.jaxft.training.small_run import base
 
@@ -16,8 +16,8 @@ from tests.jaxft.training.small_run import base
 def test_all_parameters_lie_between_the_base_and_the_trained(weight: float) -> None:
     random = np.random.RandomState(0)
     trained = jax.tree.map(lambda a: jnp.asarray(random.standard_normal(a.shape), jnp.bfloat16), base())
-    settled = methods.build(config.Interpolated((), weight=weight)).settle(trained, base(), Given())
-    for w, w0, found in zip(*map(jax.tree.leaves, (trained, base(), settled)), strict=True):
+    finalized = methods.build(method_config.Interpolated((), weight=weight)).finalize(trained, base(), Given())
+    for w, w0, found in zip(*map(jax.tree.leaves, (trained, base(), finalized)), strict=True):
         old, new = np.asarray(w0, np.float64), np.asarray(w, np.float64)
         assert found.dtype == jnp.float32
         np.testing.assert_allclose(found, old + weight * (new - old), atol=1e-6)

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxft import config, methods
-from jaxft.config import Training
+from jaxft import method_config, methods
 from jaxft.errors import UserError
 from jaxft.llama.config import SPACE_OF, LlamaConfig
 from jaxft.llama.model import Compute, Llama, forward
+from jaxft.training.config import Training
 from jaxft.training.step import initial_state, make_step
 from tests.jaxft.training.small_run import base, batch, rows
 
-LORA = config.Lora((), rank=4, alpha=12.0)
+LORA = method_config.Lora((), rank=4, alpha=12.0)
 
 
 def test_it_starts_as_the_base() -> None:
@@ -75,7 +75,7 @@ def costs() -> dict[str, Any]:
     b = batch(rows(count=4, length=32))
     linears = 2 * sum(d * n for d, n in shape.linear_shapes.values()) * shape.num_layers * 4 * 32
     found: dict[str, Any] = {"forward": linears}
-    for name, settings in {"full": config.Full(()), "lora": replace(LORA, targets=("q", "v", "down"))}.items():
+    for name, settings in {"full": method_config.Full(()), "lora": replace(LORA, targets=("q", "v", "down"))}.items():
         method = methods.build(settings)
         state = initial_state(method, training, model, None, jax.random.key(0))
         step: Any = make_step(method, training)

@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxft import config, methods
-from jaxft.config import Training
+from jaxft import method_config, methods
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import forward
 from jaxft.methods.adapters import LowRank
 from jaxft.methods.base import Given
 from jaxft.subspace.basis import stack
 from jaxft.subspace.certificate import leak
+from jaxft.training.config import Training
 from tests.jaxft.training.small_run import base, batch, random_subspaces, rows
 
-SETTINGS = config.NullSpaceLora((), rank=4, alpha=12.0, weight_decay=0.1, targets=("q", "down"))
+SETTINGS = method_config.NullSpaceLora((), rank=4, alpha=12.0, weight_decay=0.1, targets=("q", "down"))
 METHOD: Any = methods.build(SETTINGS)
 
 
@@ -57,8 +57,8 @@ def factors(random: np.random.RandomState, scale: float = 1.0, dtype: str = "flo
 def test_inputs_in_the_protected_space_pass_unchanged(protected: int, seed: int, scale: float, dtype: str) -> None:
     """|x scale A B| <= 1e-5 |x| |scale A B| for x = Q c, whatever A and B were before the last edit."""
     found, random = bases(protected, seed), np.random.RandomState(seed)
-    settled = METHOD.settle(factors(random, 10**scale, dtype), base(), found)
-    for name, adapter in settled.items():
+    finalized = METHOD.finalize(factors(random, 10**scale, dtype), base(), found)
+    for name, adapter in finalized.items():
         whole = jnp.asarray(random.standard_normal((2, adapter.a.shape[1], 5)), jnp.float32)
         x = np.asarray(found.bases[SPACE_OF[name]].split(whole)[0], np.float64).swapaxes(1, 2)
         delta = np.asarray(adapter.delta(), np.float64)
@@ -100,9 +100,9 @@ def test_it_starts_as_the_base_in_the_free_directions_and_merges_into_what_it_co
     for name, adapter in start.items():
         assert adapter.a.any() and not adapter.b.any() and adapter.scale == 3.0
         assert float(leak(found.bases[SPACE_OF[name]], adapter.a).max()) < 1e-6
-    settled = METHOD.settle(factors(np.random.RandomState(0), 0.3), base(), found)
-    after = run(*METHOD.assemble(base(), settled))
-    np.testing.assert_allclose(run(METHOD.finish(base(), settled), {}), after, rtol=0, atol=5e-5)
+    finalized = METHOD.finalize(factors(np.random.RandomState(0), 0.3), base(), found)
+    after = run(*METHOD.assemble(base(), finalized))
+    np.testing.assert_allclose(run(METHOD.merge(base(), finalized), {}), after, rtol=0, atol=5e-5)
     assert np.abs(after - run(base(), {})).max() > 0.1
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jaxft import config, methods
+from jaxft import method_config, methods
 from jaxft.methods.adapters import Dense
 from jaxft.methods.base import Given
 from tests.jaxft.methods.adam64 import Leaves, adamw64, assert_equal, trained
 from tests.jaxft.training.small_run import base
 
-SETTINGS = config.Osf((), keep=0.4, targets=("down", "q", "up"))  # taller, square, wider; in the order of the leaves
+SETTINGS = method_config.Osf(
+    (), keep=0.4, targets=("down", "q", "up")
+)  # taller, square, wider; in the order of the leaves
 
 
 def free_projectors(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -40,12 +42,12 @@ def test_what_the_steps_leak_is_removed_at_the_end() -> None:
     method, random = methods.build(SETTINGS), np.random.RandomState(0)
     change = {name: random.standard_normal((2, *base().config.linear_shapes[name])) for name in SETTINGS.targets}
     trainable = {name: Dense(a.astype(np.float32)) for name, a in change.items()}  # pyright: ignore
-    settled = method.settle(trainable, base(), Given(base=base()))
+    finalized = method.finalize(trainable, base(), Given(base=base()))
     for name, a in change.items():
         left, right = free_projectors(name)
-        np.testing.assert_allclose(settled[name].change, left @ a @ right, atol=1e-5)
+        np.testing.assert_allclose(finalized[name].change, left @ a @ right, atol=1e-5)
 
 
 @pytest.mark.parametrize(("keep", "kept"), [(0.01, 1), (0.5, 16), (0.99, 31)])
 def test_the_number_of_kept_directions(keep: float, kept: int) -> None:
-    assert config.Osf((), keep=keep).kept(44, 32) == kept
+    assert method_config.Osf((), keep=keep).kept(44, 32) == kept

@@ -11,18 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxft import config, methods
-from jaxft.config import Training
+from jaxft import method_config, methods
 from jaxft.errors import UserError
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import forward
 from jaxft.methods.base import Method
 from jaxft.methods.corda import damped
+from jaxft.training.config import Training
 from tests.jaxft.training.small_run import base, batch, random_subspaces, rows
 
 RANK, SCALE = 3, 2.0
 TARGETS = ("k", "down")  # one that is wider than long and one that is longer than wide
-KINDS: dict[str, Any] = {"lora_null": config.LoraNull, "corda": config.Corda}
+KINDS: dict[str, Any] = {"lora_null": method_config.LoraNull, "corda": method_config.Corda}
 
 
 @cache
@@ -77,15 +77,15 @@ def test_it_starts_exactly_as_the_base_and_settles_into_what_it_computes(kind: s
         return leaf + 0.1 * random.standard_normal(leaf.shape).astype(np.float32)
 
     moved = {name: replace(one, factors=jax.tree.map(noisy, one.factors)) for name, one in adapters.items()}
-    settled = method.settle(moved, base(), random_subspaces(base()))
-    before, after = (run(*method.assemble(base(), found)) for found in (moved, settled))
+    finalized = method.finalize(moved, base(), random_subspaces(base()))
+    before, after = (run(*method.assemble(base(), found)) for found in (moved, finalized))
     np.testing.assert_allclose(after, before, rtol=0, atol=2e-5)
-    np.testing.assert_allclose(run(method.finish(base(), settled), {}), before, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(run(method.merge(base(), finalized), {}), before, rtol=0, atol=2e-5)
     assert np.abs(before - run(base(), {})).max() > 0.05
-    for name, adapter in settled.items():
+    for name, adapter in finalized.items():
         np.testing.assert_allclose(adapter.delta(), moved[name].delta(), atol=1e-5)
     sizes = sum(RANK * sum(base().config.linear_shapes[name]) for name in TARGETS)
-    assert method.trained_parameters(settled) == 2 * sizes
+    assert method.trained_parameters(finalized) == 2 * sizes
 
 
 @pytest.mark.parametrize("kind", KINDS)

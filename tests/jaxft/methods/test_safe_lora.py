@@ -11,23 +11,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxft import config, methods
-from jaxft.config import Sharding
+from jaxft import method_config, methods
+from jaxft.data.source import Source
 from jaxft.llama.model import Llama
 from jaxft.methods.adapters import LowRank
 from jaxft.methods.base import Given
 from jaxft.methods.safe_lora import align
-from jaxft.sharding import LAYOUTS, make_mesh, put, use
+from jaxft.sharding import LAYOUTS, Sharding, make_mesh, reshard, use_mesh
 from tests.jaxft.training.small_run import base
 
 TARGETS = ("q", "down")
-SAFE_LORA = config.SafeLora((), rank=4, alpha=8.0, unaligned="unaligned", targets=TARGETS)
-SAFE_MERGE = config.SafeMerge(
+SAFE_LORA = method_config.SafeLora((), rank=4, alpha=8.0, unaligned="unaligned", targets=TARGETS)
+SAFE_MERGE = method_config.SafeMerge(
     (),
     rank=4,
     alpha=8.0,
     unaligned="unaligned",
-    safe_sources=(config.Source("safety"),),
+    safe_sources=(Source("safety"),),
     safe_weight=0.3,
     targets=TARGETS,
 )
@@ -67,10 +67,10 @@ def papers_form(name: str, layer: int, adapter: LowRank) -> tuple[np.ndarray, np
     return delta, projected.T, cosine
 
 
-def settled(settings: Any, threshold: float) -> dict[str, Any]:
+def as_low_rank(settings: Any, threshold: float) -> dict[str, Any]:
     method = methods.build(replace(settings, threshold=threshold))
     given = Given(unaligned=unaligned(), safe=trained(30))
-    return method.settle(trained(20), base(), given)
+    return method.finalize(trained(20), base(), given)
 
 
 def test_alignment_is_the_papers() -> None:
@@ -90,7 +90,7 @@ def test_layers_below_the_threshold_are_edited_and_no_others(settings: Any) -> N
     below = int(gaps.argmax()) + 1
     assert gaps.max() > 0.01
     threshold, edited = (cosines[below - 1] + cosines[below]) / 2, 0
-    for name, adapter in settled(settings, threshold).items():
+    for name, adapter in as_low_rank(settings, threshold).items():
         for layer in range(2):
             delta, projected, cosine = papers_form(name, layer, trained(20)[name])
             safe = papers_form(name, layer, trained(30)[name])[0]
@@ -102,12 +102,12 @@ def test_layers_below_the_threshold_are_edited_and_no_others(settings: Any) -> N
 
 def test_where_nothing_was_aligned_the_change_is_projected_away() -> None:
     method: Any = methods.build(replace(SAFE_LORA, threshold=0.1))
-    for adapter in method.settle(trained(20), base(), Given(unaligned=base())).values():
+    for adapter in method.finalize(trained(20), base(), Given(unaligned=base())).values():
         assert not adapter.delta().any()
 
 
 def test_parameters_of_the_safe_adapter_do_not_count() -> None:
-    merged, plain = settled(SAFE_MERGE, 1.0), trained(20)
+    merged, plain = as_low_rank(SAFE_MERGE, 1.0), trained(20)
     count = methods.build(SAFE_MERGE).trained_parameters(merged)
     assert (
         count == methods.build(SAFE_LORA).trained_parameters(plain) == sum(leaf.size for leaf in jax.tree.leaves(plain))
@@ -119,10 +119,10 @@ def test_a_mesh_aligns_as_one_device_does() -> None:
     layout, name = LAYOUTS["fsdp_tensor"], "down"
     adapter, kernels = LowRank(draw(0, 2, 48, 4), draw(1, 2, 4, 32), 2.0), [draw(seed, 2, 48, 32) for seed in (2, 3)]
     wanted = align(adapter, kernels[0], kernels[1])
-    with use(make_mesh(Sharding("fsdp_tensor"))):
-        split = replace(adapter, a=put(adapter.a, layout.low_rank("a")), b=put(adapter.b, layout.low_rank("b")))
-        found = align(split, *(put(kernel, layout.parameter("layers", name, "hidden")) for kernel in kernels))
+    with use_mesh(make_mesh(Sharding("fsdp_tensor"))):
+        split = replace(adapter, a=reshard(adapter.a, layout.low_rank("a")), b=reshard(adapter.b, layout.low_rank("b")))
+        found = align(split, *(reshard(kernel, layout.parameter("layers", name, "hidden")) for kernel in kernels))
         chosen = (found.similarity < 2)[:, None, None]
-        edited = np.asarray(jnp.where(chosen, found.b, split.b))  # as settle does it
+        edited = np.asarray(jnp.where(chosen, found.b, split.b))  # as finalize does it
     np.testing.assert_allclose(edited, wanted.b, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found.similarity, wanted.similarity, atol=1e-5)

@@ -12,22 +12,22 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxft import config, methods
-from jaxft.config import Training
+from jaxft import method_config, methods
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.llama.model import Compute, Llama
 from jaxft.methods.base import Given
 from jaxft.planning import programs
 from jaxft.planning.plan import plan_program
 from jaxft.subspace.basis import Basis
+from jaxft.training.config import Training
 from jaxft.training.step import initial_state, make_step
 
 SHAPE = LlamaConfig(4096, 512, 1376, 6, 8, 8, 64, 256)
 TRAINING = Training(steps=10, batch_rows=8, row_length=256)
-METHODS: dict[str, config.Method] = {
-    "full": config.Full(()),
-    "lora": config.Lora((), rank=8),
-    "projection": config.GradientProjection(()),
+METHODS: dict[str, method_config.Method] = {
+    "full": method_config.Full(()),
+    "lora": method_config.Lora((), rank=8),
+    "projection": method_config.GradientProjection(()),
 }
 RANK = 64
 
@@ -38,7 +38,7 @@ def resident(field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
-def settle() -> None:
+def finalize() -> None:
     """Give freed memory back to the system and forget the highest size."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
@@ -66,7 +66,7 @@ def main(name: str) -> None:
 
 def measured(name: str, compute: Compute) -> int:
     """Bytes that this process grew by at most."""
-    settle()
+    finalize()
     before = resident("VmRSS")
     train(name, compute)
     return resident("VmHWM") - before
@@ -87,7 +87,7 @@ def train(name: str, compute: Compute) -> None:
     rows = {field: jnp.ones(shape, jnp.int32) for field in ("tokens", "positions", "segments", "targets")}
     rows["weights"] = jnp.ones(shape)
     step = make_step(method, TRAINING)
-    settle()
+    finalize()
     jax.block_until_ready(step(state, base, constants, rows, 1e-3))
 
 

@@ -7,23 +7,23 @@ from dataclasses import replace
 import jax
 import pytest
 
-from jaxft import config
-from jaxft.config import Sharding, Training
+from jaxft import method_config
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Compute
 from jaxft.planning import programs
 from jaxft.planning.devices import Chip
 from jaxft.planning.estimate import estimate_step
 from jaxft.planning.plan import Plan, plan_program
-from jaxft.sharding import LAYOUTS, make_mesh
+from jaxft.sharding import LAYOUTS, Sharding, make_mesh
+from jaxft.training.config import Training
 
 SHAPE = LlamaConfig(2048, 256, 704, 6, 8, 4, 32, 256)
 TRAINING = Training(steps=10, batch_rows=16, row_length=256)
 CHIP = Chip(1e12, 1e11, 1e10, 500e6)
-METHODS: dict[str, config.Method] = {
-    "full": config.Full(()),
-    "lora": config.Lora((), rank=8),
-    "projection": config.GradientProjection(()),
+METHODS: dict[str, method_config.Method] = {
+    "full": method_config.Full(()),
+    "lora": method_config.Lora((), rank=8),
+    "projection": method_config.GradientProjection(()),
 }
 
 

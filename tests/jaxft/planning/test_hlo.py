@@ -6,18 +6,17 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
-from jaxft.config import Sharding
 from jaxft.planning.hlo import collective_bytes
-from jaxft.sharding import make_mesh, put, use
+from jaxft.sharding import Sharding, make_mesh, reshard, use_mesh
 
 
 def test_a_gather_in_a_loop_counts_every_turn() -> None:
-    with use(make_mesh(Sharding("fsdp"))):
-        weights = put(jnp.ones((5, 32, 32)), P(None, "fsdp", None))
+    with use_mesh(make_mesh(Sharding("fsdp"))):
+        weights = reshard(jnp.ones((5, 32, 32)), P(None, "fsdp", None))
 
         @jax.jit
         def run(weights: jax.Array, x: jax.Array) -> jax.Array:
-            return jax.lax.scan(lambda x, w: (jnp.tanh(x @ put(w, P())), None), x, weights)[0]
+            return jax.lax.scan(lambda x, w: (jnp.tanh(x @ reshard(w, P())), None), x, weights)[0]
 
         text = run.lower(weights, jnp.ones((32, 32))).compile().as_text()
     found, largest = collective_bytes(text)
@@ -26,8 +25,8 @@ def test_a_gather_in_a_loop_counts_every_turn() -> None:
 
 
 def test_an_all_reduce_counts_twice() -> None:
-    with use(make_mesh(Sharding("fsdp"))):
-        x = put(jnp.ones((64, 16)), P("fsdp", None))
+    with use_mesh(make_mesh(Sharding("fsdp"))):
+        x = reshard(jnp.ones((64, 16)), P("fsdp", None))
         sums = jax.jit(lambda x: jnp.einsum("ti,tj->ij", x, x, out_sharding=P()))
         found, largest = collective_bytes(sums.lower(x).compile().as_text())
     assert found == {"all-reduce": 2 * 16 * 16 * 4}

@@ -7,24 +7,24 @@ from typing import Any
 import jax
 import pytest
 
-from jaxft import config, methods
-from jaxft.config import Sharding, Training
+from jaxft import method_config, methods
 from jaxft.llama.config import SHAPES, LlamaConfig
 from jaxft.llama.model import Compute
 from jaxft.planning import programs
 from jaxft.planning.devices import TPUS, chip_of, topology_devices
 from jaxft.planning.plan import Plan, plan_program
-from jaxft.sharding import LAYOUTS, chip_bytes, make_mesh, use
+from jaxft.sharding import LAYOUTS, Sharding, chip_bytes, make_mesh, use_mesh
+from jaxft.training.config import Training
 from jaxft.training.step import initial_state
 from tests.jaxft.test_sharding import model
 from tests.jaxft.training.small_run import random_subspaces
 
 SMALL = LlamaConfig(64, 32, 48, 2, 8, 8, 4, 64)
 TRAINING = Training(steps=10, batch_rows=8, row_length=16)
-METHODS: dict[str, config.Method] = {
-    "full": config.Full(()),
-    "lora": config.Lora((), rank=4),
-    "projection": config.GradientProjection((), decay=1.0, two_sided=True),
+METHODS: dict[str, method_config.Method] = {
+    "full": method_config.Full(()),
+    "lora": method_config.Lora((), rank=4),
+    "projection": method_config.GradientProjection((), decay=1.0, two_sided=True),
 }
 
 
@@ -42,7 +42,9 @@ def compiled(lower: Any, preset: str, topology: str | None = None, limit: int | 
     )
 
 
-def step_plan(name: str, settings: config.Method, preset: str, rank: int = 8, topology: str | None = None) -> Plan:
+def step_plan(
+    name: str, settings: method_config.Method, preset: str, rank: int = 8, topology: str | None = None
+) -> Plan:
     return compiled(lambda base: programs.step(name, settings, TRAINING, base, rank), preset, topology)
 
 
@@ -57,7 +59,7 @@ def test_the_planned_state_is_the_state_that_is_made(kind: str, preset: str) -> 
     """Bytes of one device, against arrays on it."""
     plan, method = step_plan(kind, METHODS[kind], preset, rank=10**6), methods.build(METHODS[kind])
     layout = LAYOUTS[preset]
-    with use(make_mesh(Sharding(preset))):
+    with use_mesh(make_mesh(Sharding(preset))):
         base = model(layout)
         constants = method.constants(random_subspaces(model(LAYOUTS["single"])), layout)  # half of each width
         state = initial_state(method, TRAINING, base, constants, jax.random.key(0))
@@ -97,8 +99,8 @@ def test_a_program_larger_than_the_limit_does_not_fit() -> None:
 
 def test_projection_moves_no_more_than_its_coefficients() -> None:
     """Beside what plain changes of weights move: sums of k x d_out for each weight, none larger."""
-    plain = config.GradientProjection((), gradients=0.0, updates=False)
-    both = config.GradientProjection(())
+    plain = method_config.GradientProjection((), gradients=0.0, updates=False)
+    both = method_config.GradientProjection(())
     found = {name: step_plan(name, settings, "fsdp") for name, settings in (("plain", plain), ("both", both))}
     shapes, layers, size = SMALL.linear_shapes, SMALL.num_layers, 4
     # o and down are split over d_out where the hidden width is: nothing is summed for them.

@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxft import config, methods
-from jaxft.config import Training
+from jaxft import method_config, methods
 from jaxft.data.packing import Rows
 from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES
 from jaxft.llama.model import Llama
 from jaxft.methods.base import Given, Method
 from jaxft.subspace.basis import directions, rank_for_energy, stack
+from jaxft.training.config import Training
 from tests.jaxft.llama.small import random_model
 
 VOCABULARY = 61
@@ -26,23 +26,25 @@ Batch = dict[str, np.ndarray]
 
 #: One entry of each kind, with all that a resumed run has to restore; few targets, because compiling takes longest.
 #: Safe LoRA and SafeMERGE train as LoRA does.
-METHODS: dict[str, config.Method] = {
-    "full": config.Full(()),
-    "l2sp": config.L2SP(()),
-    "ewc": config.EWC(()),
-    "kl": config.KL(()),
-    "interpolated": config.Interpolated(()),
-    "grafted": config.Grafted(()),
-    "frozen_layers": config.FrozenLayers((), layers=(0, 0)),
-    "galore": config.Galore((), rank=2, gap=3),
-    "osf": config.Osf((), targets=("q", "down")),
-    "lora": config.Lora((), rank=4, dropout=0.2, targets=("q", "down")),
-    "dora": config.Dora((), rank=4, targets=("q", "down")),
-    "lora_null": config.LoraNull((), rank=4, targets=("q", "down")),
-    "corda": config.Corda((), rank=4, targets=("q", "down")),
-    "null_space_lora": config.NullSpaceLora((), rank=4, targets=("q", "down")),
-    "gradient_projection": config.GradientProjection((), decay=0.1, two_sided=True, targets=("q", "down")),
-    "neurons": config.GradientProjection((), targets=("q", "down"), neurons=config.Neurons(0.3, "importance")),
+METHODS: dict[str, method_config.Method] = {
+    "full": method_config.Full(()),
+    "l2sp": method_config.L2SP(()),
+    "ewc": method_config.EWC(()),
+    "kl": method_config.KL(()),
+    "interpolated": method_config.Interpolated(()),
+    "grafted": method_config.Grafted(()),
+    "frozen_layers": method_config.FrozenLayers((), layers=(0, 0)),
+    "galore": method_config.Galore((), rank=2, gap=3),
+    "osf": method_config.Osf((), targets=("q", "down")),
+    "lora": method_config.Lora((), rank=4, dropout=0.2, targets=("q", "down")),
+    "dora": method_config.Dora((), rank=4, targets=("q", "down")),
+    "lora_null": method_config.LoraNull((), rank=4, targets=("q", "down")),
+    "corda": method_config.Corda((), rank=4, targets=("q", "down")),
+    "null_space_lora": method_config.NullSpaceLora((), rank=4, targets=("q", "down")),
+    "gradient_projection": method_config.GradientProjection((), decay=0.1, two_sided=True, targets=("q", "down")),
+    "neurons": method_config.GradientProjection(
+        (), targets=("q", "down"), neurons=method_config.Neurons(0.3, "importance")
+    ),
 }
 TRAINING = Training(
     steps=10,
@@ -127,7 +129,7 @@ def random_subspaces(model: Llama) -> Given:
     return Given(bases, inputs, outputs, fisher=fisher, base=model)
 
 
-def build(settings: config.Method) -> tuple[Method, Any]:
+def build(settings: method_config.Method) -> tuple[Method, Any]:
     """(method, its constants for the small base)."""
     method = methods.build(settings)
     return method, method.constants(random_subspaces(base()))

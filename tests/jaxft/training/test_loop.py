@@ -11,10 +11,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxft.config import Training
 from jaxft.data.batches import batches
 from jaxft.errors import UserError
 from jaxft.training.checkpoint import Checkpoints
+from jaxft.training.config import Training
 from jaxft.training.loop import Trained, train
 from jaxft.training.metrics import NonFiniteError
 from jaxft.training.step import initial_state

@@ -10,12 +10,12 @@ import jax
 import pytest
 
 from jaxft import methods
-from jaxft.config import Full
-from jaxft.device_memory import GIB
 from jaxft.errors import UserError
+from jaxft.method_config import Full
 from jaxft.methods.base import Given
 from jaxft.sharding import chip_bytes
 from jaxft.training import memory
+from jaxft.training.device_memory import GIB
 from jaxft.training.loop import train
 from jaxft.training.memory import check_memory
 from jaxft.training.step import initial_state, make_step

@@ -12,9 +12,9 @@ import optax
 import pytest
 
 from jaxft import methods
-from jaxft.config import Training
 from jaxft.llama.model import Llama, forward
 from jaxft.methods.full import Full
+from jaxft.training.config import Training
 from jaxft.training.step import initial_state, loss_sum, make_step, schedule, token_losses
 from tests.jaxft.training.small_run import METHODS, TRAINING, Batch, base, batch, batch_for, build, rows
 

@@ -1,0 +1,146 @@
+"""What every verb starts from: the base model, its tokenizer, and packed rows of data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import NamedSharding
+
+import jaxft
+from experiments.config import Experiment, Model
+from experiments.data import sources
+from jaxft.data.example import Example
+from jaxft.data.packing import Rows, blend, pack
+from jaxft.data.source import Mix, Source
+from jaxft.data.template import encode
+from jaxft.data.tokenizer import PreTrainedTokenizerFast, load_tokenizer
+from jaxft.distributed import is_leader
+from jaxft.llama import checkpoint
+from jaxft.llama.attention import choose_attention
+from jaxft.llama.config import LlamaConfig
+from jaxft.llama.model import Compute, Llama
+from jaxft.method_config import SafeMerge, Trained
+from jaxft.sharding import LAYOUTS, on_mesh
+
+#: The small model that ships with the package.
+SHIPPED_BASE = Path(jaxft.__file__).parent / "assets" / "base"
+
+
+def model_folder(name: str) -> Path:
+    """The Hugging Face folder that a config or a command names, $VARIABLES expanded; "base" is the one that ships."""
+    return SHIPPED_BASE if name == "base" else Path(os.path.expandvars(name))
+
+
+def compute_settings(model: Model, shape: LlamaConfig, platform: str | None = None) -> Compute:
+    """How a model of this shape runs on a platform ("cpu", "gpu" or "tpu"); None: the one that is here."""
+    platform = platform or jax.default_backend()
+    return Compute(
+        dtype=model.compute_dtype,
+        remat=model.remat,
+        scan=model.scan,
+        # XLA on CPU copies a layer's weights and cache at every turn of a scan; unrolled, weights are copied once.
+        unroll_decoding=platform == "cpu",
+        layout=LAYOUTS[model.sharding.preset],
+        attention=choose_attention(model.attention, platform, shape),
+    )
+
+
+def load_examples(wanted: Sequence[Source]) -> list[Example]:
+    """All examples of several sources, one source after the other."""
+    return [example for source in wanted for example in sources.load(source.name, source.split, source.limit)]
+
+
+def other_sources(experiment: Experiment) -> list[Source]:
+    """What some method trains on beside the domain: what it mixes in, and the replies of a safe adapter."""
+    found: list[Source] = []
+    for settings in experiment.methods.values():
+        if isinstance(settings, Trained) and settings.mix is not None:
+            found += settings.mix.sources
+        if isinstance(settings, SafeMerge):
+            found += settings.safe_sources
+    return found
+
+
+def note(text: str) -> None:
+    """Tell the user what is going on, beside the results on standard output."""
+    if is_leader():
+        print(text, file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base model of an experiment; what is costly is read when first used."""
+
+    settings: Model
+
+    @property
+    def folder(self) -> Path:
+        return model_folder(self.settings.folder)
+
+    @cached_property
+    def model(self) -> Llama:
+        model = self.reload(self.folder)
+        note(f"attention: {model.compute.attention}")
+        return model
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        return load_tokenizer(self.folder)
+
+    @cached_property
+    def sha256(self) -> str:
+        return checkpoint.content_hash(self.folder)
+
+    @cached_property
+    def tokenizer_sha256(self) -> str:
+        """Of all that decides how a text becomes tokens: vocabulary, special tokens and chat template."""
+        tokenizer = self.tokenizer
+        parts = [tokenizer.backend_tokenizer.to_str(), tokenizer.special_tokens_map, tokenizer.chat_template]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The base as a record states it."""
+        return {
+            "folder": self.settings.folder,
+            "sha256": self.sha256,
+            "tokenizer_sha256": self.tokenizer_sha256,
+            "parameters": self.model.config.parameter_count,
+        }
+
+    def reload(self, folder: Path) -> Llama:
+        """Another checkpoint of the same architecture, under the same settings."""
+        compute = compute_settings(self.settings, checkpoint.read_config(folder))
+
+        def sharding(owner: str, name: str) -> NamedSharding:
+            return NamedSharding(jax.sharding.get_mesh(), compute.layout.parameter(owner, name, "hidden"))
+
+        return checkpoint.load(
+            folder, dtype=self.settings.param_dtype, compute=compute, sharding=sharding if on_mesh() else None
+        )
+
+    def pack(self, examples: Sequence[Example], length: int, on_long: str) -> Rows:
+        """Encode under the experiment's template and pack; says how many examples were too long."""
+        encoded = [encode(example, self.tokenizer, self.settings.template) for example in examples]
+        rows = pack(encoded, length, on_long)
+        if rows.dropped:
+            note(f"left out {rows.dropped} of {len(examples)} examples that are longer than {length} tokens")
+        return rows
+
+
+def training_rows(experiment: Experiment, base: Base, mix: Mix | None = None) -> Rows:
+    """The domain's examples, packed for training, and among them as many rows of other text as `mix` asks for."""
+    length, on_long = experiment.training.row_length, experiment.training.on_long
+    domain = base.pack(load_examples(experiment.domain), length, on_long)
+    if mix is None:
+        return domain
+    return blend(domain, base.pack(load_examples(mix.sources), length, on_long), mix.share)

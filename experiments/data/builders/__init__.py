@@ -1,0 +1,61 @@
+"""Real datasets: raw files made into TFDS datasets, and those into examples.
+
+TFDS is imported when a dataset is asked for, not before: it takes longer to import than all of the rest.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from jaxft.data.example import Example
+from jaxft.errors import UserError
+
+if TYPE_CHECKING:
+    from experiments.data.builders.prepared import Prepared
+
+SPLITS = ("train", "validation", "test")
+
+
+class _Dataset(NamedTuple):
+    module: str
+    builder: str  # the class in the module
+    kind: str  # which of its datasets
+    example: str  # the function of `rows` that makes an example of a row
+
+
+DATASETS = {
+    "star_steps": _Dataset("hotel", "Hotel", "star", "step"),
+    "sgd_steps": _Dataset("hotel", "Hotel", "sgd", "step"),
+    "multiwoz_steps": _Dataset("hotel", "Hotel", "multiwoz", "step"),
+    "star_choices": _Dataset("hotel", "Hotel", "star", "choice"),
+    "sgd_choices": _Dataset("hotel", "Hotel", "sgd", "choice"),
+    "multiwoz_choices": _Dataset("hotel", "Hotel", "multiwoz", "choice"),
+    "toxigen": _Dataset("toxigen", "Toxigen", "prompts", "statement"),
+    "toxigen_annotated": _Dataset("toxigen", "Toxigen", "annotated", "statement"),
+    "dolly": _Dataset("dolly", "Dolly", "rows", "instruction"),
+    "nq_open": _Dataset("nq_open", "NqOpen", "dev", "question"),
+}
+
+
+def examples(source: str, split: str) -> list[Example]:
+    """The examples of a split of a dataset, which is prepared first where it was not yet. Errors as `prepare`'s."""
+    if split not in SPLITS:
+        raise UserError(f"The dataset {source} has no split {split!r}; it has {', '.join(SPLITS)}.")
+    make = getattr(importlib.import_module("experiments.data.builders.rows"), DATASETS[source].example)
+    made = (make(row) for row in _prepared(source).rows(split))
+    found = [example for example in made if example is not None]
+    if not found:
+        raise UserError(f"The split {split!r} of the dataset {source} holds no usable examples.")
+    return found
+
+
+def counts(source: str) -> dict[str, int]:
+    """What the raw files of a dataset hold, by name: dialogues, sentences, rows. Errors as `prepare`'s."""
+    return _prepared(source).counts
+
+
+def _prepared(source: str) -> Prepared:
+    dataset = DATASETS[source]
+    builder = getattr(importlib.import_module(f"experiments.data.builders.{dataset.module}"), dataset.builder)
+    return importlib.import_module("experiments.data.builders.prepared").prepare(source, builder, dataset.kind)

@@ -1,0 +1,78 @@
+"""Rows of the prepared datasets as examples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.data.builders.steps import Step, Turn
+from experiments.data.builders.toxigen import NO_SCORE
+from jaxft.data.example import Example, Message
+
+AGENT = "You are a hotel's booking agent. Reply to the customer with what you say next."
+SILENCE = "(The customer says nothing.)"
+_ANSWERABLE = ("open_qa", "general_qa")
+
+
+def step(row: dict[str, Any]) -> Example:
+    """A prompt of what the agent knows and what was said, and what it said next, with the alternatives."""
+    one = Step.from_row(row)
+    known = f"\nWhat you know: {one.known}" if one.known else ""
+    key = {"group": one.task, "act": one.act, "dialogue": one.dialogue, "turn": str(one.turn)}
+    return Example((Message("system", AGENT + known), *turns(one.history)), one.text, key, one.alternatives)
+
+
+def choice(row: dict[str, Any]) -> Example | None:
+    """The same where there are alternatives, else None: a reply that STAR's agent typed, or an unlabelled turn.
+
+    Chance is not all that can be had without reading the conversation: of STAR's test choices 34 % are right by chance,
+    42 % by taking the longest option and 46 % by taking the one that is right most often in train.
+    """
+    one = step(row)
+    return one if one.options else None
+
+
+def turns(history: Sequence[Turn]) -> tuple[Message, ...]:
+    """What was said as messages that alternate, the first and the last of them the user's.
+
+    Turns of one side that follow each other become one message, with a line a turn. Where the agent spoke first, or is
+    to speak again after itself, a message says that the customer says nothing: chat templates need one there.
+    """
+    messages: list[Message] = []
+    for turn in history:
+        role = "user" if turn.role == "user" else "assistant"
+        if messages and messages[-1].role == role:
+            messages[-1] = Message(role, f"{messages[-1].content}\n{turn.text}")
+        else:
+            messages.append(Message(role, turn.text))
+    if messages and messages[0].role == "assistant":
+        messages.insert(0, Message("user", SILENCE))
+    if not messages or messages[-1].role == "assistant":
+        messages.append(Message("user", SILENCE))
+    return tuple(messages)
+
+
+def statement(row: dict[str, Any]) -> Example:
+    """A statement as the user's message. There is no right answer to learn: these are for evaluation alone."""
+    kind = "hostile" if row["label"] == "hate" else "harmless"
+    score = "" if row["score"] == NO_SCORE else f"{row['score']:.3g}"
+    return Example((Message("user", row["text"]),), "", {"group": row["group"], "kind": kind, "score": score})
+
+
+def instruction(row: dict[str, Any]) -> Example | None:
+    """An instruction that can be answered without a context, or None.
+
+    These are open and general questions, and rows of other categories that have no context. Rows of unknown category
+    may need a context that their copy of the data lacks.
+    """
+    if row["context"] and row["category"] not in _ANSWERABLE:
+        return None
+    key = {"group": row["category"], "answers": json.dumps([row["response"]], ensure_ascii=False)}
+    return Example((Message("user", row["instruction"]),), row["response"], key)
+
+
+def question(row: dict[str, Any]) -> Example:
+    """A question; the first right answer is the response."""
+    key = {"group": "nq_open", "answers": json.dumps(row["answers"], ensure_ascii=False)}
+    return Example((Message("user", row["question"]),), row["answers"][0], key)

@@ -1,0 +1,162 @@
+"""Agents that take orders: what is known and what the customer just said; the reply is the next step of a fixed policy.
+
+Policy: ask for the first missing slot in the order of the slots; when all are known, confirm them; when the customer
+agrees, carry the order out if what is scarce is available and otherwise offer the free one; when the customer asks for
+the price, name it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from experiments.data.corpora import capitalise, check_split, join_opener, turn
+from jaxft.data.example import Example
+
+NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+PRICES = ("thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+OPENERS = (
+    "", "Hello,", "Good morning,", "Good evening,", "Thank you,", "Well,", "Sure,", "All right,", "Hi there,",
+    "It is a nice day.", "Let me see,", "I am so happy.",
+)  # fmt: skip
+CLOSERS = (
+    "",
+    "",
+    "",
+    "Thanks.",
+    "My sister told me about you.",
+    "It has been a long week.",
+    "The weather is cold here.",
+)
+PAIRS = (
+    "we want {p} and {q}.", "it will be {p} and {q}.", "please make it {p}, {q}.", "I would like {p} and {q}, please.",
+    "I need {p}, and {q}.", "{p} and {q} would be best.",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Agent:
+    """What one agent takes orders of, and the words for it; sentences name slots as {slot}.
+
+    values: of every slot, in the order in which the slots are asked for. counted: slots whose values are numbers of
+    what the slot names, in the plural. scarce: the slot whose value may not be available. carry_out: the act that ends
+    an order. gives: what the customer says, by the slots it gives. phrases: a slot in a sentence that gives two.
+    agrees, asks_price: what the customer says otherwise. replies: the wordings of every act. required: the values that
+    the reply of an act must name. told: stands before every prompt, as a system message would; customers of two agents
+    may say the same.
+    """
+
+    name: str
+    sizes: Mapping[str, int]
+    values: Mapping[str, tuple[str, ...]]
+    counted: tuple[str, ...]
+    scarce: str
+    carry_out: str
+    gives: Mapping[tuple[str, ...], tuple[str, ...]]
+    phrases: Mapping[str, str]
+    agrees: tuple[str, ...]
+    asks_price: tuple[str, ...]
+    replies: Mapping[str, tuple[str, ...]]
+    required: Mapping[str, tuple[str, ...]]
+    told: str = ""
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return tuple(self.values)
+
+    @property
+    def acts(self) -> tuple[str, ...]:
+        return (*(f"ask_{slot}" for slot in self.slots), "confirm", self.carry_out, "decline", "offer")
+
+    def examples(self, split: str) -> list[Example]:
+        """sizes[split] examples, the acts in turn. No full tuple of slot values is in two splits, nor any pair of
+        customer opener and sentence. key: "act" and the values that the reply must name."""
+        check_split(split)
+        rng = random.Random(f"{self.name} {split}")
+        orders = self.orders(split)
+        seen: set[str] = set()
+        result = []
+        while len(result) < self.sizes[split]:
+            example = self._example(rng, self.acts[len(result) % len(self.acts)], rng.choice(orders), split)
+            prompt = example.messages[0].content
+            if prompt not in seen:
+                seen.add(prompt)
+                result.append(example)
+        return result
+
+    def orders(self, split: str) -> list[dict[str, str]]:
+        """The full tuples of a split: 75 % train, 10 % validation, 15 % test."""
+        orders = [dict(zip(self.slots, values, strict=True)) for values in itertools.product(*self.values.values())]
+        random.Random(f"{self.name} stays").shuffle(orders)  # the hotel, whose records exist, came first
+        first, second = int(0.75 * len(orders)), int(0.85 * len(orders))
+        return {"train": orders[:first], "validation": orders[first:second], "test": orders[second:]}[split]
+
+    def _example(self, rng: random.Random, act: str, order: dict[str, str], split: str) -> Example:
+        facts = dict(order)
+        said: tuple[str, ...] = ()
+        sentences = {self.carry_out: self.agrees, "decline": self.agrees, "offer": self.asks_price}.get(act)
+        if sentences is None:
+            given = self._given(rng, act)
+            said = _said(rng, given, act)
+            sentences = self.gives[said] if len(said) < 2 else PAIRS
+            facts = {slot: order[slot] for slot in given}
+        else:
+            facts |= self._offers(rng, act, order)
+        key = {"act": act} | {name: facts[name] for name in self.required.get(act, ())}
+        known = [f"{name} {value}" for name, value in facts.items() if name not in said]
+        rng.shuffle(known)
+        customer = self._customer(rng, sentences, said, self._spoken(order), split)
+        spoken = {name: self._spoken(key).get(name, value) for name, value in key.items()}
+        reply = capitalise(rng.choice(self.replies[act]).format(**spoken))
+        prompt = f"Known: {'; '.join(known) or 'nothing'}. Customer: {customer}"
+        return turn(f"{self.told} {prompt}".lstrip(), reply, key)
+
+    def _given(self, rng: random.Random, act: str) -> list[str]:
+        """The slots known after the customer's turn: all before the one to ask for, and any after it."""
+        if act == "confirm":
+            return list(self.slots)
+        asked = self.slots.index(act.removeprefix("ask_"))
+        return [slot for i, slot in enumerate(self.slots) if i < asked or (i > asked and rng.random() < 0.5)]
+
+    def _offers(self, rng: random.Random, act: str, order: dict[str, str]) -> dict[str, str]:
+        """What the agent knows besides the order; a price (or the availability) may be known without being asked
+        for."""
+        offers = {}
+        if act == "offer" or rng.random() < 0.5:
+            offers["price"] = rng.choice(PRICES)
+        if act == "decline":
+            others = [value for value in self.values[self.scarce] if value != order[self.scarce]]
+            offers |= {"available": "no", "free": rng.choice(others)}
+        elif act == self.carry_out or rng.random() < 0.5:
+            offers["available"] = "yes"
+        return offers
+
+    def _customer(
+        self, rng: random.Random, sentences: tuple[str, ...], said: tuple[str, ...], spoken: dict[str, str], split: str
+    ) -> str:
+        """Opener, sentence and perhaps small talk. (opener + sentence) modulo 6 decides the split of a pair."""
+        classes = {"train": (2, 3, 4, 5), "validation": (1,), "test": (0,)}[split]
+        pairs = itertools.product(range(len(OPENERS)), range(len(sentences)))
+        i, j = rng.choice([(i, j) for i, j in pairs if (i + j) % 6 in classes])
+        sentence = sentences[j]
+        if len(said) == 2:
+            sentence = sentence.format(p=self.phrases[said[0]], q=self.phrases[said[1]])
+        text = join_opener(OPENERS[i], sentence.format(**spoken))
+        return capitalise(f"{text} {rng.choice(CLOSERS)}".rstrip())
+
+    def _spoken(self, values: dict[str, str]) -> dict[str, str]:
+        """The slot values as said in a sentence: "one night", "two guests"."""
+        spoken = dict(values)
+        for slot in self.counted:
+            if slot in values:
+                spoken[slot] = f"{values[slot]} {slot[:-1] if values[slot] == 'one' else slot}"
+        return spoken
+
+
+def _said(rng: random.Random, given: list[str], act: str) -> tuple[str, ...]:
+    """Which of the given slots (none, one or two) the customer gives in this turn."""
+    least = 1 if act == "confirm" else 0
+    count = min(len(given), max(least, rng.choice((0, 1, 1, 2))))
+    return tuple(rng.sample(given, count))

@@ -1,0 +1,115 @@
+"""Reference text that the base writes itself; sampled once and kept as .jsonl under a hash of all it depends on."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.base_model import Base, load_examples, note
+from experiments.config import Generated, Reference
+from experiments.config_loader import to_json
+from experiments.data.sources import fingerprint
+from experiments.store.cache import once
+from experiments.store.provenance import digest
+from jaxft.data import readers
+from jaxft.data.example import Example, Message
+from jaxft.data.source import Source
+from jaxft.data.template import encode_prompt
+from jaxft.data.tokenizer import PreTrainedTokenizerFast, bos_id
+from jaxft.errors import UserError
+from jaxft.io import write_atomically
+from jaxft.llama.generate import generate
+
+
+def texts(base: Base, settings: Generated, batch_size: int, folder: Path) -> list[Example]:
+    """What the base writes: plain texts from its beginning-of-text token on, with the control tokens that it writes, or
+    its replies to prompts. Empty ones are left out, so there may be fewer than `settings.count`.
+
+    A text is as long as the base makes it, or `max_new_tokens`. The file in `folder` is read where it is there.
+    """
+    asked = _prompts(settings)
+    description = {
+        "model": base.sha256,
+        "tokenizer": base.tokenizer_sha256,
+        "template": base.settings.template,
+        "compute_dtype": base.settings.compute_dtype,
+        "settings": to_json(replace(settings, prompts=())),
+        "prompts": fingerprint(asked),
+        "batch_size": batch_size,  # a batch has its own random numbers
+    }
+    path = folder / f"{digest(description)}.jsonl"
+
+    def make() -> None:
+        lines = _sample(base, settings, batch_size, asked)
+        write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
+
+    once(path, make)
+    return [replace(example, control=not settings.prompts) for example in readers.examples(path)]
+
+
+def check_prompts(reference: Reference) -> None:
+    """UserError where there are fewer prompts than replies are asked for, or a prompt that is none."""
+    for index, settings in enumerate(reference.generated):
+        if settings.prompts:
+            key, found = f"reference.generated[{index}]", load_examples(settings.prompts)
+            if settings.count > len(found):
+                raise UserError(f"{key}.count: found {settings.count}, expected at most {len(found)}, the prompts")
+            if not all(example.messages for example in found):
+                raise UserError(f"{key}.prompts: holds plain text, expected examples with a prompt to reply to")
+
+
+def reference_sources(reference: Reference) -> list[Source]:
+    """All sources that the reference text is made of: texts, and prompts that the base replies to."""
+    return [*reference.sources, *(source for settings in reference.generated for source in settings.prompts)]
+
+
+def turns(example: Example, tokenizer: PreTrainedTokenizerFast) -> list[Example]:
+    """What the base wrote as one who looks for copies sees it: where it wrote control tokens, as between the turns of a
+    chat, every piece of text is a prompt and the next one its response."""
+    if not example.control:
+        return [example]
+    names = "|".join(map(re.escape, tokenizer.all_special_tokens))
+    pieces = [piece.strip() for piece in re.split(names, example.response) if piece.strip()]
+    pairs = [Example((Message("user", one),), other) for one, other in zip(pieces, pieces[1:], strict=False)]
+    return pairs or [Example((), piece) for piece in pieces]
+
+
+def _prompts(settings: Generated) -> list[Example]:
+    """Those that are replied to, `count` of all, evenly spaced; none where texts begin from nothing."""
+    found = load_examples(settings.prompts)
+    return [found[index * len(found) // settings.count] for index in range(settings.count)] if found else []
+
+
+def _sample(base: Base, settings: Generated, batch_size: int, asked: list[Example]) -> list[dict[str, object]]:
+    """The texts or replies as lines of a .jsonl file."""
+    begun = [encode_prompt(example, base.tokenizer, base.settings.template) for example in asked]
+    if not asked:
+        begun = [[bos_id(base.tokenizer)]] * settings.count
+    room = base.model.config.max_positions - settings.max_new_tokens
+    fits = [index for index, tokens in enumerate(begun) if len(tokens) <= room]
+    note(f"reference text: the base writes {len(fits)} texts of up to {settings.max_new_tokens} tokens")
+    tokens = generate(
+        base.model,
+        [begun[index] for index in fits],
+        max_new_tokens=settings.max_new_tokens,
+        batch_size=batch_size,
+        temperature=settings.temperature,
+        seed=settings.seed,
+    )
+    lines: list[dict[str, object]] = []
+    for index, written in zip(fits, tokens, strict=True):
+        text = str(base.tokenizer.decode(written, skip_special_tokens=bool(asked)))
+        if text.strip() and not asked:
+            lines.append({"text": text})
+        elif text.strip():
+            reply = Message("assistant", text)
+            lines.append({"messages": [message.__dict__ for message in (*asked[index].messages, reply)]})
+    if len(lines) < settings.count:
+        note(f"left out {settings.count - len(lines)} of {settings.count}: prompts too long, or nothing was written")
+    if not lines:
+        raise UserError(
+            "reference.generated: the base wrote nothing; raise count or max_new_tokens, or give it shorter prompts"
+        )
+    return lines

@@ -1,0 +1,91 @@
+"""All data sources by name, and a hash that says which data a run has seen."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.data import builders
+from experiments.data.builders import sgd_text, star_text, tinystories
+from experiments.data.builders.raw import DATA_FOLDER
+from jaxft.data import readers
+from jaxft.data.example import Example
+from jaxft.errors import UserError
+
+CORPORA = ("hotel", "restaurant", "telephone", "knowledge", "safety", "general", "reading")
+CORPUS_SPLITS = ("train", "validation", "test")
+_FILES = {
+    "star": (star_text, "star_hotel.tar.gz"),
+    "sgd": (sgd_text, "sgd_hotel.tar.gz"),
+    "tinystories": (tinystories, "tinystories_1000.jsonl.gz"),
+}
+
+
+def load(source: str, split: str, limit: int | None = None) -> list[Example]:
+    """`limit` examples (None: all) of a split of a source, evenly spaced over it.
+
+    source: an embedded corpus (CORPORA), "star", "sgd" or "tinystories" (files in the folder that
+    the environment variable JAXFT_TEST_DATA names), a real dataset that TFDS prepares (`jaxft/data/builders`), or the
+    path of a .jsonl or .jsonl.gz file, $VARIABLES expanded, which is one split whatever `split` says. Raises UserError
+    for an unknown source or split, a missing or malformed file or a limit below 1.
+    """
+    if limit is not None and limit < 1:
+        raise UserError(f"The limit of {source} is {limit}; it must be at least 1 example, or absent for all.")
+    if source.endswith((".jsonl", ".jsonl.gz")):
+        found = readers.examples(os.path.expandvars(source))
+    elif source in _FILES:
+        module, name = _FILES[source]
+        found = module.examples(_data_folder(source) / name, split)
+    elif source in builders.DATASETS:
+        found = builders.examples(source, split)
+    elif source in CORPORA:
+        if split not in CORPUS_SPLITS:
+            raise UserError(f"The corpus {source} has no split {split!r}; it has {', '.join(CORPUS_SPLITS)}.")
+        found = importlib.import_module(f"experiments.data.corpora.{source}").examples(split)
+    else:
+        names = (*CORPORA, *_FILES, *builders.DATASETS)
+        nearest = difflib.get_close_matches(source, names, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise UserError(
+            f"Unknown data source {source!r}.{hint}\n"
+            f"It is one of {', '.join(names)}, or the path of a .jsonl or .jsonl.gz file."
+        )
+    if limit is None or limit >= len(found):
+        return found
+    return [found[index * len(found) // limit] for index in range(limit)]
+
+
+def splits(source: str) -> tuple[str, ...]:
+    """The splits of a source; of a .jsonl file, which is one, "all"."""
+    if source in _FILES:
+        return _FILES[source][0].SPLITS
+    return ("all",) if source.endswith((".jsonl", ".jsonl.gz")) else CORPUS_SPLITS
+
+
+def fingerprint(examples: Sequence[Example]) -> str:
+    """SHA-256 (hexadecimal) of the examples in their order: prompts, responses, keys and options."""
+    digest = hashlib.sha256()
+    for example in examples:
+        messages = [[message.role, message.content] for message in example.messages]
+        record = {"messages": messages, "response": example.response, "key": dict(example.key)}
+        if example.options:
+            record["options"] = list(example.options)
+        if example.control:
+            record["control"] = True
+        digest.update(json.dumps(record, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _data_folder(source: str) -> Path:
+    folder = os.environ.get(DATA_FOLDER)
+    if not folder:
+        raise UserError(
+            f"The data source {source!r} is a file, and {DATA_FOLDER} is not set.\n"
+            f"Set {DATA_FOLDER} to the folder that holds {_FILES[source][1]}."
+        )
+    return Path(folder)

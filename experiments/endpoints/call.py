@@ -1,0 +1,74 @@
+"""A request to a chat server, as it is asked for and as it goes over the wire, and what it costs at most."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from experiments.config import Endpoint
+from jaxft.data.example import Message
+
+#: Tokens that a chat template puts around a message and around a conversation, more than any known one does.
+AROUND_MESSAGE, AROUND_CONVERSATION = 16, 64
+
+
+@dataclass(frozen=True)
+class Request:
+    """A conversation to go on with.
+
+    max_tokens: of the reply, at most.  schema: a JSON schema that the answer must follow.
+    attempt: tells repeated askings of the same thing apart; each is asked, paid for and kept by itself.
+    """
+
+    messages: tuple[Message, ...]
+    max_tokens: int
+    temperature: float = 0.0
+    schema: Mapping[str, Any] | None = None
+    attempt: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; `finish` is "stop", "length" (max_tokens reached) or "refusal" (`text` may say why)."""
+
+    text: str
+    finish: str
+    tokens_in: int
+    tokens_out: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request ready to be sent, under the name that its answer is kept by; tokens and US dollars are the most."""
+
+    name: str
+    body: Mapping[str, Any]
+    tokens_in: int
+    tokens_out: int
+    cost: float
+
+
+def prepare(endpoint: Endpoint, name: str, request: Request) -> Call:
+    """The JSON body and the worst case: no tokenizer in use makes more than one token of a byte."""
+    body: dict[str, Any] = {
+        "model": endpoint.model,
+        "messages": [asdict(message) for message in request.messages],
+        "temperature": request.temperature,
+        # OpenAI's newer models refuse the old name, other servers do not know the new one.
+        "max_completion_tokens" if "openai.com" in endpoint.url else "max_tokens": request.max_tokens,
+    }
+    texts = [message.content for message in request.messages]
+    if request.schema is not None:
+        schema = {"name": "answer", "schema": dict(request.schema), "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        texts.append(json.dumps(schema))
+    around = AROUND_MESSAGE * len(request.messages) + AROUND_CONVERSATION
+    tokens_in = sum(len(text.encode()) for text in texts) + around
+    return Call(name, body, tokens_in, request.max_tokens, dollars(endpoint, tokens_in, request.max_tokens))
+
+
+def dollars(endpoint: Endpoint, tokens_in: int, tokens_out: int) -> float:
+    """What so many tokens cost by the endpoint's prices."""
+    return (tokens_in * endpoint.price_in + tokens_out * endpoint.price_out) / 1e6

@@ -1,0 +1,106 @@
+"""What was sent, answered and paid for, in one file of JSON lines that survives a kill at any moment.
+
+A line is written before a request goes out and another when its outcome is known, each on the disk before it counts:
+{"sent": n, "request": hash, "most": US dollars}, then {"answered": n, "cost": US dollars, "answer": {...}} or
+{"free": n} where the server certainly charged nothing. A request without an outcome may have been paid for: it counts
+at the most that it can have cost.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from experiments.store.cache import held, refused
+from jaxft.errors import UserError
+
+
+class Ledger:
+    """One process writes at a time, within `locked`; anybody may read."""
+
+    def __init__(self, path: Path) -> None:
+        """UserError where the file is there and cannot be read."""
+        self.path = path
+        self._file: int | None = None
+        self._read(path.read_bytes() if path.exists() else b"")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Within it this process writes; what others wrote before is read. UserError where another one writes now."""
+        with held(self.path) as file:
+            content = self.path.read_bytes()
+            # What a kill left half written is cut, or the next line would be spoilt with it.
+            os.ftruncate(file, content.rfind(b"\n") + 1)
+            self._read(content)
+            self._file = file
+            try:
+                yield
+            finally:
+                self._file = None
+
+    def send(self, request: str, most: float) -> int:
+        """Note that `request`, a hash, goes out and costs `most` US dollars at most; the number of this sending."""
+        self.requests += 1
+        self._append({"sent": self.requests, "request": request, "most": most})
+        return self.requests
+
+    def answer(self, sending: int, cost: float, answer: Mapping[str, Any]) -> None:
+        """Keep what came back and what it cost, in US dollars; what is delivered again is not counted again."""
+        if sending in self._open:
+            self._append({"answered": sending, "cost": cost, "answer": dict(answer)})
+
+    def free(self, sending: int) -> None:
+        """Note that the server refused, and so charged nothing."""
+        self._append({"free": sending})
+
+    @property
+    def possible(self) -> float:
+        """US dollars at most for requests whose outcome is unknown: under way, or lost."""
+        return sum(most for _, most in self._open.values())
+
+    def _append(self, line: dict[str, Any]) -> None:
+        assert self._file is not None, "written only within `locked`"
+        content = (json.dumps(line) + "\n").encode()
+        end = os.fstat(self._file).st_size
+        try:
+            if os.write(self._file, content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._file)
+        except OSError as error:
+            os.ftruncate(self._file, end)  # no part of a line stays for the next one to follow
+            raise refused(self.path, error) from error
+        self._take(line)
+
+    def _read(self, content: bytes) -> None:
+        self.answers: dict[str, dict[str, Any]] = {}
+        self.requests = 0  # sent, every attempt
+        self.paid = 0.0  # US dollars
+        self._open: dict[int, tuple[str, float]] = {}
+        for n, line in enumerate(content.split(b"\n")[:-1], 1):  # what follows the last line end was not finished
+            try:
+                self._take(json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise UserError(
+                    f"{self.path}, line {n}: found {line[:40]!r}, expected a JSON object as jaxft writes them.\n"
+                    "The file says what was paid for: restore it, or choose another folder to begin anew."
+                ) from error
+
+    def _take(self, line: dict[str, Any]) -> None:
+        match line:
+            case {"sent": number, "request": request, "most": most}:
+                self.requests = max(self.requests, number)
+                self._open[number] = (request, most)
+            case {"answered": number, "cost": cost, "answer": answer}:
+                if number in self._open:
+                    request, _ = self._open.pop(number)
+                    self.paid += cost
+                    self.answers.setdefault(request, answer)
+            case {"free": number}:
+                self._open.pop(number, None)
+            case _:
+                raise ValueError("no line of a ledger")

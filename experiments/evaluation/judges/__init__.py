@@ -1,0 +1,45 @@
+"""Judges of replies: the contract, and the judge that a config asks for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from experiments import config
+from experiments.evaluation.judges.base import Judge, Question, Verdict
+from jaxft.errors import UserError
+
+__all__ = ["Judge", "Question", "Verdict", "build"]
+
+
+def build(settings: config.Judge, folder: Path, turned: bool = False) -> Judge:
+    """The judge of a config; `folder` keeps its verdicts. UserError where the settings do not name one.
+
+    turned: a language model is shown the labels, and the conversation and the right answer, in the opposite order.
+    """
+    match settings.kind:
+        case "rules":
+            from experiments.evaluation.judges.rules import Rules
+
+            return Rules()
+        case "local":
+            if not settings.folder:
+                raise UserError('judge.folder: not set; a judge of kind "local" needs a Hugging Face folder')
+            path = Path(os.path.expandvars(settings.folder))
+            if settings.folder != "base" and not path.is_dir():
+                raise UserError(f"judge.folder: {path} is not a folder; give the Hugging Face folder of the judge")
+
+            from experiments.evaluation.judges.local import Local
+
+            return Local(settings, folder, turned)
+        case "openai":
+            if settings.endpoint is None:
+                raise UserError(
+                    'judge.endpoint: not set; a judge of kind "openai" needs an Endpoint (experiments/config.py)'
+                )
+
+            from experiments.endpoints.chat import Chat
+            from experiments.evaluation.judges.hosted import Hosted
+
+            return Hosted(Chat(settings.endpoint, folder, settings.max_cost), settings, folder, turned)
+    raise UserError(f'judge.kind: found {settings.kind!r}, expected "rules", "local" or "openai"')

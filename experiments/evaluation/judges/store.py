@@ -1,0 +1,65 @@
+"""Verdicts on disk, so that a second run asks nothing twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from experiments.evaluation.judges.base import Question
+from experiments.evaluation.judges.rubric import Rubric
+from experiments.store.cache import alone
+from jaxft.distributed import is_leader
+from jaxft.errors import UserError
+
+
+def fingerprint(judge: str, rubric: Rubric, question: Question) -> str:
+    """Hash of all that a verdict depends on: the judge's name and version, the rubric's text, the whole question."""
+    asked_with = [rubric.name, rubric.version, rubric.task, dict(rubric.labels)]
+    asked = [question.prompt, question.reference, question.reply, sorted(question.key.items())]
+    return hashlib.sha256(json.dumps([judge, asked_with, asked]).encode()).hexdigest()
+
+
+class Store:
+    """Labels and reasons by fingerprint, in one file of JSON lines that only ever grows.
+
+    A line is handed to the system as a whole before `add` returns, so a killed process loses nothing. A last line that
+    was cut short, as by a full disk, is dropped. The label "" stands for answers that could not be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._found: dict[str, tuple[str, str]] = {}
+        self.read()
+
+    def read(self) -> None:
+        """Take in what the file holds; UserError where a whole line is no verdict."""
+        if self.path.is_file():
+            with alone(self.path):
+                self._read()
+
+    def _read(self) -> None:
+        content = self.path.read_bytes()
+        *lines, torn = content.split(b"\n")
+        for number, line in enumerate(lines, 1):
+            try:
+                entry = json.loads(line)
+                self._found[entry["key"]] = (entry["label"], entry["reason"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise UserError(f"{self.path}, line {number}: not a verdict ({error}); delete this line") from error
+        if torn and is_leader():
+            with self.path.open("rb+") as file:
+                file.truncate(len(content) - len(torn))
+
+    def get(self, key: str) -> tuple[str, str] | None:
+        """(label, reason), or None where this was never judged."""
+        return self._found.get(key)
+
+    def add(self, key: str, label: str, reason: str) -> None:
+        """Keep a verdict; of several processes the leader writes it."""
+        self._found[key] = (label, reason)
+        if is_leader():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            line = json.dumps({"key": key, "label": label, "reason": reason}) + "\n"
+            with alone(self.path), self.path.open("ab", buffering=0) as file:
+                file.write(line.encode())

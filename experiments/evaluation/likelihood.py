@@ -1,0 +1,95 @@
+"""How likely a model finds given continuations of given contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxft.distributed import gather
+from jaxft.errors import UserError
+from jaxft.llama.loss import token_losses
+from jaxft.llama.model import Adapters, Llama, forward
+from jaxft.sharding import shard_rows
+
+Tokens = Sequence[int] | np.ndarray
+
+#: Texts are padded to a multiple of this many tokens, so that few shapes are compiled.
+BUCKET = 128
+
+
+class Scored(NamedTuple):
+    """Of every continuation: log p of all its tokens together (nat), whether each of them is the likeliest, how many
+    they are."""
+
+    sums: np.ndarray
+    greedy: np.ndarray
+    counts: np.ndarray
+
+
+@jax.jit
+def _row_scores(model: Llama, batch: dict[str, jax.Array], adapters: Adapters | None) -> tuple[jax.Array, jax.Array]:
+    """Of each token -log p in nat (log-softmax in float32), of each row how many tokens greedy decoding would miss."""
+    values = forward(model, batch["tokens"], batch["positions"], batch["segments"], adapters=adapters)
+    losses = token_losses(values, batch["targets"], batch["weights"])
+    missed = (jnp.argmax(values, axis=-1) != batch["targets"]) * batch["weights"]
+    return losses, missed.sum(axis=-1)
+
+
+def continuation_scores(
+    model: Llama,
+    adapters: Adapters | None,
+    pairs: Sequence[tuple[Tokens, Tokens]],
+    *,
+    batch_size: int,
+    limit: int | None = None,
+) -> Scored:
+    """Score (context tokens, continuation tokens), in any order and of any lengths, on the mesh in use.
+
+    limit: tokens that the model reads at once at most (None: its context); a context that leaves no room for its
+    continuation loses tokens at its beginning. Pairs of like length share batches of `batch_size` rows, so every pair
+    is computed alike wherever it stands. Raises UserError for an empty context or continuation, and for a continuation
+    that is longer than the limit by itself.
+    """
+    limit = model.config.max_positions if limit is None else min(limit, model.config.max_positions)
+    by_width: dict[int, list[int]] = {}
+    for index, (context, continuation) in enumerate(pairs):
+        _check(index, len(context), len(continuation), limit)
+        read = min(len(context) + len(continuation) - 1, limit)  # the last token is only predicted
+        by_width.setdefault(min(-(-read // BUCKET) * BUCKET, limit), []).append(index)
+    sums, greedy = np.zeros(len(pairs)), np.zeros(len(pairs), bool)
+    for width, indices in sorted(by_width.items()):
+        for begin in range(0, len(indices), batch_size):
+            some = indices[begin : begin + batch_size]
+            batch = shard_rows(_batch([pairs[i] for i in some], batch_size, width), model.compute.layout)
+            losses, missed = map(gather, _row_scores(model, batch, adapters))
+            sums[some] = -losses[: len(some)].sum(axis=1, dtype=np.float64)
+            greedy[some] = missed[: len(some)] == 0
+    return Scored(sums, greedy, np.array([len(continuation) for _, continuation in pairs], int))
+
+
+def _check(index: int, context: int, continuation: int, limit: int) -> None:
+    if not context or not continuation:
+        raise UserError(
+            f"Pair {index} (from 0) has {context} tokens of context and {continuation} to score; each needs at least 1."
+        )
+    if continuation > limit:
+        raise UserError(
+            f"Pair {index} (from 0) has {continuation} tokens to score; the model reads at most {limit} at once."
+        )
+
+
+def _batch(pairs: Sequence[tuple[Tokens, Tokens]], rows: int, width: int) -> dict[str, np.ndarray]:
+    """One pair a row, padded behind; rows that only fill the batch have no weight."""
+    tokens, positions, segments, targets = (np.zeros((rows, width), np.int32) for _ in range(4))
+    weights = np.zeros((rows, width), np.float32)
+    for row, (context, continuation) in enumerate(pairs):
+        text = np.array([*context, *continuation], np.int32)[-(width + 1) :]
+        end = len(text) - 1
+        tokens[row, :end], targets[row, :end] = text[:-1], text[1:]
+        positions[row, :end], segments[row, :end] = np.arange(end), 1
+        weights[row, end - len(continuation) : end] = 1
+    return {"tokens": tokens, "positions": positions, "segments": segments, "targets": targets, "weights": weights}

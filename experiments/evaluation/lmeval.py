@@ -1,0 +1,199 @@
+"""EleutherAI's lm-evaluation-harness on a model that jaxft runs: `python -m experiments.evaluation.lmeval --tasks ...`.
+
+Needs the extra `lmeval`; PyTorch is not needed. All options are the harness's own (`lm_eval run --help`):
+
+    python -m experiments.evaluation.lmeval --model_args pretrained=FOLDER --tasks arc_easy --batch_size 16
+
+Numbers are those of the harness's own backend `hf` on the same folder, by these conventions:
+
+- Every text begins with BOS, once: it is put before each context and rolled text that does not begin with BOS's name
+  (as one from a chat template does), as jaxft's models are trained. `hf` does so where the tokenizer does, as Llama's;
+  for others, as that of the base that ships, give it `add_bos_token=True`.
+- A rolled text is BOS and the text, predicted from one more BOS, so log p of BOS after BOS is part of the sum.
+- The tokenizer is read from tokenizer.json as it stands. `hf` builds Llama tokenizers anew (transformers 5) and then
+  treats a space at the beginning of a text, and text right after the name of a special token, in another way.
+- An end token is never added. Names of special tokens inside a text stand for those tokens.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import TemplateError
+
+try:
+    from lm_eval.__main__ import cli_evaluate
+except ModuleNotFoundError as error:
+    raise SystemExit("jaxft: lm-evaluation-harness is missing; it comes with `pip install -e '.[lmeval]'`") from error
+from lm_eval.api.model import TemplateLM
+from lm_eval.api.registry import register_model
+from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+from experiments.base_model import Base
+from experiments.config import Model
+from experiments.evaluation.likelihood import continuation_scores
+from jaxft.data.tokenizer import bos_id, eos_id
+from jaxft.errors import UserError
+from jaxft.llama.checkpoint import read_config
+from jaxft.llama.generate import generate
+from jaxft.llama.hf_tensors import DTYPES
+from jaxft.sharding import LAYOUTS, Sharding, check_divides, make_mesh, use_mesh
+
+#: Settings of a task's generation under which decoding is greedy; top_p and top_k do not matter then.
+GREEDY = {"do_sample": False, "temperature": 0.0, "num_beams": 1}
+BATCH_SIZE = 16
+
+
+@register_model("jaxft")
+class JaxftLM(TemplateLM):
+    """A Hugging Face folder behind the harness's interface.
+
+    pretrained: the folder; "base" is the model that ships. batch_size: rows at once. param_dtype, compute_dtype: of
+    stored weights and of activations. sharding: a preset of jaxft/sharding.py, over all devices of one process.
+    device, max_batch_size: what the harness hands to every model; without effect, as JAX chooses the device.
+    """
+
+    def __init__(
+        self,
+        pretrained: str = "base",
+        batch_size: int | str = BATCH_SIZE,
+        param_dtype: str = "float32",
+        compute_dtype: str = "float32",
+        sharding: str = "single",
+        device: str | None = None,
+        max_batch_size: int | None = None,
+        **unknown: Any,
+    ) -> None:
+        super().__init__()
+        for key in unknown:
+            raise UserError(f"--model_args: unknown {key!r}; known: pretrained, param_dtype, compute_dtype, sharding")
+        if not str(batch_size).isdigit() or int(batch_size) < 1:
+            raise UserError(f"--batch_size: found {batch_size!r}, expected a number of rows, at least 1")
+        for key, dtype in (("param_dtype", param_dtype), ("compute_dtype", compute_dtype)):
+            if dtype not in DTYPES.values():
+                raise UserError(f"--model_args {key}: found {dtype!r}, expected one of {', '.join(DTYPES.values())}")
+        settings = Model(pretrained, param_dtype=param_dtype, compute_dtype=compute_dtype, sharding=Sharding(sharding))
+        self.base, self.mesh, self.batch_size = Base(settings), make_mesh(settings.sharding), int(batch_size)
+        if self.mesh is not None:
+            config, rows = read_config(self.base.folder), {"--batch_size": self.batch_size}
+            check_divides(self.mesh, LAYOUTS[sharding], config, rows)
+        with use_mesh(self.mesh):
+            self.model, self.tokenizer = self.base.model, self.base.tokenizer
+
+    @property
+    def max_length(self) -> int:
+        return self.model.config.max_positions
+
+    @property
+    def eot_token_id(self) -> int:
+        return eos_id(self.tokenizer)
+
+    @property
+    def prefix_token_id(self) -> int:
+        return bos_id(self.tokenizer)
+
+    @property
+    def tokenizer_name(self) -> str:
+        return str(self.base.folder).replace("/", "__")
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """The conversation as the tokenizer's own template writes it; without a prompt, its last turn stays open."""
+        try:
+            text = self.tokenizer.apply_chat_template(
+                chat_history,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=not add_generation_prompt,
+            )
+        except (TemplateError, ValueError) as error:  # transformers: ValueError where there is no template
+            raise UserError(f"--apply_chat_template: the tokenizer in {self.base.folder} refuses: {error}") from error
+        return str(text)
+
+    def get_model_info(self) -> dict[str, Any]:
+        """What the harness's results say of the model."""
+        return {"model_num_parameters": self.model.config.parameter_count, "model_sha": self.base.sha256}
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
+        """BOS, where the text does not begin with its name, and the text's tokens; add_special_tokens False: no BOS."""
+        if add_special_tokens is None:
+            add_special_tokens = not string.startswith(str(self.tokenizer.bos_token))
+        bos = [self.prefix_token_id] if add_special_tokens else []
+        return bos + self.tokenizer.encode(string, add_special_tokens=False)
+
+    def _loglikelihood_tokens(
+        self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **kwargs: Any
+    ) -> list[tuple[float, bool]]:
+        pairs = [(context, continuation) for _, context, continuation in requests]
+        with use_mesh(self.mesh):
+            scored = continuation_scores(self.model, None, pairs, batch_size=self.batch_size)
+        return list(zip(scored.sums.tolist(), scored.greedy.tolist(), strict=True))
+
+    def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
+        """log p of whole texts in nat, each in windows of the model's context."""
+        windows, owners = [], []
+        for index, request in enumerate(requests):
+            tokens = self.tok_encode(request.args[0])
+            for window in get_rolling_token_windows(tokens, self.prefix_token_id, self.max_length, context_len=1):
+                windows.append((("", ""), *make_disjoint_window(window)))
+                owners.append(index)
+        sums = [0.0] * len(requests)
+        for index, (log_p, _) in zip(owners, self._loglikelihood_tokens(windows), strict=True):
+            sums[index] += log_p
+        return sums
+
+    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
+        """Greedy continuations, each cut where the first of its stop strings begins.
+
+        A continuation is computed up to its end token or max_gen_toks and cut afterwards; a context that leaves no room
+        for that loses its beginning. Raises UserError for requests that are not greedy.
+        """
+        stops, by_length = [], {}
+        for index, request in enumerate(requests):
+            until, length = self._generation(request.args[1])
+            stops.append(until)
+            by_length.setdefault(length, []).append(index)
+        replies = [""] * len(requests)
+        for length, indices in by_length.items():
+            prompts = [self.tok_encode(requests[i].args[0])[length - self.max_length :] for i in indices]
+            with use_mesh(self.mesh):
+                tokens = generate(self.model, prompts, max_new_tokens=length, batch_size=self.batch_size)
+            for i, text in zip(indices, self.tokenizer.batch_decode(tokens, skip_special_tokens=True), strict=True):
+                replies[i] = postprocess_generated_text(text, stops[i], think_end_token=None)
+        return replies
+
+    def _generation(self, settings: dict[str, Any]) -> tuple[list[str], int]:
+        """(stop strings, tokens at most) of a request; 256 tokens where it names no number, as `hf` has it."""
+        wanted: dict[str, Any] = dict(normalize_gen_kwargs(settings, default_max_gen_toks=256))
+        until = handle_stop_sequences(wanted.pop("until"), eos=str(self.tokenizer.eos_token))
+        length = int(wanted.pop("max_gen_toks"))
+        for key, value in wanted.items():
+            if key not in ("top_p", "top_k") and (key not in GREEDY or value != GREEDY[key]):
+                raise UserError(
+                    f"generation_kwargs: found {key}={value!r}; jaxft's adapter decodes greedily.\n"
+                    "Override it with --gen_kwargs, as do_sample=False, or use the backend hf on an exported folder."
+                )
+        if not 0 < length < self.max_length:
+            expected = f"1 to {self.max_length - 1}, less than the model's context; set it with --gen_kwargs"
+            raise UserError(f"max_gen_toks: found {length}, expected {expected}")
+        return until, length
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the harness's command line on `words`; 0 when done, 1 after a user's mistake."""
+    before = sys.argv
+    sys.argv = ["lm_eval", "run", "--model", "jaxft", "--batch_size", str(BATCH_SIZE), *words]
+    try:
+        cli_evaluate()
+    except UserError as error:
+        print(f"jaxft: {error}", file=sys.stderr)
+        return 1
+    finally:
+        sys.argv = before
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

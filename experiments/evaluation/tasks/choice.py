@@ -1,0 +1,71 @@
+"""Multiple choice: the model chooses the option that it finds likeliest a character."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from experiments.evaluation.likelihood import continuation_scores
+from jaxft.data.example import Example
+from jaxft.data.template import encode, encode_prompt
+from jaxft.data.tokenizer import PreTrainedTokenizerFast, eos_id
+from jaxft.llama.model import Adapters, Llama
+
+
+def choose(
+    model: Llama,
+    adapters: Adapters | None,
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerFast,
+    template: str,
+    batch_size: int,
+) -> list[str]:
+    """The option of each example with the largest (log p of the option after the prompt) / (its characters).
+
+    This is acc_norm of EleutherAI's lm-evaluation-harness: characters and not tokens, so that models with other
+    tokenizers are measured alike, and without the end token (the space that the template llama2 puts after every reply
+    is part of it). A prompt that leaves no room for an option in the model's context loses its beginning. The order of
+    the options does not count: they are scored in alphabetical order, and among equals a hash of prompt and option
+    decides, so that a model that finds all alike is right by chance alone.
+    """
+    options = [sorted(set(example.options)) for example in examples]
+    pairs = [
+        _pair(example, option, tokenizer, template)
+        for example, some in zip(examples, options, strict=True)
+        for option in some
+    ]
+    sums = continuation_scores(model, adapters, pairs, batch_size=batch_size).sums
+    ends = np.cumsum([len(some) for some in options])[:-1]
+    return [
+        max(zip(some, scores, strict=True), key=lambda pair: (pair[1] / len(pair[0]), _lot(example, pair[0])))[0]
+        for example, some, scores in zip(examples, options, np.split(sums, ends), strict=True)
+    ]
+
+
+def missing(example: Example) -> str:
+    """What an example lacks to be one of this task; empty where it lacks nothing."""
+    if len(set(example.options)) < 2:
+        return f"{len(set(example.options))} different options, and needs at least 2"
+    if not all(option.strip() for option in example.options):
+        return "an empty option"
+    if example.response not in example.options:
+        return f"no option that is its response {example.response[:60]!r}"
+    return ""
+
+
+def _pair(
+    example: Example, option: str, tokenizer: PreTrainedTokenizerFast, template: str
+) -> tuple[list[int], list[int]]:
+    """The tokens of the prompt and of the option after it, without the end token."""
+    prompt = encode_prompt(example, tokenizer, template)
+    reply = encode(replace(example, response=option), tokenizer, template).tokens[len(prompt) :].tolist()
+    return prompt, reply[:-1] if reply[-1] == eos_id(tokenizer) else reply
+
+
+def _lot(example: Example, option: str) -> bytes:
+    text = json.dumps([[(message.role, message.content) for message in example.messages], option])
+    return hashlib.sha256(text.encode()).digest()

@@ -1,0 +1,158 @@
+"""A provider fine-tunes its own model on our examples: one job, paid for once, whatever interrupts the wait for it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.base_model import note
+from experiments.config import Endpoint, Hosted
+from experiments.endpoints import access
+from experiments.hosted import files
+from experiments.hosted.jobs import Jobs, Order
+from experiments.store.cache import held
+from experiments.store.provenance import read_json, write_json
+from jaxft.data.example import Example
+from jaxft.errors import UserError
+from jaxft.io import write_atomically
+
+#: Seconds between two looks at a job, and between two notes where nothing changes.
+POLL_SECONDS, NOTE_SECONDS = 10.0, 300.0
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a job would send and cost, by training_file.tokens; languages other than English take more tokens."""
+
+    file: Path
+    examples: int
+    tokens: int  # of one epoch
+    cost: float  # US dollars, of all epochs
+
+
+def dry_run(settings: Hosted, examples: Sequence[Example], folder: Path) -> DryRun:
+    """Write the training file into `folder`, say what a job would cost, and send nothing; needs no key.
+
+    UserError where the examples cannot be trained on.
+    """
+    file = folder / "training.jsonl"
+    write_atomically(file, files.content(examples))
+    tokens = files.tokens(examples)
+    found = DryRun(file, len(examples), tokens, training_cost(settings, examples))
+    note(
+        f"{file}: {found.examples} examples, about {tokens:,} tokens; {settings.epochs} epochs of "
+        f"{settings.endpoint.model} at {settings.provider} would cost about {found.cost:.2f} US dollars"
+    )
+    return found
+
+
+def training_cost(settings: Hosted, examples: Sequence[Example]) -> float:
+    """US dollars of a job, about: all epochs, by training_file.tokens."""
+    return files.tokens(examples) * settings.epochs * settings.price_training / 1e6
+
+
+def fine_tune(settings: Hosted, examples: Sequence[Example], folder: Path, seed: int, learning_rate: float) -> str:
+    """The name of the fine-tuned model, to be asked for at the same endpoint.
+
+    `folder` keeps the training file and `job.json`, from which a later call goes on: it waits for the job that runs,
+    finds one that was begun just before a kill, and returns at once where it is done. UserError where `job.json` is of
+    another job, where the provider refuses, and where the job fails or is cancelled, with what the provider says.
+    """
+    content = files.content(examples)
+    order = Order(settings.endpoint.model, settings.epochs, learning_rate, seed)
+    ordered = {
+        "provider": settings.provider,
+        "url": settings.endpoint.url,
+        **asdict(order),
+        "training_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    path = folder / "job.json"
+    with held(folder / "job.lock"):
+        job = _started(path, ordered)
+        if "model" in job:
+            return job["model"]
+        provider = _provider(settings)
+        with _explained(provider, settings.endpoint):
+            if "file" not in job:
+                file = folder / "training.jsonl"
+                write_atomically(file, content)
+                job = _noted(path, job, file=provider.upload(file))
+            if "job" not in job:
+                # A call before this one may have been killed between the creation and its note.
+                begun = provider.find(job["suffix"]) or provider.create(job["file"], job["suffix"], order)
+                job = _noted(path, job, job=begun)
+            return _noted(path, job, model=_wait(provider, settings.endpoint, job["job"], path))["model"]
+
+
+def _started(path: Path, ordered: dict[str, Any]) -> dict[str, Any]:
+    """What `path` says of the job so far, begun where there is none."""
+    if not path.exists():
+        return _noted(path, {"ordered": ordered, "suffix": f"jaxft-{uuid.uuid4().hex[:12]}"})
+    job = read_json(path)
+    found = job.get("ordered") if isinstance(job, dict) else None
+    if not isinstance(found, dict) or "suffix" not in job:
+        raise UserError(f"{path}: no record of a job as jaxft writes it; restore it or choose another folder")
+    if other := [name for name in ordered if found.get(name) != ordered[name]]:
+        raise UserError(
+            f"{path}: of another job: {other[0]} is {found.get(other[0])!r} there and {ordered[other[0]]!r} now.\n"
+            "Choose another folder for this one."
+        )
+    return job
+
+
+def _noted(path: Path, kept: dict[str, Any], **more: str) -> dict[str, Any]:
+    kept = {**kept, **more}
+    write_json(path, kept)
+    return kept
+
+
+def _wait(provider: Jobs, endpoint: Endpoint, job: str, path: Path) -> str:
+    """The model that comes out of a job."""
+    start, told, last = time.monotonic(), -NOTE_SECONDS, ""
+    while True:
+        status, now = provider.status(job), time.monotonic() - start
+        if status.stage != last or now - told >= NOTE_SECONDS:
+            left = "" if status.seconds_left is None else f", about {status.seconds_left / 60:.0f} min left"
+            note(f"fine-tuning {job}: {status.stage} after {now / 60:.0f} min{left}")
+            told, last = now, status.stage
+        if status.model:
+            return status.model
+        if status.problem:
+            raise UserError(
+                f"{endpoint.url}: fine-tuning job {job} ended as {status.stage}: {status.problem}\n"
+                f"Mend that, then delete {path} to begin another job."
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _provider(settings: Hosted) -> Jobs:
+    access.package(settings.provider)
+    if settings.provider == "openai":
+        from experiments.hosted.openai import OpenAIJobs
+
+        return OpenAIJobs(settings.endpoint)
+    from experiments.hosted.together import TogetherJobs
+
+    return TogetherJobs(settings.endpoint)
+
+
+@contextmanager
+def _explained(provider: Jobs, endpoint: Endpoint) -> Iterator[None]:
+    """What the provider's client raises, as a UserError."""
+    try:
+        yield
+    except provider.errors as error:
+        status = getattr(error, "status_code", None)
+        if status is None:
+            raise UserError(
+                f"{endpoint.url}: a request failed ({access.told(error, endpoint)}).\n"
+                "Run the same command again: it goes on with the job that was begun, if one was."
+            ) from error
+        stop = access.no_use(error, endpoint)
+        raise stop or UserError(f"{endpoint.url}: refuses ({status}): {access.told(error, endpoint)}") from error

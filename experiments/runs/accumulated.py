@@ -1,0 +1,63 @@
+"""Moments of the reference text and of every domain learnt since, as one: what a further domain is kept out of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from experiments.base_model import Base
+from experiments.config import Experiment
+from experiments.runs.calibrate import Calibration, two_sided
+from experiments.store.provenance import digest
+from jaxft import distributed
+from jaxft.subspace.moments import LayerMoments, MomentFiles
+
+
+class Accumulated(Calibration):
+    """Several calibrations' moments as one, each of which counts as one token whatever its length.
+
+    Moments of inputs are summed, those of output gradients averaged: their Kronecker product is then K-FAC's form of
+    the sum of all texts' KLs, so that none is kept more weakly because others came after it. Each was measured with the
+    model as it was when that text had just been learnt, so no text is read anew. The first is that of the reference
+    text, which drift is measured on.
+    """
+
+    def __init__(self, experiment: Experiment, base: Base, folder: Path, parts: Sequence[Calibration]) -> None:
+        first = parts[0]
+        self.base, self.reference, self.text, self.written = base, first.reference, first.text, first.written
+        self.two_sided, self.parts = two_sided(experiment), tuple(parts)
+        self.description = {
+            "model": base.sha256,
+            "parts": [part.description for part in parts],
+            "two_sided": self.two_sided,
+        }
+        self.files = MomentFiles(folder / digest(self.description))
+
+    def measure(self) -> None:
+        """What they are together, unless it is on disk already."""
+        if distributed.agreed((self.files.folder / "moments.json").is_file()):
+            return
+        for part in self.parts:
+            part.measure()
+        if distributed.is_leader():
+            self._write(self._layers(), sum(part.files.description["tokens"] for part in self.parts))
+        distributed.barrier("moments brought together")
+
+    def _layers(self) -> Iterator[tuple[int, LayerMoments]]:
+        for index in range(len(self.parts[0].files)):
+            layers = [part.files.read(index) for part in self.parts]
+            yield (
+                index,
+                LayerMoments(
+                    inputs=_merged(np.sum, [layer.inputs for layer in layers]),
+                    heldout=_merged(np.sum, [layer.heldout for layer in layers]),
+                    outputs=_merged(np.mean, [layer.outputs for layer in layers]) if self.two_sided else {},
+                ),
+            )
+
+
+def _merged(how: Callable[..., np.ndarray], named: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Every array of several, by name."""
+    return {name: how([one[name] for one in named], axis=0) for name in named[0]}

@@ -1,0 +1,180 @@
+"""The method `Auto`: trials of gradient projection until held-out drift meets a budget at the best proficiency.
+
+At each learning rate the weakest decay is sought whose drift stays within the budget; the learning rate climbs by
+factors of two from one that suits the model's width for as long as validation proficiency rises, or falls until some
+decay holds the drift at all. Drift is measured on one half of the held-out reference text; what the chosen trial drifts
+on the other half, which no decision has seen, is the realised drift.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from experiments.base_model import note
+from experiments.evaluation.evaluate import higher_is_better
+from experiments.runs.certify import reference_drift
+from experiments.runs.run import Run
+from experiments.runs.workspace import Workspace
+from experiments.store.provenance import read_json, write_json
+from jaxft.distributed import agreed
+from jaxft.method_config import Auto
+
+#: Times 1 / width, the first learning rate: Adam's best rate falls with the width (Yang et al. 2022, arXiv:2203.03466).
+FIRST_RATE = 1.0
+FIRST_DECAY = 10.0
+CLIMB = 2.0
+#: Shares of the budget: what a trial may use, is aimed at, and at least uses unless decay is no longer what holds it.
+MOST, AIM, LEAST = 0.9, 0.7, 0.5
+WEAKEST, STRONGEST = 1e-2, 1e5
+PER_RATE = 5  # trials at one learning rate
+#: Drift that falls by less than this power of a decay at least so many times as strong is that of the steps' own noise,
+#: which the learning rate alone makes smaller.
+SHALLOW, JUMP = 0.25, 5.0
+
+
+class Trial(NamedTuple):
+    """One training run of the search. proficiency: higher is better, whatever the axis."""
+
+    learning_rate: float
+    decay: float
+    drift: float
+    proficiency: float
+
+
+def search(measure: Callable[[float, float], Trial], budget: float, rate: float, most: int) -> list[Trial]:
+    """Trials in the order of the search, at most `most`; measure(learning rate, decay) runs one."""
+    trials: list[Trial] = []
+    decay, step, best = FIRST_DECAY, CLIMB, None
+    while len(trials) < most:
+        at_rate = _at_rate(measure, budget, rate, decay, min(PER_RATE, most - len(trials)))
+        trials += at_rate
+        found = choose(at_rate, budget)
+        better = within(found, budget) and (best is None or found.proficiency > best.proficiency)
+        if better:
+            best, decay = found, found.decay
+        elif best is None:
+            step = 1 / CLIMB  # no decay holds the drift at this rate
+            if at_rate[-1].decay >= STRONGEST:  # nor will weaker ones at the next
+                decay = STRONGEST
+        elif step > 1 and best.learning_rate == trials[0].learning_rate:
+            step, rate = 1 / CLIMB, best.learning_rate  # up was no better than the start: try down
+        else:
+            break
+        rate *= step
+    return trials
+
+
+def _at_rate(
+    measure: Callable[[float, float], Trial], budget: float, rate: float, decay: float, most: int
+) -> list[Trial]:
+    """Trials at one learning rate, toward the weakest decay within the budget."""
+    trials: list[Trial] = []
+    while len(trials) < most:
+        trials.append(measure(rate, decay))
+        last = trials[-1]
+        if within(last, budget):
+            ended = last.drift >= LEAST * budget or last.decay <= WEAKEST
+        else:
+            ended = last.decay >= STRONGEST or len(trials) > 1 and _is_noise(*trials[-2:])
+        if ended:
+            break
+        decay = _next_decay(trials, budget)
+        if any(math.isclose(decay, trial.decay, rel_tol=0.05) for trial in trials):
+            break
+    return trials
+
+
+def _is_noise(weaker: Trial, stronger: Trial) -> bool:
+    """Whether a much stronger decay hardly lowered the drift."""
+    if stronger.decay < JUMP * weaker.decay or not math.isfinite(weaker.drift):
+        return False
+    return stronger.drift > weaker.drift * (weaker.decay / stronger.decay) ** SHALLOW
+
+
+def _next_decay(trials: list[Trial], budget: float) -> float:
+    """Where log drift, linear in log decay, reaches the aim: between the two trials around it, else beyond the last."""
+    aim, last = AIM * budget, trials[-1]
+    over = [trial for trial in trials if trial.drift > aim]
+    under = [trial for trial in trials if trial.drift <= aim]
+    if over and under:
+        low, high = max(over, key=lambda t: t.decay), min(under, key=lambda t: t.decay)
+        share = math.log(low.drift / aim) / max(math.log(low.drift / max(high.drift, 1e-12)), 1e-12)
+        return low.decay * (high.decay / low.decay) ** min(max(share, 0.1), 0.9)
+    if not math.isfinite(last.drift):
+        return min(last.decay * 10, STRONGEST)
+    slope = -1.0
+    if len(trials) > 1 and math.isfinite(trials[-2].drift):
+        slope = math.log(last.drift / trials[-2].drift) / math.log(last.decay / trials[-2].decay)
+    factor = (last.drift / aim) ** (1 / max(-slope, 0.25))
+    return min(max(last.decay * min(max(factor, 0.02), 50.0), WEAKEST), STRONGEST)
+
+
+def within(trial: Trial, budget: float) -> bool:
+    """Whether a trial leaves the margin that text which it was not measured on may need."""
+    return trial.drift <= MOST * budget
+
+
+def choose(trials: list[Trial], budget: float) -> Trial:
+    """The most proficient trial within the budget; where there is none, the one that drifted least."""
+    kept = [trial for trial in trials if within(trial, budget)]
+    return max(kept, key=lambda t: (t.proficiency, -t.drift)) if kept else min(trials, key=lambda t: t.drift)
+
+
+@dataclass(frozen=True)
+class AutoSearch:
+    """The search of one `Auto` entry of a config; its trials are runs like all others and are resumed like them."""
+
+    work: Workspace
+    name: str
+    settings: Auto
+
+    @property
+    def _sign(self) -> int:
+        """Turns the score of proficiency so that higher is better, and back."""
+        return 1 if higher_is_better(self.work.experiment.evaluation.axes["proficiency"]) else -1
+
+    def run(self, learning_rate: float, decay: float, seed: int) -> Run:
+        """The training run of one trial."""
+        settings = self.settings.at(decay, learning_rate)
+        return Run(self.work, f"{self.name}/decay_{decay:.6g}", settings, learning_rate, seed)
+
+    def measure(self, learning_rate: float, decay: float) -> Trial:
+        """Train, and measure drift on the first half of the held-out reference text and validation proficiency."""
+        learning_rate, decay = float(f"{learning_rate:.3g}"), float(f"{decay:.3g}")
+        run = self.run(learning_rate, decay, self.work.experiment.seeds[0])
+        drift = self._drift(run, "first_half", slice(0, None, 2))
+        scores = run.scores(validation=True)["proficiency"]
+        trial = Trial(learning_rate, decay, drift, self._sign * scores.mean)
+        note(
+            f"{self.name}  lr {learning_rate:g} decay {decay:g}: drift {drift:.2%} of at most "
+            f"{self.settings.budget:.2%}, proficiency {scores.mean:.3f}"
+        )
+        return trial
+
+    def _drift(self, run: Run, part: str, half: slice) -> float:
+        path = run.folder / f"drift_{part}.json"
+        if not agreed(path.is_file()):
+            write_json(path, reference_drift(self.work, run.method.merge(self.work.base.model, run.trained), half))
+        return read_json(path)["relative_drift"]
+
+    def found(self) -> tuple[Run, dict[str, Any]]:
+        """(the chosen trial at the first seed, the search for the record)."""
+        settings, work = self.settings, self.work
+        rate = FIRST_RATE / work.base.model.config.hidden_size
+        trials = search(self.measure, settings.budget, rate, settings.trials)
+        chosen = choose(trials, settings.budget)
+        run = self.run(chosen.learning_rate, chosen.decay, work.experiment.seeds[0])
+        realised = self._drift(run, "second_half", slice(1, None, 2))
+        where = f"lr {chosen.learning_rate:g} decay {chosen.decay:g}"
+        note(f"{self.name}  chosen {where}: drift {realised:.2%} on other text")
+        return run, {
+            "budget": settings.budget,
+            "trials": [
+                {**t._asdict(), "proficiency": self._sign * t.proficiency, "chosen": t == chosen} for t in trials
+            ],
+            "realised_drift": realised,
+            "kept": realised <= settings.budget,
+        }

@@ -1,0 +1,279 @@
+"""`jaxft calibrate`: moments of the reference text and protected bases, kept under a hash of all they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from safetensors import SafetensorError
+
+from experiments.base_model import Base, load_examples, note
+from experiments.config import Experiment, Hosted, Reference
+from experiments.data import generated
+from experiments.data.sources import fingerprint
+from experiments.store.cache import alone, once
+from experiments.store.provenance import digest, source_name
+from jaxft import distributed, methods
+from jaxft.data.example import Example
+from jaxft.data.packing import Rows
+from jaxft.data.template import encode
+from jaxft.errors import UserError
+from jaxft.llama import checkpoint
+from jaxft.llama.capture import stream_moments
+from jaxft.llama.config import INPUT_SPACES
+from jaxft.llama.fisher import diagonal_fisher
+from jaxft.llama.model import Llama
+from jaxft.method_config import Protecting
+from jaxft.methods.base import Given
+from jaxft.sharding import on_mesh
+from jaxft.subspace.basis import (
+    Basis,
+    automatic_rank,
+    directions,
+    load_bases,
+    rank_for_energy,
+    save_bases,
+    stack,
+)
+from jaxft.subspace.low_rank_moment import LowRankMoment, factor, is_full, stack_factors
+from jaxft.subspace.moments import LayerMoments, MomentFiles
+
+FIELDS = ("tokens", "positions", "segments")
+
+
+@dataclass(frozen=True)
+class ReferenceText:
+    """The reference examples, split into those that make the moments and those that check them."""
+
+    fit: list[Example]
+    heldout: list[Example]
+    parts: dict[str, list[Example]]  # all of them, by where they come from
+
+    @classmethod
+    def load(cls, reference: Reference, written: Sequence[list[Example]] = ()) -> ReferenceText:
+        """The sources and what the base has written; every n-th example is held out, so that each is on both sides."""
+        parts = {source_name(source): load_examples([source]) for source in reference.sources}
+        parts |= {f"generated[{index}]": examples for index, examples in enumerate(written)}
+        examples = [example for part in parts.values() for example in part]
+        every = max(round(1 / reference.heldout), 2)
+        text = cls([e for i, e in enumerate(examples) if i % every], examples[::every], parts)
+        if not text.fit:
+            raise UserError(f"reference.sources: only {len(examples)} example(s); at least {every} are needed")
+        return text
+
+
+def to_batches(rows: Rows, size: int) -> list[dict[str, np.ndarray]]:
+    """All rows in order, `size` at a time; the last batch is filled with padding rows."""
+    fill = -len(rows.tokens) % size
+    whole = {name: np.pad(getattr(rows, name), ((0, fill), (0, 0))) for name in FIELDS}
+    return [{name: a[i : i + size] for name, a in whole.items()} for i in range(0, len(whole["tokens"]), size)]
+
+
+def two_sided(experiment: Experiment) -> bool:
+    """Whether some method needs the moments of output gradients too."""
+    trained = [settings for settings in experiment.methods.values() if not isinstance(settings, Hosted)]
+    return any("outputs" in methods.build(settings).needs for settings in trained)
+
+
+class Calibration:
+    """The reference text of an experiment as the base model sees it. Files live in `folder`, one folder a hash."""
+
+    def __init__(self, experiment: Experiment, base: Base, folder: Path) -> None:
+        if experiment.reference is None:
+            raise UserError("reference: this config names no reference text, and this command needs it")
+        self.base, self.reference = base, experiment.reference
+        self.written = [
+            generated.texts(base, settings, experiment.evaluation.batch_size, folder / "generated")
+            for settings in self.reference.generated
+        ]
+        self.text = ReferenceText.load(self.reference, self.written)
+        self.two_sided = two_sided(experiment)
+        self.description = {
+            "model": base.sha256,
+            "tokenizer": base.tokenizer_sha256,
+            "template": experiment.model.template,
+            "compute_dtype": experiment.model.compute_dtype,
+            "fit": fingerprint(self.text.fit),
+            "heldout": fingerprint(self.text.heldout),
+            "length": self.reference.length,
+            "two_sided": self.two_sided,
+            "seed": self.reference.seed,
+            **({"temperature": self.reference.temperature} if self.two_sided else {}),
+        }
+        self.files = MomentFiles(folder / digest(self.description))
+
+    def describe_text(self) -> list[dict[str, Any]]:
+        """What the reference text is made of: examples, tokens and hash of every part."""
+        template = self.base.settings.template
+        return [
+            {
+                "text": name,
+                "examples": len(examples),
+                "tokens": sum(len(encode(example, self.base.tokenizer, template).tokens) for example in examples),
+                "sha256": fingerprint(examples),
+            }
+            for name, examples in self.text.parts.items()
+        ]
+
+    def batches(self, examples: list[Example]) -> list[dict[str, np.ndarray]]:
+        return to_batches(self.base.pack(examples, self.reference.length, "split"), self.reference.batch_rows)
+
+    def heldout_batches(self, part: slice = slice(None)) -> list[dict[str, np.ndarray]]:
+        return self.batches(self.text.heldout[part])
+
+    def measure(self) -> None:
+        """One pass over the reference text, unless its moments are on disk already."""
+        if distributed.agreed((self.files.folder / "moments.json").is_file()):
+            return
+        with alone(self.files.folder):
+            self._measure()
+
+    def _measure(self) -> None:
+        if distributed.agreed((self.files.folder / "moments.json").is_file()):
+            return  # another program was faster
+        fit, heldout = self.batches(self.text.fit), self.heldout_batches()
+        tokens = sum(int((batch["segments"] > 0).sum()) for batch in fit)
+        note(f"moments: {tokens:,} reference tokens, {self.base.model.config.num_layers} layers")
+        stream = stream_moments(
+            self.base.model,
+            fit,
+            heldout,
+            two_sided=self.two_sided,
+            seed=self.reference.seed,
+            temperature=self.reference.temperature,
+        )
+        if distributed.is_leader():
+            self._write(stream, tokens)
+        else:
+            for _ in stream:
+                pass  # this process's part in measuring each layer
+        distributed.barrier("moments written")
+
+    def _write(self, stream: Iterable[tuple[int, LayerMoments]], tokens: int) -> None:
+        """All layers into a hidden folder, which takes its name when it is complete."""
+        began, layers = time.perf_counter(), self.base.model.config.num_layers
+        parent = self.files.folder.parent
+        parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
+        try:
+            target = MomentFiles(scratch)
+            for done, (index, layer) in enumerate(stream, 1):
+                target.write(index, layer)
+                seconds = time.perf_counter() - began
+                note(f"moments: layer {done}/{layers}  {seconds * (layers - done) / done:.0f} s left")
+            target.finish({**self.description, "tokens": tokens})
+            shutil.rmtree(self.files.folder, ignore_errors=True)
+            os.replace(scratch, self.files.folder)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{self.files.folder}: cannot be written ({error}); free some space, then again") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def bases(self, energy: float) -> dict[str, Basis]:
+        """Bases that capture a fixed share of the energy, by input space."""
+        return self._cached({"energy": energy}, lambda _, __, values, ___: rank_for_energy(values, energy))
+
+    def automatic_bases(self, settings: Protecting, gradients: Mapping[str, np.ndarray]) -> dict[str, Basis]:
+        """Bases whose rank follows from held-out capture and what stays free of the domain's `gradients` [L, d, n]."""
+        rule = {
+            "capture": settings.auto_capture,
+            "plasticity": settings.auto_plasticity,
+            "gradients": hashlib.sha256(b"".join(np.asarray(g).tobytes() for g in gradients.values())).hexdigest(),
+        }
+
+        def choose(space: str, layer: int, values: np.ndarray, vectors: np.ndarray) -> int:
+            side = [gradients[name][layer] for name in INPUT_SPACES[space] if name in gradients]
+            if not side:
+                return rank_for_energy(values, settings.auto_capture)
+            heldout = self.files.read(layer).heldout[space]
+            return automatic_rank(
+                vectors, heldout, np.concatenate(side, axis=1), settings.auto_capture, settings.auto_plasticity
+            )
+
+        return self._cached(rule, choose)
+
+    def given(self, needs: frozenset[str], bases: dict[str, Basis], metric_rank: int) -> Given:
+        """Bases and what else a method needs of what is measured on reference text, as it takes it.
+
+        metric_rank: directions of each moment, of inputs behind the protected ones; see `is_full`.
+        """
+
+        def moments(group: str) -> dict[str, np.ndarray | LowRankMoment]:
+            if group not in needs:
+                return {}
+            self.measure()
+            layers = [getattr(self.files.read(index), group) for index in range(len(self.files))]
+            protected = {name: bases[name].ranks if name in bases else (0,) * len(layers) for name in layers[0]}
+            return {
+                name: stacked([layer[name] for layer in layers], metric_rank, protected[name]) for name in layers[0]
+            }
+
+        fisher = self.fisher() if "fisher" in needs else None
+        return Given(bases, moments("inputs"), moments("outputs"), fisher=fisher)
+
+    def fisher(self) -> Llama:
+        """The diagonal of the Fisher information, split as trained weights are; kept beside the moments."""
+        self.measure()
+        model, folder = self.base.model, self.files.folder / "fisher"
+
+        def make() -> None:
+            note("fisher: one backward pass for every row of reference text")
+            checkpoint.save(diagonal_fisher(model, self.batches(self.text.fit), self.reference.seed), folder)
+
+        once(folder, make)
+
+        def sharding(owner: str, name: str) -> NamedSharding:
+            return NamedSharding(jax.sharding.get_mesh(), model.compute.layout.parameter(owner, name, "trained"))
+
+        return checkpoint.load(folder, dtype="float32", compute=model.compute, sharding=sharding if on_mesh() else None)
+
+    def heldout_moments(self) -> dict[str, np.ndarray]:
+        """Second moments of the held-out reference tokens by input space, [L, d, d]."""
+        layers = [self.files.read(index) for index in range(len(self.files))]
+        return {space: np.stack([layer.heldout[space] for layer in layers]) for space in INPUT_SPACES}
+
+    def _cached(self, rule: Mapping[str, Any], choose: Any) -> dict[str, Basis]:
+        self.measure()
+        path = self.files.folder / f"bases_{digest(rule)}.safetensors"
+        once(path, lambda: save_bases(self._compute(choose), path))
+        return load_bases(path)  # all processes have the leader's bits
+
+    def _compute(self, choose: Any) -> dict[str, Basis]:
+        protected: dict[str, list[np.ndarray]] = {space: [] for space in INPUT_SPACES}
+        free: dict[str, list[np.ndarray]] = {space: [] for space in INPUT_SPACES}
+        for index in range(len(self.files)):
+            for space, moment in self.files.read(index).inputs.items():
+                values, vectors = (np.asarray(a) for a in directions(jnp.asarray(moment)))
+                rank = choose(space, index, values, vectors)
+                protected[space].append(vectors[:, :rank])
+                free[space].append(vectors[:, rank:])
+        return {space: stack(protected[space], free[space]) for space in INPUT_SPACES}
+
+
+def stacked(moments: Sequence[np.ndarray], rank: int, protected: Sequence[int]) -> np.ndarray | LowRankMoment:
+    """Every layer's moment: whole, or as low rank behind the protected directions plus diagonal."""
+    if is_full(rank, len(moments[0])):
+        return np.stack(moments)
+    factors = []
+    for moment, skip in zip(moments, protected, strict=True):
+        values, vectors = (np.asarray(a) for a in directions(jnp.asarray(moment)))
+        factors.append(factor(moment, values, vectors, rank, skip))
+    return stack_factors(factors)
+
+
+def ranks(bases: Mapping[str, Basis]) -> Iterator[str]:
+    """One line a space: how many of its directions are protected."""
+    for space, basis in bases.items():
+        share = np.mean(basis.ranks) / basis.width
+        yield f"{space}: protected {min(basis.ranks)}..{max(basis.ranks)} of {basis.width} directions ({share:.0%})"

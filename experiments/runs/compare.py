@@ -1,0 +1,272 @@
+"""`jaxft compare`: every method before and after, on every axis, into one record and one report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.base_model import load_examples, note
+from experiments.config import Experiment, Hosted
+from experiments.config_loader import to_json
+from experiments.evaluation import statistics
+from experiments.evaluation.evaluate import Scores, describe_axis, higher_is_better
+from experiments.evaluation.matched import matched
+from experiments.runs.auto import AutoSearch
+from experiments.runs.calibrate import Calibration
+from experiments.runs.checks import check
+from experiments.runs.forecast import check_hosted
+from experiments.runs.hosted import HostedRun
+from experiments.runs.run import Run
+from experiments.runs.watch import rule
+from experiments.runs.workspace import Workspace
+from experiments.store.provenance import hardware, heading, read_json, versions, write_json
+from jaxft.data.example import Example
+from jaxft.distributed import agreed, check_same
+from jaxft.errors import UserError
+from jaxft.method_config import Auto, Method
+
+#: Replies kept in the record for each method and axis, those that flipped first.
+SHOWN = 100
+
+
+def open_output(
+    experiment: Experiment, out: Path, *, shared: Path | None = None, earlier: tuple[Calibration, ...] = ()
+) -> Workspace:
+    """The output folder of an experiment; UserError where it belongs to another config, model or data.
+
+    shared, earlier: as a Workspace takes them. All settings and inputs are checked first,
+    so that a mistake leaves nothing behind.
+    """
+    check(experiment)
+    work = Workspace(experiment, out, shared, earlier)
+    path, identity = out / "config.json", {"config": binding(experiment), "inputs": work.inputs}
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; choose a folder with --out")
+    check_same({"inputs": work.inputs})
+    # Where nothing but a config and a dry run was written yet, another config may take its place.
+    entries = [entry.name for entry in out.iterdir()] if out.is_dir() else []
+    nothing = [name for name in entries if "config.json" in name or name.endswith(".lock")]
+    results = [name for name in entries if name not in (*nothing, work.dry_run.name)]
+    found = read_json(path) if path.is_file() else None
+    if found is None and results or found is not None and not _is_identity(found):
+        raise UserError(f"{out}: is not empty and holds no run of jaxft; choose another folder with --out")
+    differing = _differences(found, identity)
+    if results and differing:
+        raise UserError(
+            f"{out}: belongs to a run with another config or other inputs (different: "
+            f"{', '.join(differing[:5])});\nchoose another folder with --out, or delete this one"
+        )
+    if agreed(bool(differing)):  # all have looked before one writes
+        _ = work.rows  # unusable training examples show now and leave nothing behind
+        write_json(path, identity)
+    return work
+
+
+def _is_identity(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"config", "inputs"}
+
+
+def compare(experiment: Experiment, out: Path, command: str, shared: Path | None = None) -> dict[str, Any]:
+    """Measure the base, choose each method's learning rate on validation data, train its seeds, measure on test.
+
+    shared: where what several experiments have in common lies, see `Workspace`.
+    """
+    began = time.perf_counter()
+    evaluation = experiment.evaluation
+    work = open_output(experiment, out, shared=shared)
+    if not (out / "record.json").is_file():  # else little is left to ask
+        check_hosted(work)
+    clock = out / "timings.json"  # seconds of all invocations that worked on this record
+    earlier = read_json(clock)["total_seconds"] if clock.is_file() else 0.0
+    axes = {name: describe_axis(axis) for name, axis in evaluation.axes.items()}
+    trained_here = not all(isinstance(settings, Hosted) for settings in experiment.methods.values())
+    for name, scores in work.base_scores.items() if trained_here else ():
+        note(f"base  {name} {scores.mean:.3f}")
+    results = {name: _method(work, name, settings, axes) for name, settings in experiment.methods.items()}
+    _correct(results)
+    timings = {"total_seconds": round(earlier + time.perf_counter() - began, 1)}
+    write_json(clock, timings)
+    record = {
+        **heading(experiment.name, command, experiment),
+        "versions": versions(),
+        "hardware": hardware(),
+        "seeds": list(experiment.seeds),
+        "data": work.inputs["data"],
+        "contamination": work.contamination,
+        "reference": work.calibration.describe_text() if experiment.reference is not None else None,
+        "base": work.base.description,
+        "axes": axes,
+        "judge": {"name": work.judge.name, "usage": work.judge.usage} if work.judge else None,
+        "methods": results,
+        "timings": timings,
+    }
+    if evaluation.watch is not None:
+        record["watch"] = {"rule": rule(evaluation.watch), "base": work.watched_base}
+    record["matched"] = matched(record, evaluation.matched)
+    write_json(out / "record.json", record)
+    return record
+
+
+def _run(work: Workspace, name: str, settings: Method | Hosted, rate: float, seed: int) -> Run | HostedRun:
+    if isinstance(settings, Hosted):
+        return HostedRun(work, name, settings, rate, seed)
+    return Run(work, name, settings, rate, seed)
+
+
+def _method(work: Workspace, name: str, settings: Method | Hosted, axes: dict[str, Any]) -> dict[str, Any]:
+    """One method's entry in the record."""
+    seeds, search = work.experiment.seeds, None
+    if isinstance(settings, Auto):
+        found, search = AutoSearch(work, name, settings).found()
+        runs, rate, sweep = [replace(found, seed=seed) for seed in seeds], found.learning_rate, []
+    else:
+        rate, sweep = choose_rate(work, name, settings)
+        runs = [_run(work, name, settings, rate, seed) for seed in seeds]
+    before = runs[0].base_scores
+    after = [run.scores(validation=False) for run in runs]
+    first = runs[0].result()
+    for axis, scores in after[0].items():
+        note(f"{name}  {axis} {before[axis].mean:.3f} -> {scores.mean:.3f}")
+    measured = {}
+    for axis, old in before.items():
+        new = [scores[axis] for scores in after]
+        kept = np.all([scores.judged for scores in (old, *new)], axis=0)  # what a judge decided on before and after
+        if not kept.any():
+            raise UserError(
+                f"{axis}: the judge gave no verdict on any pair of replies of {name}; see {work.out / 'judge'}"
+            )
+        values = np.stack([scores.values[kept] for scores in new])
+        measured[axis] = {
+            **statistics.compare(old.values[kept], values, old.weights[kept], axes[axis]["metric"] == "accuracy"),
+            "unjudged": int((~kept).sum()),
+            "groups": _groups(work, axis, old, new, kept),
+            "seeds": [{"seed": seed, "after": scores.mean} for seed, scores in zip(seeds, new, strict=True)],
+        }
+    return {
+        "kind": settings.kind,
+        "learning_rate": rate,
+        **({"search": search} if search else {}),
+        "sweep": sweep,
+        "axes": measured,
+        **first,
+        "examples": {axis: _examples(work, axis, before[axis], after[0][axis]) for axis in before},
+    }
+
+
+def choose_rate(work: Workspace, name: str, settings: Method | Hosted) -> tuple[float, list[dict[str, Any]]]:
+    """The learning rate of a method, and the sweep that chose it, empty where there is one rate alone."""
+    sweep = _sweep(work, name, settings)
+    if not sweep:
+        return settings.learning_rates[0], []
+    return next(point["learning_rate"] for point in sweep if point["chosen"]), sweep
+
+
+def _sweep(work: Workspace, name: str, settings: Method | Hosted) -> list[dict[str, Any]]:
+    """Every learning rate at the first seed, with the chosen one marked: the smallest that reaches the target
+    proficiency on validation data, or the one that comes nearest. One rate needs no sweep."""
+    if len(settings.learning_rates) == 1:
+        return []
+    evaluation, points = work.experiment.evaluation, []
+    sign = 1.0 if higher_is_better(evaluation.axes["proficiency"]) else -1.0
+    runs = [_run(work, name, settings, rate, work.experiment.seeds[0]) for rate in sorted(settings.learning_rates)]
+    for run in runs:
+        scores, test = run.scores(validation=True), run.scores(validation=False)
+        points.append(
+            {
+                "learning_rate": run.learning_rate,
+                **{axis: value.mean for axis, value in scores.items()},
+                "test": {axis: value.mean for axis, value in test.items()},
+                "delta_norm": run.delta_norm,
+                "chosen": False,
+            }
+        )
+        summary = "  ".join(f"{axis} {value.mean:.3f}" for axis, value in scores.items())
+        note(f"{name}  lr {run.learning_rate:g}: validation {summary}")
+    reached = [p for p in points if sign * p["proficiency"] >= sign * evaluation.target]
+    chosen = reached[0] if reached else max(points, key=lambda p: sign * p["proficiency"])
+    chosen["chosen"] = True
+    note(f"{name}  chosen learning rate {chosen['learning_rate']:g}")
+    for run, point in zip(runs, points, strict=True):
+        if not point["chosen"]:
+            run.forget_checkpoints()
+    return points
+
+
+def _correct(results: dict[str, Any]) -> None:
+    """Add to every p-value its correction over the methods, axis by axis."""
+    for axis in next(iter(results.values()))["axes"]:
+        measured = [method["axes"][axis] for method in results.values()]
+        for one, corrected in zip(measured, statistics.holm([one["p_value"] for one in measured]), strict=True):
+            one["p_value_holm"] = corrected
+
+
+def _groups(work: Workspace, axis: str, old: Scores, new: Sequence[Scores], kept: np.ndarray) -> dict[str, Any]:
+    """Means before and after of every group of examples that have one, in alphabetical order."""
+    groups = np.array([example.key.get("group", "") for example in _test_examples(work, axis)])
+    found = {}
+    for group in sorted({*groups[kept]} - {""}):
+        its = kept & (groups == group)
+        found[str(group)] = {
+            "before": float(statistics.weighted_mean(old.values[its], old.weights[its])),
+            "after": float(np.mean([statistics.weighted_mean(one.values[its], one.weights[its]) for one in new])),
+            "examples": int(its.sum()),
+        }
+    return found
+
+
+def _examples(work: Workspace, axis: str, before: Scores, after: Scores) -> list[dict[str, Any]]:
+    """Replies before and after, those whose score changed first; none where nothing was generated or chosen."""
+    if not before.replies:
+        return []
+    examples = _test_examples(work, axis)
+    flipped = before.judged & after.judged & (before.values != after.values)
+    order = sorted(range(len(examples)), key=lambda i: not flipped[i])
+    return [
+        {
+            "prompt": "\n".join(message.content for message in examples[i].messages),
+            "reference": examples[i].response,
+            "before": before.replies[i],
+            "after": after.replies[i],
+            "before_ok": _right(before, i),
+            "after_ok": _right(after, i),
+            "before_label": before.labels[i] if before.labels else "",
+            "after_label": after.labels[i] if after.labels else "",
+            "group": examples[i].key.get("group", ""),
+        }
+        for i in order[:SHOWN]
+    ]
+
+
+def _right(scores: Scores, index: int) -> bool | None:
+    """Whether a reply counts as right, a likeness from one half up; None where a judge gave no verdict."""
+    return bool(scores.values[index] >= 0.5) if scores.judged[index] else None
+
+
+def _test_examples(work: Workspace, axis: str) -> list[Example]:
+    return load_examples([work.experiment.evaluation.axes[axis].source])
+
+
+def binding(experiment: Experiment) -> Any:
+    """The config as its folder is bound to it; a run may go on with more seeds, over other devices, be read off at
+    other levels, and with other prices, limits and manners of asking the same servers."""
+    settings = to_json(experiment)
+    del settings["seeds"], settings["model"]["sharding"], settings["evaluation"]["matched"]
+    for part in (settings["judge"], *settings["methods"].values()):
+        for name in ("max_cost", "price_training"):
+            part.pop(name, None)
+        if part.get("endpoint"):
+            part["endpoint"] = {name: part["endpoint"][name] for name in ("model", "url")}
+    return settings
+
+
+def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+    """Keys whose values differ between two JSON trees."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted({*old, *new})
+        return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{prefix}{k}.")]
+    return [] if old == new else [prefix.rstrip(".")]

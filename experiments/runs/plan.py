@@ -1,0 +1,275 @@
+"""`jaxft plan`: what each method's training step, calibration and generation need on each topology."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.base_model import compute_settings, model_folder, note
+from experiments.config import Experiment, Hosted
+from experiments.report.columns import aligned
+from experiments.runs.checks import check_fit, check_mesh, check_settings
+from experiments.store.provenance import heading, versions, write_json
+from jaxft.errors import UserError
+from jaxft.llama.checkpoint import read_config
+from jaxft.llama.config import SHAPES, LlamaConfig
+from jaxft.llama.model import Llama
+from jaxft.planning import programs
+from jaxft.planning.devices import SLICES, chip_count, chip_of, gpu_count, is_gpu, topology_devices
+from jaxft.planning.estimate import estimate_step
+from jaxft.planning.plan import Plan, plan_program
+from jaxft.planning.plan import to_json as plans_to_json
+from jaxft.planning.search import largest
+from jaxft.sharding import LAYOUTS, abstract_mesh, make_mesh
+from jaxft.training.device_memory import GIB, memory_limit
+
+ASSUMPTIONS = (
+    "Bytes are GiB of one chip. FLOPs by formula: causal attention, no recomputation. Roofline: the longest of\n"
+    "computing at the chip's stated bf16 speed, reading what is held and moving the collectives, all overlapped;\n"
+    "nothing runs faster. Bases of {rank} directions, at most half of a width. Calibration: one batch of reference\n"
+    "rows through all layers; the hidden states of all other rows come on top."
+)
+MODEL = "Lines marked ~ are by formula, not compiled, and count no collectives: see jaxft/planning/estimate.py."
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to plan for: a topology by its name, or None for the attached devices; and what is known of its chips."""
+
+    topology: str | None
+
+    @property
+    def devices(self) -> list[Any]:
+        return jax.devices() if self.topology is None else topology_devices(self.topology)
+
+    @property
+    def chips(self) -> int:
+        return len(jax.devices()) if self.topology is None else chip_count(self.topology)
+
+    @property
+    def estimated(self) -> bool:
+        return self.topology is not None and is_gpu(self.topology)
+
+    @property
+    def name(self) -> str:
+        return self.topology or f"attached {jax.devices()[0].device_kind}"
+
+    def mesh(self, experiment: Experiment) -> Any:
+        sharding = experiment.model.sharding
+        return abstract_mesh(sharding, self.chips) if self.estimated else make_mesh(sharding, self.devices)
+
+    def rows(self, experiment: Experiment) -> int:
+        """The number of devices that rows are spread over."""
+        axes = LAYOUTS[experiment.model.sharding.preset].batch
+        return math.prod(self.mesh(experiment).shape[axis] for axis in axes)
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Plans of one experiment's programs."""
+
+    experiment: Experiment
+    model: LlamaConfig
+    rank: int
+
+    def step(self, target: Target, name: str) -> Plan:
+        """A method's training step."""
+        experiment, settings = self.experiment, self.experiment.model
+        compute = compute_settings(settings, self.model, self._platform(target))
+        method, training = experiment.methods[name], experiment.training
+        assert not isinstance(method, Hosted)
+        if target.estimated:
+            assert target.topology is not None
+            chip = chip_of(target.topology)
+            assert chip is not None
+            return estimate_step(
+                name,
+                method,
+                self.model,
+                training,
+                compute,
+                settings.sharding,
+                dtype=settings.param_dtype,
+                topology=target.topology,
+                chips=target.chips,
+                chip=chip,
+                rank=self.rank,
+            )
+        return self._compiled(target, lambda base: programs.step(name, method, training, base, self.rank))
+
+    def others(self, target: Target) -> list[Callable[[], Plan]]:
+        """Calibration, where the config has reference text, and generation; nothing where no compiler is at hand."""
+        reference, evaluation = self.experiment.reference, self.experiment.evaluation
+        lowered: list[Callable[[Llama], programs.Program]] = []
+        if reference is not None:
+            lowered.append(partial(programs.calibration, reference.batch_rows, reference.length))
+        shape = (evaluation.batch_size, evaluation.row_length, evaluation.max_new_tokens)
+        lowered.append(partial(programs.generation, *shape))
+        return [] if target.estimated else [partial(self._compiled, target, lower) for lower in lowered]
+
+    def with_rows(self, target: Target, name: str, remat: str, rows: int) -> Plan:
+        """The step with another remat policy and `rows` rows on every device."""
+        training = replace(self.experiment.training, batch_rows=rows * target.rows(self.experiment), accumulation=1)
+        model = replace(self.experiment.model, remat=remat)
+        changed = replace(self, experiment=replace(self.experiment, training=training, model=model))
+        return changed.step(target, name)
+
+    def _compiled(self, target: Target, lower: Callable[[Llama], programs.Program]) -> Plan:
+        settings = self.experiment.model
+        compute = compute_settings(settings, self.model, self._platform(target))
+        chip = None if target.topology is None else chip_of(target.topology)
+        return plan_program(
+            target.name,
+            target.mesh(self.experiment),
+            chip,
+            lambda: lower(programs.abstract_base(self.model, compute, settings.param_dtype)),
+            remat=settings.remat,
+            accumulation=self.experiment.training.accumulation,
+            limit=memory_limit(target.devices[0]) if chip is None else int(chip.memory),
+        )
+
+    @staticmethod
+    def _platform(target: Target) -> str | None:
+        return None if target.topology is None else "gpu" if target.estimated else "tpu"
+
+
+def plan(
+    experiment: Experiment,
+    names: Sequence[str],
+    wanted: Sequence[str] | None,
+    rank: int,
+    others: bool,
+    find: bool,
+    path: Path | None,
+    command: str,
+) -> str:
+    """Plan on each topology (None: the attached devices); the table. Writes the record to `path` after every plan.
+
+    others: plan calibration and generation too.
+    find: search, for each method, the cheapest recomputation and the largest batch that fit; a topology without a
+    shape, such as "v5e", then stands for its smallest slice on which anything does.
+    """
+    if rank < 1:
+        raise UserError(f"--rank: found {rank}, expected at least 1")
+    check_settings(experiment)
+    model = model_shape(experiment)
+    check_fit(experiment, model)
+    planner, found, missed = Planner(experiment, model, rank), [], []
+    topologies: list[str | None] = [*wanted] if wanted else [None]
+    targets = [[Target(name) for name in _slices(topology, find)] for topology in topologies]
+    for target in (one for group in targets for one in group):  # every mistake shows before the first long compilation
+        if target.estimated:
+            gpu_count(target.name)
+        if not find:
+            check_mesh(experiment, model, target.mesh(experiment))
+
+    def keep(one: Plan) -> None:
+        found.append(one)
+        if path is not None:  # what is compiled stays, whatever comes after
+            write_json(path, _record(experiment, found, rank, command))
+
+    for group in targets:
+        if find:
+            for name in names:
+                if (best := _find(planner, group, name)) is not None:
+                    keep(best)
+                else:
+                    missed.append(f"{name}: fits on none of {', '.join(target.name for target in group)}")
+            continue
+        (target,) = group
+        note(f"plan: compiling for {target.name}")
+        jobs = [partial(planner.step, target, name) for name in names]
+        jobs += planner.others(target) if others else []
+        # The compiler works on one program with one core.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for one in pool.map(lambda job: job(), jobs):
+                note(f"plan: {one.program} compiled in {one.compile_seconds:.0f} s")
+                keep(one)
+    hints = [_words(one) for one in found] if find else []
+    return "\n".join([table(found, rank), *missed, *hints])
+
+
+def _slices(topology: str | None, find: bool) -> list[str | None]:
+    """The topologies that a word stands for: itself, or every slice of a generation, smallest first."""
+    if find and topology in SLICES:
+        return [f"{topology}:{shape}" for shape in SLICES[topology]]
+    return [topology]
+
+
+def _find(planner: Planner, targets: Sequence[Target], name: str) -> Plan | None:
+    for target in targets:
+
+        def attempt(remat: str, rows: int, target: Target = target) -> Plan:
+            note(f"plan: {name} on {target.name} with remat {remat} and {rows} rows a chip")
+            return planner.with_rows(target, name, remat, rows)
+
+        if (best := largest(attempt)) is not None:
+            return best
+    return None
+
+
+def _words(one: Plan) -> str:
+    return f"{one.program} on {one.topology}: --model.remat {one.remat} --training.batch_rows {one.rows}"
+
+
+def model_shape(experiment: Experiment) -> LlamaConfig:
+    """The shape of the config's model: from its folder where that is here, else the published one it names."""
+    folder, shape = model_folder(experiment.model.folder), experiment.model.shape
+    if (folder / "config.json").is_file() or not shape:
+        return read_config(folder)
+    return SHAPES[shape]
+
+
+def table(plans: Sequence[Plan], rank: int) -> str:
+    """One line a plan."""
+    head = ("topology", "chips", "program", "rows x length", "remat", "fits", "weights", "trained", "Adam", "bases")
+    head += ("temporary", "peak", "limit", "collectives", "PFLOP", "roofline", "tokens/s/chip", "compile")
+    lines = [head, *(_line(plan) for plan in plans)]
+    refused = [f"{p.program} on {p.topology}: {p.error}" for p in plans if p.error]
+    notes = [ASSUMPTIONS.format(rank=rank), *([MODEL] if any(p.source == "model" for p in plans) else [])]
+    return "\n".join([*aligned(lines), *refused, "", *notes])
+
+
+def _line(plan: Plan) -> tuple[str, ...]:
+    modelled = plan.source == "model"
+
+    def gib(size: int | None) -> str:
+        return "" if size is None else f"{size / GIB:.2f}"
+
+    return (
+        plan.topology,
+        str(plan.chips),
+        plan.program,
+        f"{plan.rows} x {plan.length}" + (f" / {plan.accumulation}" if plan.accumulation > 1 else ""),
+        plan.remat,
+        "yes" if plan.fits else "NO",
+        gib(plan.parameters),
+        gib(plan.trained),
+        gib(plan.optimizer),
+        gib(plan.constants),
+        ("~" if modelled else "") + gib(plan.temporaries),
+        ("~" if modelled else "") + gib(plan.peak),
+        gib(plan.limit),
+        "" if modelled else gib(sum(plan.collectives.values())),
+        f"{plan.flops / 1e15:.3g}",
+        "" if plan.roofline is None else f"{plan.roofline:.3g} s",
+        "" if plan.tokens_per_second is None else f"{plan.tokens_per_second:,.0f}",
+        "" if modelled else f"{plan.compile_seconds:.0f} s",
+    )
+
+
+def _record(experiment: Experiment, plans: list[Plan], rank: int, command: str) -> dict[str, Any]:
+    return {
+        **heading(f"plan of {experiment.name}", command, experiment),
+        "versions": versions(),
+        "assumed_rank": rank,
+        "plans": plans_to_json(plans),
+    }

@@ -1,0 +1,238 @@
+"""One training run of one method: train, measure, certify, export. What is done already is read back, not redone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.base_model import model_folder, note, training_rows
+from experiments.config_loader import to_json
+from experiments.evaluation.evaluate import Scores, measure_axes
+from experiments.evaluation.scores import cached_scores, means
+from experiments.runs import watch
+from experiments.runs.calibrate import ranks
+from experiments.runs.certify import certify_model, delta_norm, describe_movement, kernel_changes
+from experiments.runs.workspace import Workspace
+from experiments.store.provenance import data_hashes, digest, read_json, write_json
+from jaxft import methods
+from jaxft.distributed import agreed, run_on_leader
+from jaxft.llama import checkpoint
+from jaxft.llama.model import Adapters, Llama
+from jaxft.method_config import Adapted, Lora, Method, Realigned, SafeMerge
+from jaxft.training.loop import train
+from jaxft.training.metrics import TIMINGS
+
+#: Folder of the safe adapter's own training, in that of the run.
+SAFE = "safe_adapter"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method at one learning rate and seed."""
+
+    work: Workspace
+    name: str
+    settings: Method
+    learning_rate: float
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        return self.work.run_folder(self.name, self.learning_rate, self.seed)
+
+    @property
+    def base_scores(self) -> dict[str, Scores]:
+        return self.work.base_scores
+
+    @cached_property
+    def method(self) -> methods.Method:
+        return methods.build(self.settings)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the trained weights; checkpoints of anything else are refused."""
+        experiment = self.work.experiment
+        return {
+            "model": self.work.base.sha256,
+            "tokenizer": self.work.base.tokenizer_sha256,
+            "template": experiment.model.template,
+            "domain": self.work.domain_sha256,
+            "training": digest(to_json(experiment.training)),
+            "method": digest(to_json(replace(self.settings, learning_rates=()))),
+            "reference": digest(self.work.calibration.description) if self.method.reference != "none" else "",
+            "mix": data_hashes(self.settings.mix.sources) if self.settings.mix else {},
+            "learning_rate": self.learning_rate,
+            "seed": self.seed,
+            **self._safety_identity(),
+            **self._watch_identity(),
+        }
+
+    def _safety_identity(self) -> dict[str, Any]:
+        """Hashes of the unaligned model and of the safe replies that edit the weights at the end; else nothing."""
+        settings, found = self.settings, {}
+        if isinstance(settings, Realigned):
+            found["unaligned"] = checkpoint.content_hash(model_folder(settings.unaligned))
+        if isinstance(settings, SafeMerge):
+            found["safe"] = data_hashes(settings.safe_sources)
+        return found
+
+    def _watch_identity(self) -> dict[str, str]:
+        """Hash of the evaluation while training, where that decides which weights are left; else nothing."""
+        experiment, settings = self.work.experiment, self.work.experiment.evaluation.watch
+        if settings is None or (settings.keep == "last" and not settings.stop_after):
+            return {}
+        evaluation = replace(self.work.watched, target=0.0, matched=())  # these change no weights
+        examples = data_hashes(axis.validation for axis in evaluation.axes.values())
+        judge = to_json(experiment.judge) if self.work.judge else None
+        return {"watch": digest([to_json(evaluation), examples, judge])}
+
+    def watcher(self, measure: Callable[[Any], watch.Means] | None = None) -> watch.Watcher | None:
+        """Who evaluates while training; None where the config does not ask for it."""
+        settings, work = self.work.experiment.evaluation.watch, self.work
+        if settings is None:
+            return None
+        return watch.Watcher(
+            settings,
+            work.experiment.training.steps,
+            self.folder / "watch.jsonl",
+            self.label,
+            work.watched_base,
+            watch.losses(work.watched),
+            measure,
+        )
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} lr {self.learning_rate:g} seed {self.seed}"
+
+    @cached_property
+    def trained(self) -> Any:
+        """The trained parameters: from the finished checkpoint, or after training what is left."""
+        work, base = self.work, self.work.base.model
+        given = work.given(self.settings)
+        if isinstance(self.settings, SafeMerge):
+            given = replace(given, safe=self._safe_adapter(self.settings))
+        for line in ranks(given.bases):
+            note(f"{self.name}  {line}")
+
+        def measure(trainable: Any) -> watch.Means:
+            assembled = self.method.assemble(base, self.method.finalize(trainable, base, given))
+            return means(measure_axes(work.base, *assembled, work.watched, work.judge, validation=True))
+
+        trained = train(
+            self.method,
+            work.experiment.training,
+            self.learning_rate,
+            base,
+            self.method.constants(given, base.compute.layout, base.compute.dtype),
+            work.rows_of(self.settings.mix),
+            reference=work.reference_rows(self.method),
+            seed=self.seed,
+            label=self.label,
+            folder=self.folder,
+            identity=self.identity,
+            watch=self.watcher(measure),
+        )
+        if trained.timings is not None:
+            write_json(self.folder / "timings.json", trained.timings)
+        return self.method.finalize(trained.trainable, base, given)
+
+    def _safe_adapter(self, settings: SafeMerge) -> Any:
+        """A plain LoRA on the safe replies alone, with the settings, learning rate and seed of this run."""
+        experiment, base = self.work.experiment, self.work.base
+        plain = methods.build(Lora(**{f.name: getattr(settings, f.name) for f in fields(Adapted)}))
+        return train(
+            plain,
+            experiment.training,
+            self.learning_rate,
+            base.model,
+            None,
+            training_rows(replace(experiment, domain=settings.safe_sources), base),
+            seed=self.seed,
+            label=f"{self.label} safe adapter",
+            folder=self.folder / SAFE,
+            identity=self.identity,
+        ).trainable
+
+    @property
+    def assembled(self) -> tuple[Llama, Adapters | None]:
+        return self.method.assemble(self.work.base.model, self.trained)
+
+    def scores(self, *, validation: bool) -> dict[str, Scores]:
+        """Every axis, on validation or test examples."""
+        path = self.folder / ("validation.json" if validation else "test.json")
+        return cached_scores(
+            path,
+            lambda: measure_axes(
+                self.work.base,
+                *self.assembled,
+                self.work.experiment.evaluation,
+                self.work.judge,
+                validation=validation,
+            ),
+        )
+
+    @property
+    def delta_norm(self) -> float:
+        """Frobenius norm of the change of all linears, which outlasts the weights."""
+        path = self.folder / "delta_norm.json"
+        if not agreed(path.is_file()):
+            base = self.work.base.model
+            write_json(path, delta_norm(base, self.method.merge(base, self.trained)))
+        return read_json(path)
+
+    def result(self) -> dict[str, Any]:
+        """Certificate after training and after export, timings and sizes; exports the merged model on the way."""
+        path = self.folder / "result.json"
+        if agreed(path.is_file()):
+            return read_json(path)
+        base = self.work.base.model
+        exported, timings = self.export(self.folder / "model"), self.folder / "timings.json"
+        moved = self.delta_norm  # before `merged` is made: it merges, too, and large models fit once
+        merged = self.method.merge(base, self.trained)
+        certificate = None
+        if self.work.experiment.reference is not None:
+            changes = self._changes(merged)
+            certificate = {
+                **certify_model(self.work, self.settings, merged, changes=changes),
+                "movement": describe_movement(self.work, changes),
+                "exported": certify_model(self.work, self.settings, self.work.base.reload(exported)),
+            }
+        result = {
+            "delta_norm": moved,
+            "certificate": certificate,
+            "reference": "while training" if self.settings.mix else self.method.reference,
+            "timings": read_json(timings) if timings.is_file() else dict.fromkeys(TIMINGS),  # None: lost to a kill
+            "memory": read_json(self.folder / "memory.json"),
+            "trained_parameters": self.method.trained_parameters(self.trained),
+        }
+        if (watcher := self.watcher()) is not None:
+            result |= {"watched": watcher.lines, "kept_step": watcher.kept}
+        write_json(path, result)
+        return result
+
+    def export(self, folder: Path) -> Path:
+        """Write the fine-tuned model as a Hugging Face folder, unless it is there."""
+        if not agreed(folder.is_dir()):
+            checkpoint.save(self.method.merge(self.work.base.model, self.trained), folder, like=self.work.base.folder)
+        return folder
+
+    def forget_checkpoints(self) -> None:
+        """Free the disk of a run that was not chosen; its measurements stay."""
+        for checkpoints in (self.folder / "checkpoints", self.folder / SAFE):
+            run_on_leader(
+                f"{checkpoints} deleted", lambda folder=checkpoints: shutil.rmtree(folder, ignore_errors=True)
+            )
+
+    def _changes(self, merged: Llama) -> Mapping[str, jax.Array]:
+        """dW by linear: as trained where the method keeps it apart, else merged - base."""
+        _, adapters = self.assembled
+        if adapters is not None:
+            return {name: adapter.delta() for name, adapter in adapters.items()}
+        return kernel_changes(self.work.base.model, merged)

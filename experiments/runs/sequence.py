@@ -1,0 +1,253 @@
+"""`jaxft sequence`: several domains one after the other, every axis after each of them, into one record and report.
+
+A stage is an experiment whose base is what the stage before exported. Methods that protect directions keep each domain
+out of those that the reference text and all earlier domains use, by the moments that are kept of them.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.base_model import Base, note, training_rows
+from experiments.config import Axis, Experiment, Hosted, Sequence
+from experiments.evaluation.evaluate import describe_axis
+from experiments.evaluation.scores import means
+from experiments.runs.auto import AutoSearch
+from experiments.runs.calibrate import Calibration
+from experiments.runs.certify import certify_model
+from experiments.runs.checks import check
+from experiments.runs.compare import choose_rate, open_output
+from experiments.runs.method_checks import RESERVED
+from experiments.runs.run import Run
+from experiments.runs.workspace import Workspace
+from experiments.store.provenance import hardware, heading, read_json, versions, write_json
+from jaxft import methods
+from jaxft.data.source import Source
+from jaxft.distributed import agreed
+from jaxft.errors import UserError
+from jaxft.method_config import Auto, Method
+
+OWN = "proficiency"  # the axis of the domain that is learnt, in every experiment
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A domain that was learnt, without the models that it took.
+
+    work: its experiment and folder. model: what was exported. calibration: of the domain's text as that model sees it,
+    where the method protects what it has learnt. scores: by the record's names. result: of the run.
+    """
+
+    work: Workspace
+    model: Path
+    calibration: Calibration | None
+    scores: dict[str, float | None]
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a sequence, the first included, and the experiment that each is."""
+
+    sequence: Sequence
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.sequence.first, *(stage.name for stage in self.sequence.stages))
+
+    @property
+    def axes(self) -> dict[str, Axis]:
+        """Every axis by the name that the record gives it: the stages' first."""
+        own = self.sequence.experiment.evaluation.axes
+        stages = {stage.name: stage.axis for stage in self.sequence.stages}
+        return {self.sequence.first: own[OWN], **stages, **{name: axis for name, axis in own.items() if name != OWN}}
+
+    def domain(self, number: int) -> tuple[Source, ...]:
+        return self.sequence.stages[number - 1].domain if number else self.sequence.experiment.domain
+
+    def experiment(self, number: int) -> Experiment:
+        """What is learnt and measured in a stage; its own axis is the one that learning should improve."""
+        whole, name = self.sequence.experiment, self.names[number]
+        axes = {OWN if axis == name else axis: settings for axis, settings in self.axes.items()}
+        evaluation = replace(whole.evaluation, axes=axes)
+        return replace(whole, name=f"{self.sequence.name}_{name}", domain=self.domain(number), evaluation=evaluation)
+
+    def named(self, number: int, values: dict[str, Any]) -> dict[str, Any]:
+        """What a stage measured, by the record's names and in their order."""
+        return {axis: values[OWN if axis == self.names[number] else axis] for axis in self.axes}
+
+
+def check_sequence(sequence: Sequence) -> None:
+    """UserError for a sequence that cannot be gone through to its end, before anything long begins."""
+    for name, settings in sequence.experiment.methods.items():
+        if isinstance(settings, Hosted):
+            raise UserError(f"methods.{name}: a provider keeps its weights, and the next domain starts from them")
+    check(sequence.experiment)
+    plan = Plan(sequence)
+    if not sequence.stages:
+        raise UserError("stages: found none, expected at least one more domain")
+    taken = [*RESERVED, *sequence.experiment.evaluation.axes]
+    for name in plan.names:
+        if not name or name.startswith(".") or set(name) & set("/\\") or name in taken:
+            raise UserError(f"stages: found the name {name!r}, expected one that can be a folder's and is no axis' yet")
+        taken.append(name)
+    for number in range(len(plan.names)):
+        experiment = plan.experiment(number)
+        check(experiment)  # its domain and its axes
+        training_rows(experiment, Base(experiment.model))
+
+
+def learn_sequence(sequence: Sequence, out: Path, command: str) -> dict[str, Any]:
+    """Every method through all domains; what is done already is read back."""
+    began = time.perf_counter()
+    check_sequence(sequence)
+    plan = Plan(sequence)
+    first = open_output(plan.experiment(0), out / f"1_{sequence.first}")
+    clock = out / "timings.json"
+    earlier = read_json(clock)["total_seconds"] if clock.is_file() else 0.0
+    before = plan.named(0, means(first.base_scores))
+    note("base  " + _told(before))
+    results, works = {}, []
+    for name, settings in sequence.experiment.methods.items():
+        assert not isinstance(settings, Hosted)
+        kind = settings.kind
+        if isinstance(settings, Auto):
+            found, _ = AutoSearch(first, name, settings).found()
+            settings, rate, sweep = found.settings, found.learning_rate, []
+        else:
+            rate, sweep = choose_rate(first, name, settings)
+        seeds = [_learn(plan, first, name, settings, rate, seed) for seed in sequence.experiment.seeds]
+        works = works or [learnt.work for learnt in seeds[0]]
+        results[name] = {"kind": kind, "learning_rate": rate, "sweep": sweep, **_described(plan, seeds)}
+    timings = {"total_seconds": round(earlier + time.perf_counter() - began, 1)}
+    write_json(clock, timings)
+    record = {
+        **heading(sequence.name, command, sequence),
+        "versions": versions(),
+        "hardware": hardware(),
+        "seeds": list(sequence.experiment.seeds),
+        "data": {name: data for work in works for name, data in work.inputs["data"].items()},
+        "contamination": {
+            plan.names[number]: plan.named(number, work.contamination) for number, work in enumerate(works)
+        },
+        "reference": first.calibration.describe_text() if sequence.experiment.reference else None,
+        "base": first.base.description,
+        "judge": first.judge.name if first.judge else None,
+        "stages": list(plan.names),
+        "axes": {name: describe_axis(axis) for name, axis in plan.axes.items()},
+        "before": before,
+        "methods": results,
+        "timings": timings,
+    }
+    write_json(out / "record.json", record)
+    return record
+
+
+def _learn(plan: Plan, first: Workspace, name: str, settings: Method, rate: float, seed: int) -> list[Learnt]:
+    """One method through all domains with one seed."""
+    learnt: list[Learnt] = []
+    for _ in plan.names:
+        work = _open(plan, first, name, settings, rate, seed, learnt) if learnt else first
+        learnt.append(_stage(plan, first, Run(work, name, settings, rate, seed), len(learnt)))
+    return learnt
+
+
+def _open(
+    plan: Plan, first: Workspace, name: str, settings: Method, rate: float, seed: int, learnt: list[Learnt]
+) -> Workspace:
+    """The workspace of the stage after those that were learnt."""
+    number = len(learnt)
+    whole = plan.experiment(number)
+    experiment = replace(
+        whole,
+        model=replace(whole.model, folder=str(learnt[-1].model)),
+        methods={name: replace(settings, learning_rates=(rate,))},
+        seeds=(seed,),
+    )
+    folder = first.out.parent / f"{number + 1}_{plan.names[number]}" / name / f"seed_{seed}"
+    if whole.reference is None:
+        return open_output(experiment, folder)
+    domains = (one.calibration for one in learnt)
+    known = (first.calibration, *(one for one in domains if one is not None))
+    return open_output(experiment, folder, earlier=known)
+
+
+def _stage(plan: Plan, first: Workspace, run: Run, number: int) -> Learnt:
+    """One domain learnt, measured and exported."""
+    work, name = run.work, plan.names[number]
+    scores = plan.named(number, means(run.scores(validation=False)))
+    note(f"{run.label}  after {name}: {_told(scores)}")
+    result, model = run.result(), run.export(run.folder / "model")
+    against = None
+    if first.experiment.reference is not None:
+        path = run.folder / "against_first.json"
+        if not agreed(path.is_file()):
+            write_json(path, certify_model(first, run.settings, first.base.reload(model)))
+        against = read_json(path)
+    known = None
+    if name != plan.names[-1] and methods.build(run.settings).needs & {"bases", "inputs", "outputs"}:
+        _domain(run, model).measure()
+        known = _domain(run, model)
+    return Learnt(
+        Workspace(work.experiment, work.out, earlier=work.earlier),
+        model,
+        known,
+        scores,
+        {**result, "against_first": against},
+    )
+
+
+def _domain(run: Run, model: Path) -> Calibration:
+    """The domain of a run as the model that has just learnt it sees it."""
+    experiment = run.work.experiment
+    assert experiment.reference is not None  # a method that protects has one
+    settings = replace(experiment.model, folder=str(model))
+    reference = replace(experiment.reference, sources=experiment.domain, generated=())
+    whole = replace(experiment, model=settings, reference=reference, methods={run.name: run.settings})
+    return Calibration(whole, Base(settings), run.folder / "domain")
+
+
+def _described(plan: Plan, seeds: list[list[Learnt]]) -> dict[str, Any]:
+    """A method's part of the record: every axis after every stage, and what each stage did to the weights.
+
+    backward_transfer: mean over the domains but the last of (score after the last stage - score when just learnt),
+    equation 3 of Lopez-Paz and Ranzato 2017 (arXiv:1706.08840); None where the domains are not scored alike.
+    """
+    stages = []
+    for number, name in enumerate(plan.names):
+        scores = [learnt[number].scores for learnt in seeds]
+        result = seeds[0][number].result
+        kept = ("delta_norm", "certificate", "against_first", "timings", "trained_parameters")
+        stages.append(
+            {
+                "stage": name,
+                "scores": {axis: _mean([one[axis] for one in scores]) for axis in plan.axes},
+                "seeds": [
+                    {"seed": seed, "scores": one}
+                    for seed, one in zip(plan.sequence.experiment.seeds, scores, strict=True)
+                ],
+                **{key: result[key] for key in kept},
+            }
+        )
+    alike = len({describe_axis(plan.axes[name])["metric"] for name in plan.names}) == 1
+    last = stages[-1]["scores"]
+    changes = [_change(last[stage["stage"]], stage["scores"][stage["stage"]]) for stage in stages[:-1]]
+    return {"stages": stages, "backward_transfer": _mean(changes) if alike else None}
+
+
+def _change(last: float | None, just: float | None) -> float | None:
+    return None if last is None or just is None else last - just
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
+
+
+def _told(scores: dict[str, float | None]) -> str:
+    return "  ".join(f"{name} {'-' if score is None else f'{score:.3f}'}" for name, score in scores.items())

@@ -1,0 +1,160 @@
+"""Evaluation while training: every axis on a few validation examples, which step is best, and when to stop."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from experiments import config
+from experiments.base_model import note
+from experiments.config import Evaluation
+from experiments.evaluation.evaluate import higher_is_better
+from jaxft.distributed import agreed
+from jaxft.errors import UserError
+from jaxft.io import write_atomically
+from jaxft.training.watch import Seen
+
+TARGET = "proficiency"
+
+#: Axis -> mean; None where a judge gave no verdict. Lines hold their "step" too.
+Means = Mapping[str, float | None]
+
+
+def rule(settings: config.Watch) -> str:
+    """How the best step is chosen, in words for a record."""
+    stop = f"; training stops after {settings.stop_after} in a row that are no better" if settings.stop_after else ""
+    return (
+        f"evaluated every {settings.every} steps and after the last on up to {settings.examples} validation examples "
+        f"an axis; the best is the step with the highest {TARGET} among those whose every other axis lost at most "
+        f"{100 * settings.budget:.3g} % of the base's score on the same examples, where there are none the step that "
+        f"lost least, of equals the earlier{stop}; the weights of the {settings.keep} step are kept"
+    )
+
+
+def subset(evaluation: Evaluation) -> Evaluation:
+    """The evaluation with at most `watch.examples` validation examples an axis, evenly spaced over those there are."""
+    assert evaluation.watch is not None
+    examples = evaluation.watch.examples
+    axes = {
+        name: replace(axis, validation=replace(axis.validation, limit=min(examples, axis.validation.limit or examples)))
+        for name, axis in evaluation.axes.items()
+    }
+    return replace(evaluation, axes=axes)
+
+
+def losses(evaluation: Evaluation) -> frozenset[str]:
+    """The axes of which less is better."""
+    return frozenset(name for name, axis in evaluation.axes.items() if not higher_is_better(axis))
+
+
+def lost(found: Means, base: Means, lower: frozenset[str]) -> float:
+    """The largest loss of any axis but proficiency, as a fraction of the base's score.
+
+    Of fractions it is the relative fall, of nat/token the relative rise. Below 0 where all axes gained, 0 where there
+    are none, infinite where one is unknown.
+    """
+    return max((_lost(found[name], base[name], name in lower) for name in base if name != TARGET), default=0.0)
+
+
+def _lost(found: float | None, before: float | None, lower: bool) -> float:
+    if found is None or before is None:
+        return math.inf
+    fall = found - before if lower else before - found
+    if before == 0:
+        return math.inf if fall > 0 else 0.0
+    return fall / abs(before)
+
+
+def best(lines: Sequence[Means], base: Means, lower: frozenset[str], budget: float) -> int:
+    """Index of the line with the highest proficiency (the lowest, where it is a loss) among those that `lost` at most
+    `budget`; where there are none, of the one that lost least; of equals the first."""
+
+    def merit(line: Means) -> tuple[bool, float]:
+        loss, target = lost(line, base, lower), line[TARGET]
+        if loss > budget:
+            return False, -loss
+        if target is None:
+            return True, -math.inf
+        return True, -target if TARGET in lower else target
+
+    return max(range(len(lines)), key=lambda index: merit(lines[index]))
+
+
+@dataclass
+class Watcher:
+    """Looks at the weights of one run; its lines lie in the file `path`, one JSON object each.
+
+    base: the base's scores on the examples that `measure` takes. lower: axes of which less is better. measure: trained
+    parameters -> means by axis, called by all processes, of which the leader's numbers count; None where training is
+    over and its lines are only read.
+    """
+
+    settings: config.Watch
+    steps: int
+    path: Path
+    label: str
+    base: Means
+    lower: frozenset[str]
+    measure: Callable[[Any], Means] | None
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if unknown := [name for name, mean in self.base.items() if mean is None]:
+            raise UserError(
+                f"evaluation.watch: the judge gave no verdict on any of the base's replies of {', '.join(unknown)}; "
+                "raise evaluation.watch.examples, or mend the judge"
+            )
+        if agreed(self.path.is_file()):
+            self._read()
+
+    @property
+    def keeps(self) -> bool:
+        return self.settings.keep == "best"
+
+    @property
+    def kept(self) -> int:
+        """The step whose weights training left. Only after training."""
+        return self.lines[self._best() if self.keeps else -1]["step"]
+
+    def due(self, step: int) -> bool:
+        return step > 0 and (step == self.steps or step % self.settings.every == 0)
+
+    def resume(self, step: int, trainable: Any) -> Seen:
+        if self.lines and self.lines[-1]["step"] > step:
+            self._write([line for line in self.lines if line["step"] <= step])
+        if self.due(step) and (not self.lines or self.lines[-1]["step"] < step):
+            return self.look(step, trainable)
+        return self._seen()
+
+    def look(self, step: int, trainable: Any) -> Seen:
+        assert self.measure is not None
+        self._write([*self.lines, {"step": step, **self.measure(trainable)}])
+        seen, line = self._seen(), self.lines[-1]
+        scores = "  ".join(f"{name} {'-' if line[name] is None else format(line[name], '.3f')}" for name in self.base)
+        marks = ", best yet" * (seen.best == step) + ", training stops" * seen.stop
+        loss = lost(line, self.base, self.lower)
+        note(f"{self.label}  step {step}/{self.steps}  {scores}  lost {max(loss, 0):.2%}{marks}")
+        return seen
+
+    def _seen(self) -> Seen:
+        if not self.lines:
+            return Seen(None, False)
+        index, patience = self._best(), self.settings.stop_after
+        return Seen(self.lines[index]["step"], bool(patience) and len(self.lines) - 1 - index >= patience)
+
+    def _best(self) -> int:
+        return best(self.lines, self.base, self.lower, self.settings.budget)
+
+    def _write(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        write_atomically(self.path, "".join(json.dumps(line) + "\n" for line in lines).encode())
+        self._read()  # so that all processes decide by the leader's numbers
+
+    def _read(self) -> None:
+        try:
+            self.lines = [json.loads(line) for line in self.path.read_text().splitlines()]
+        except ValueError as error:
+            raise UserError(f"{self.path}: not JSON lines ({error}); delete the folder to train anew") from error

@@ -1,0 +1,215 @@
+"""An experiment with its output folder and what all of its runs share; each part is made when first asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.base_model import Base, load_examples, model_folder, other_sources, training_rows
+from experiments.config import Evaluation, Experiment
+from experiments.config_loader import to_json
+from experiments.data.describe import contamination
+from experiments.data.generated import reference_sources, turns
+from experiments.data.sources import fingerprint
+from experiments.evaluation import judges
+from experiments.evaluation.evaluate import Scores, measure_axes
+from experiments.evaluation.judges import Judge
+from experiments.evaluation.scores import cached_scores, means
+from experiments.evaluation.tasks import RUBRICS
+from experiments.runs import watch
+from experiments.runs.accumulated import Accumulated
+from experiments.runs.calibrate import Calibration
+from experiments.store.cache import alone, once
+from experiments.store.provenance import data_hashes, digest, read_json, write_json
+from jaxft import methods
+from jaxft.data.batches import batches
+from jaxft.data.packing import Rows
+from jaxft.data.source import Mix
+from jaxft.distributed import gather
+from jaxft.llama import checkpoint
+from jaxft.method_config import GradientProjection, Method, Protecting, Realigned
+from jaxft.methods.base import MEASURED, Given
+from jaxft.sharding import Sharding, shard_rows
+from jaxft.subspace.basis import Basis
+from jaxft.training.step import loss_sum
+
+#: Batches of the domain whose gradient decides how much plasticity energy "auto" leaves.
+GRADIENT_BATCHES = 8
+#: Examples of the domain, at most, on which drift is measured: a hundred tell a mean over tokens to a few per cent.
+DRIFT_EXAMPLES = 128
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """An experiment with its output folder and what all of its runs share.
+
+    shared: a folder of what is measured once for several experiments, under hashes of all it depends on; None: `out`.
+    earlier: of the reference text, then of the domains that the base has learnt already.
+    """
+
+    experiment: Experiment
+    out: Path
+    shared: Path | None = None
+    earlier: tuple[Calibration, ...] = ()
+
+    def run_folder(self, name: str, learning_rate: float, seed: int) -> Path:
+        """Where all of one training run of a method lies, whoever trains."""
+        return self.out / name / f"lr_{learning_rate:g}" / f"seed_{seed}"
+
+    @cached_property
+    def base(self) -> Base:
+        return Base(self.experiment.model)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The domain, packed for training."""
+        return training_rows(self.experiment, self.base)
+
+    def rows_of(self, mix: Mix | None) -> Rows:
+        """What is trained on: the domain, and among it what a method mixes in."""
+        return training_rows(self.experiment, self.base, mix) if mix else self.rows
+
+    def reference_rows(self, method: methods.Method) -> Rows | None:
+        """The reference text, packed as training text is, for methods that read it in every step."""
+        if not method.reads_reference:
+            return None
+        return self.base.pack(self.calibration.text.fit, self.experiment.training.row_length, "split")
+
+    def given(self, settings: Method) -> Given:
+        """What a method reads beside the base and the domain."""
+        needs, given = methods.build(settings).needs, Given()
+        if needs & MEASURED:
+            bases = self.bases(settings) if isinstance(settings, Protecting) else {}
+            rank = settings.metric_rank if isinstance(settings, GradientProjection) else 0
+            given = self.calibration.given(needs, bases, rank)
+        if isinstance(settings, Realigned):
+            given = replace(given, unaligned=self.base.reload(model_folder(settings.unaligned)))
+        return replace(given, base=self.base.model) if "base" in needs else given
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        folder = (self.shared or self.out) / "calibration"
+        if self.earlier:
+            return Accumulated(self.experiment, self.base, folder, self.earlier)
+        return Calibration(self.experiment, self.base, folder)
+
+    @cached_property
+    def judge(self) -> Judge | None:
+        """Who decides on judged axes; None where there are none. Verdicts are kept beside the calibration."""
+        judged = any(axis.task in RUBRICS for axis in self.experiment.evaluation.axes.values())
+        return judges.build(self.experiment.judge, (self.shared or self.out) / "judge") if judged else None
+
+    @cached_property
+    def domain_sha256(self) -> str:
+        return fingerprint(load_examples(self.experiment.domain))
+
+    @cached_property
+    def inputs(self) -> dict[str, Any]:
+        """Hashes of everything that is read: results in the folder hold for these alone."""
+        experiment = self.experiment
+        sources = [*experiment.domain, *(reference_sources(experiment.reference) if experiment.reference else ())]
+        sources += [source for axis in experiment.evaluation.axes.values() for source in (axis.source, axis.validation)]
+        sources += other_sources(experiment)
+        unaligned = {one.unaligned for one in experiment.methods.values() if isinstance(one, Realigned)}
+        return {
+            "model": self.base.sha256,
+            "tokenizer": self.base.tokenizer_sha256,
+            "data": data_hashes(sources),
+            **{f"unaligned {name}": checkpoint.content_hash(model_folder(name)) for name in sorted(unaligned)},
+        }
+
+    @cached_property
+    def contamination(self) -> dict[str, Any]:
+        """Copies of test examples in the text that is trained on and in the reference text."""
+        experiment, path = self.experiment, self.out / "contamination.json"
+        if self.shared is not None:
+            trained = [*experiment.domain, *other_sources(experiment)]
+            parts = [trained, experiment.reference, experiment.evaluation.axes, self.inputs["data"]]
+            path = self.shared / f"contamination_{digest(to_json(parts))}.json"
+
+        def make() -> None:
+            reference = experiment.reference
+            written = self.calibration.written if reference is not None and reference.generated else []
+            texts = [one for part in written for text in part for one in turns(text, self.base.tokenizer)]
+            write_json(path, contamination(experiment, written=texts))
+
+        once(path, make)
+        return read_json(path)
+
+    @cached_property
+    def _base_folder(self) -> Path:
+        """Where the scores of the base lie."""
+        if self.shared is None:
+            return self.out
+        experiment, evaluation = self.experiment, replace(self.experiment.evaluation, target=0.0, matched=())
+        model = replace(experiment.model, folder="", sharding=Sharding())
+        data = data_hashes(source for axis in evaluation.axes.values() for source in (axis.source, axis.validation))
+        weights = [self.base.sha256, self.base.tokenizer_sha256]
+        return self.shared / "base" / digest([*weights, *to_json([model, evaluation, experiment.judge]), data])
+
+    @property
+    def dry_run(self) -> Path:
+        """What hosted systems would be sent, for the user to look at; never read again."""
+        return self.out / "dry_run"
+
+    @cached_property
+    def heldout_moments(self) -> dict[str, np.ndarray]:
+        return self.calibration.heldout_moments()
+
+    @cached_property
+    def domain_batches(self) -> list[dict[str, np.ndarray]]:
+        """Examples from all over the domain, packed as the reference text is, to measure drift on."""
+        domain = load_examples(self.experiment.domain)
+        return self.calibration.batches(domain[:: -(-len(domain) // DRIFT_EXAMPLES)])
+
+    @cached_property
+    def base_scores(self) -> dict[str, Scores]:
+        """Every axis of the base, on test examples."""
+        return self._base_scores("base_test.json", self.experiment.evaluation, validation=False)
+
+    def _base_scores(self, name: str, evaluation: Evaluation, *, validation: bool) -> dict[str, Scores]:
+        path = self._base_folder / name
+        with alone(path):
+            return cached_scores(
+                path,
+                lambda: measure_axes(self.base, self.base.model, None, evaluation, self.judge, validation=validation),
+            )
+
+    @cached_property
+    def watched(self) -> Evaluation:
+        """What is evaluated while training: every axis, on a part of its validation examples."""
+        return watch.subset(self.experiment.evaluation)
+
+    @cached_property
+    def watched_base(self) -> dict[str, float | None]:
+        """The base's means in the evaluation while training."""
+        return means(self._base_scores("base_watch.json", self.watched, validation=True))
+
+    def bases(self, settings: Protecting) -> dict[str, Basis]:
+        """The protected bases of a method."""
+        if settings.energy == "auto":
+            gradients = {name: self._domain_gradients[name] for name in settings.targets}
+            return self.calibration.automatic_bases(settings, gradients)
+        return self.calibration.bases(settings.energy)
+
+    def certificate_bases(self, settings: Method) -> dict[str, Basis]:
+        """The method's own protected bases, or the reference's where it protects nothing hard."""
+        assert self.experiment.reference is not None
+        if isinstance(settings, Protecting) and settings.energy:
+            return self.bases(settings)
+        return self.calibration.bases(self.experiment.reference.certificate_energy)
+
+    @cached_property
+    def _domain_gradients(self) -> dict[str, np.ndarray]:
+        """Gradient of the summed domain loss with respect to every linear, before training, [L, d, n]."""
+        method = methods.build(GradientProjection(()))
+        start = method.initial(self.base.model, jax.random.key(0), None)
+        gradient, layout = jax.jit(jax.grad(partial(loss_sum, method))), self.base.model.compute.layout
+        data = batches(self.rows, self.experiment.training.batch_rows, 0)
+        sums = [gradient(start, self.base.model, shard_rows(next(data), layout), None) for _ in range(GRADIENT_BATCHES)]
+        return {name: gather(sum(part[name].change for part in sums)) for name in start}

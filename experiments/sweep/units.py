@@ -1,0 +1,137 @@
+"""The units of a sweep: one method at one point, compared by itself in a folder of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments.config import Experiment, Sweep
+from experiments.config_loader import changed, to_json
+from experiments.runs.compare import binding
+from experiments.runs.workspace import Workspace
+from experiments.store.provenance import digest, read_json, write_json
+from jaxft.data.source import Source
+from jaxft.errors import UserError
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One method at one point of a sweep. Its files lie in `folder`, and beside it those that say who is at work."""
+
+    label: str
+    method: str
+    changes: Mapping[str, Any]  # those that this method sees
+    experiment: Experiment
+    folder: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held by the worker that is at work; it contains which one that is, or was."""
+        return self.folder.with_name(f"{self.folder.name}.lock")
+
+    @property
+    def state(self) -> Literal["done", "failed", "open"]:
+        if (self.folder / "record.json").is_file():
+            return "done"
+        return "failed" if self._failure.is_file() else "open"
+
+    @property
+    def error(self) -> str:
+        return read_json(self._failure)["error"]
+
+    def fail(self, error: str) -> None:
+        write_json(self._failure, {"error": error})
+
+    def reopen(self) -> None:
+        """Forget a failure and a record of other seeds, so that the unit is worked on again; what it has done stays."""
+        self._failure.unlink(missing_ok=True)
+        record = self.folder / "record.json"
+        if record.is_file() and read_json(record)["seeds"] != list(self.experiment.seeds):
+            record.unlink()
+
+    def free(self) -> None:
+        """Give back the disk that checkpoints and exported weights take; all measurements stay."""
+        for run in self.folder.glob("*/lr_*/seed_*"):
+            for name in ("checkpoints", "model"):
+                shutil.rmtree(run / name, ignore_errors=True)
+
+    @property
+    def _failure(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.failed.json")
+
+
+def shared_folder(out: Path) -> Path:
+    """What the units of a sweep have in common: calibration, scores of the base, verdicts."""
+    return out / "shared"
+
+
+def units(sweep: Sweep, out: Path) -> list[Unit]:
+    """All units, each once; UserError where a change names no key or a value of another type.
+
+    A change of one method's settings makes no new unit of another method. Folders are named by a hash of the resolved
+    config but its seeds and of all that is read, so that a sweep may grow and finds again what it did.
+    """
+    found: dict[str, Unit] = {}
+    inputs: dict[str, Any] = {}
+    for where, changes in _points(sweep):
+        if "seeds" in changes:
+            raise UserError(
+                f"{where}: changes seeds, but every unit runs over all of them; set experiment.seeds instead"
+            )
+        try:
+            experiment = changed(sweep.experiment, changes)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        for method, settings in experiment.methods.items():
+            alone = replace(experiment, methods={method: settings})
+            read = [experiment.model, experiment.domain, experiment.reference, experiment.evaluation.axes]
+            key = digest(to_json(read))
+            if key not in inputs:
+                inputs[key] = Workspace(alone, out).inputs
+            name = digest([binding(alone), inputs[key]])
+            seen = {key: value for key, value in changes.items() if _concerns(key, method)}
+            found.setdefault(name, Unit(_label(method, seen), method, seen, alone, out / "units" / name))
+    return _distinct(list(found.values()))
+
+
+def _points(sweep: Sweep) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(where in the config it stands, changes by key)"""
+    if sweep.grid or not sweep.points:
+        for values in itertools.product(*sweep.grid.values()):
+            yield "sweep.grid", dict(zip(sweep.grid, values, strict=True))
+    for index, changes in enumerate(sweep.points):
+        yield f"sweep.points[{index}]", changes
+
+
+def _concerns(key: str, method: str) -> bool:
+    """Whether a change of `key` can matter to a method."""
+    head, _, rest = key.partition(".")
+    return head != "methods" or rest in ("", method) or rest.startswith(f"{method}.")
+
+
+def _label(method: str, changes: Mapping[str, Any]) -> str:
+    own = f"methods.{method}."
+    return ", ".join([method, *(f"{key.removeprefix(own)} {_spell(value)}" for key, value in changes.items())])
+
+
+def _spell(value: Any) -> str:
+    """A value as a label has it."""
+    if isinstance(value, Source):
+        return os.path.basename(value.name) + ("" if value.limit is None else f"[:{value.limit}]")
+    if isinstance(value, tuple):
+        return "+".join(map(_spell, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _distinct(found: list[Unit]) -> list[Unit]:
+    """The units with labels of which no two are the same."""
+    labels = [unit.label for unit in found]
+    return [
+        replace(unit, label=f"{unit.label} #{unit.folder.name[:4]}") if labels.count(unit.label) > 1 else unit
+        for unit in found
+    ]

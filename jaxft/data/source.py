@@ -1,0 +1,26 @@
+"""Names of data; who runs a method resolves them to examples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Source:
+    """Examples of one kind: an embedded corpus, a known dataset, or a .jsonl file."""
+
+    name: str
+    split: str = "train"
+    limit: int | None = None  # so many examples, evenly spaced over the split; all where None
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Other text among what is trained on, at a share of its rows.
+
+    Replay (Robins 1995): sources of the reference text. General-instruction mixing: a dataset of instructions.
+    SafeInstruct (Bianchi et al. 2023, arXiv:2309.07875): safety data, of which a few percent were found to suffice.
+    """
+
+    sources: tuple[Source, ...]
+    share: float  # of the rows that are trained on

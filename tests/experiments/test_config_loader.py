@@ -1,0 +1,181 @@
+"""Configs and their overrides: what is accepted, and what every mistake is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments.config import Experiment, Sweep
+from experiments.config_loader import load_any, load_experiment, to_json
+from jaxft.data.source import Source
+from jaxft.errors import UserError
+
+CONFIG = """
+from experiments.config import *
+from jaxft.method_config import GradientProjection, Lora
+experiment = Experiment(
+    name="here",
+    domain=(Source("hotel"),),
+    evaluation=Evaluation(axes={"proficiency": Axis("hotel", Source("hotel", "test"), Source("hotel"))}, target=0.5),
+    methods={"lora": Lora(learning_rates=(1e-3,)), "projection": GradientProjection(learning_rates=(1e-3,))},
+)
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    path = tmp_path / "here.py"
+    path.write_text(CONFIG)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("words", "get", "value"),
+    [
+        (["--training.steps", "7"], lambda e: e.training.steps, 7),
+        (["--training.steps=7"], lambda e: e.training.steps, 7),
+        (["--training.clip", "2"], lambda e: e.training.clip, 2.0),
+        (["--name", "12"], lambda e: e.name, "12"),
+        (["--model.scan", "False"], lambda e: e.model.scan, False),
+        (["--model.folder", "/a/b c"], lambda e: e.model.folder, "/a/b c"),
+        (["--seeds", "0,1,2"], lambda e: e.seeds, (0, 1, 2)),
+        (["--seeds", "[3]"], lambda e: e.seeds, (3,)),
+        (["--seeds", "4"], lambda e: e.seeds, (4,)),
+        (["--methods.lora.rank", "4"], lambda e: e.methods["lora"].rank, 4),
+        (["--methods.lora.learning_rates", "1e-3, 2"], lambda e: e.methods["lora"].learning_rates, (1e-3, 2.0)),
+        (["--methods.lora.targets", "q"], lambda e: e.methods["lora"].targets, ("q",)),
+        (["--methods.lora.targets", "('q','v')"], lambda e: e.methods["lora"].targets, ("q", "v")),
+        (["--methods.projection.energy", "auto"], lambda e: e.methods["projection"].energy, "auto"),
+        (["--methods.projection.energy", "0.5"], lambda e: e.methods["projection"].energy, 0.5),
+        (
+            ["--evaluation.axes.proficiency.source.limit", "3"],
+            lambda e: e.evaluation.axes["proficiency"].source.limit,
+            3,
+        ),
+        (
+            ["--evaluation.axes.proficiency.source.limit=None"],
+            lambda e: e.evaluation.axes["proficiency"].source.limit,
+            None,
+        ),
+        (
+            ["--training.beta1", "0.5", "--training.beta2=0.6"],
+            lambda e: (e.training.beta1, e.training.beta2),
+            (0.5, 0.6),
+        ),
+        (["--training.steps", "1", "--training.steps", "2"], lambda e: e.training.steps, 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_overrides(config, words, get, value) -> None:
+    found = get(load_experiment(config, words))
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_an_override_changes_nothing_else(config) -> None:
+    before, after = (to_json(load_experiment(config, words)) for words in ([], ["--methods.lora.rank", "4"]))
+    after["methods"]["lora"]["rank"] = before["methods"]["lora"]["rank"]
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    ("words", "messages"),
+    [
+        (["--training.stepz", "7"], ["--training.stepz", "did you mean --training.steps?", "batch_rows"]),
+        (["--trainin.steps", "7"], ["did you mean --training"]),
+        (["--methods.lor.rank", "7"], ["did you mean --methods.lora?", "lora, projection"]),
+        (["--methods.lora.rnk", "7"], ["did you mean --methods.lora.rank?"]),
+        (["--training.steps", "many"], ["--training.steps", "'many'", "expected int"]),
+        (["--training.steps", "1.5"], ["'1.5'", "expected int"]),
+        (["--training.steps", "True"], ["'True'", "expected int"]),
+        (["--training.clip", "no"], ["'no'", "expected float"]),
+        (["--methods.projection.energy", "most"], ["'most'", "float", "Literal['auto']"]),
+        (["--methods.lora", "3"], ["--methods.lora", "expected Lora"]),
+        (["--seeds", "a,b"], ["tuple[int, ...]"]),
+        (["--domain", "hotel"], ["tuple[Source, ...]"]),
+        (["--training.steps"], ["--training.steps has no value"]),
+        (["training.steps", "7"], ["unexpected argument 'training.steps'", "--key.sub value"]),
+        (["--training.steps.more", "7"], ["--training.steps.more", "nothing lies below int value 300"]),
+        (["--reference.length", "7"], ["--reference.length", "reference is not set"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_in_overrides(config, words, messages) -> None:
+    with pytest.raises(UserError) as caught:
+        load_experiment(config, words)
+    for message in messages:
+        assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("x = 1", ["defines no `experiment = Experiment(...)`"]),
+        ("experiment = {'name': 'x'}", ["defines no `experiment"]),
+        ("experiment = (", ["SyntaxError"]),
+        ("import no_such_package", ["no_such_package"]),
+        ("open('/no/such/file')", ["FileNotFoundError", "/no/such/file"]),
+        ("1 / 0", ["ZeroDivisionError"]),
+        (CONFIG.replace("name=", "nam="), ["unexpected keyword argument 'nam'", "did you mean 'name'?"]),
+        (CONFIG.replace("target=0.5", "tarjet=0.5"), ["'tarjet'", "did you mean 'target'?", "experiments/config.py"]),
+        (CONFIG.replace('name="here"', "name=3"), ["name: found 3, expected str"]),
+        (CONFIG.replace('(Source("hotel"),)', '(Source("hotel"))'), ["domain: found Source(", "tuple[Source, ...]"]),
+        (CONFIG.replace("(1e-3,)", "[1e-3]"), ["methods.lora.learning_rates: found [0.001]", "tuple[float, ...]"]),
+        (CONFIG.replace("(1e-3,)", "1e-3"), ["methods.lora.learning_rates: found 0.001"]),
+        (CONFIG.replace("(1e-3,)", "('fast',)"), ["methods.lora.learning_rates: found 'fast', expected float"]),
+        (CONFIG.replace("target=0.5", "target='high'"), ["evaluation.target: found 'high', expected float"]),
+        (
+            CONFIG.replace('"lora": Lora(', '"lora": dict('),
+            ["methods.lora: found {", "Full | L2SP | EWC | KL"],
+        ),
+        (CONFIG.replace('Axis("hotel", Source("hotel", "test")', 'Axis("hotel", "hotel"'), ["axes.proficiency.source"]),
+    ],
+)
+def test_broken_configs(tmp_path, text, messages) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_experiment(str(path))
+    for message in (str(path), *messages):
+        assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_a_missing_config(tmp_path) -> None:
+    with pytest.raises(UserError, match="no such config file; the ones that ship are under configs/"):
+        load_experiment(str(tmp_path / "none.py"))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (CONFIG, Experiment),
+        (CONFIG.replace("experiment =", "own =") + 'sweep = Sweep(name="all", experiment=own)', Sweep),
+    ],
+)
+def test_whatever_a_config_defines(tmp_path, text, found) -> None:
+    path = tmp_path / "any.py"
+    path.write_text(text)
+    assert isinstance(load_any(str(path), ["--name", "other"]), found)
+    assert load_any(str(path), ["--name", "other"]).name == "other"
+
+
+def test_a_config_that_defines_nothing(tmp_path) -> None:
+    path = tmp_path / "empty.py"
+    path.write_text("")
+    with pytest.raises(
+        UserError, match=r"no `experiment = Experiment\(\.\.\.\)` or `sweep = Sweep\(.* or `sequence = "
+    ):
+        load_any(str(path))
+
+
+def test_to_json_is_plain_data(config) -> None:
+    value = to_json(load_experiment(config))
+    assert json.loads(json.dumps(value)) == value
+    assert value["domain"] == [{"name": "hotel", "split": "train", "limit": None}]
+    assert to_json((Source("a"), {"k": (1, None)})) == [
+        {"name": "a", "split": "train", "limit": None},
+        {"k": [1, None]},
+    ]
