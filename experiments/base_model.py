@@ -1,4 +1,4 @@
-"""What every verb starts from: the base model, its tokenizer, and packed rows of data."""
+"""The base model that every verb starts from, with its tokenizer."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ import jax
 from jax.sharding import NamedSharding
 
 import jaxft
-from experiments.config import Experiment, Model
-from experiments.data import sources
+from experiments.config import Model
 from jaxft.data.example import Example
-from jaxft.data.packing import Rows, blend, pack
-from jaxft.data.source import Mix, Source
+from jaxft.data.packing import Rows, pack
 from jaxft.data.template import encode
 from jaxft.data.tokenizer import PreTrainedTokenizerFast, load_tokenizer
 from jaxft.distributed import is_leader
@@ -28,7 +26,6 @@ from jaxft.llama import checkpoint
 from jaxft.llama.attention import choose_attention
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Compute, Llama
-from jaxft.method_config import SafeMerge, Trained
 from jaxft.sharding import LAYOUTS, on_mesh
 
 #: The small model that ships with the package.
@@ -52,22 +49,6 @@ def compute_settings(model: Model, shape: LlamaConfig, platform: str | None = No
         layout=LAYOUTS[model.sharding.preset],
         attention=choose_attention(model.attention, platform, shape),
     )
-
-
-def load_examples(wanted: Sequence[Source]) -> list[Example]:
-    """All examples of several sources, one source after the other."""
-    return [example for source in wanted for example in sources.load(source.name, source.split, source.limit)]
-
-
-def other_sources(experiment: Experiment) -> list[Source]:
-    """What some method trains on beside the domain: what it mixes in, and the replies of a safe adapter."""
-    found: list[Source] = []
-    for settings in experiment.methods.values():
-        if isinstance(settings, Trained) and settings.mix is not None:
-            found += settings.mix.sources
-        if isinstance(settings, SafeMerge):
-            found += settings.safe_sources
-    return found
 
 
 def note(text: str) -> None:
@@ -135,12 +116,3 @@ class Base:
         if rows.dropped:
             note(f"left out {rows.dropped} of {len(examples)} examples that are longer than {length} tokens")
         return rows
-
-
-def training_rows(experiment: Experiment, base: Base, mix: Mix | None = None) -> Rows:
-    """The domain's examples, packed for training, and among them as many rows of other text as `mix` asks for."""
-    length, on_long = experiment.training.row_length, experiment.training.on_long
-    domain = base.pack(load_examples(experiment.domain), length, on_long)
-    if mix is None:
-        return domain
-    return blend(domain, base.pack(load_examples(mix.sources), length, on_long), mix.share)

@@ -18,12 +18,12 @@ import numpy as np
 from jax.sharding import NamedSharding
 from safetensors import SafetensorError
 
-from experiments.base_model import Base, load_examples, note
+from experiments.base_model import Base, note
 from experiments.config import Experiment, Hosted, Reference
 from experiments.data import generated
-from experiments.data.sources import fingerprint
+from experiments.data.sources import fingerprint, load_examples, source_name
 from experiments.store.cache import alone, once
-from experiments.store.provenance import digest, source_name
+from experiments.store.provenance import digest
 from jaxft import distributed, methods
 from jaxft.data.example import Example
 from jaxft.data.packing import Rows

@@ -10,12 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.base_model import Base, load_examples, model_folder, other_sources, training_rows
+from experiments.base_model import Base, model_folder
 from experiments.config import Evaluation, Experiment
 from experiments.config_loader import to_json
 from experiments.data.describe import contamination
 from experiments.data.generated import reference_sources, turns
-from experiments.data.sources import fingerprint
+from experiments.data.rows import other_sources, training_rows
+from experiments.data.sources import data_hashes, fingerprint, load_examples
 from experiments.evaluation import judges
 from experiments.evaluation.evaluate import Scores, measure_axes
 from experiments.evaluation.judges import Judge
@@ -25,7 +26,7 @@ from experiments.runs import watch
 from experiments.runs.accumulated import Accumulated
 from experiments.runs.calibrate import Calibration
 from experiments.store.cache import alone, once
-from experiments.store.provenance import data_hashes, digest, read_json, write_json
+from experiments.store.provenance import digest, read_json, write_json
 from jaxft import methods
 from jaxft.data.batches import batches
 from jaxft.data.packing import Rows
