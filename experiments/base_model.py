@@ -26,6 +26,7 @@ from jaxft.llama import checkpoint
 from jaxft.llama.attention import choose_attention
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Compute, Llama
+from jaxft.llama.sharding import parameter_spec
 from jaxft.sharding import LAYOUTS, on_mesh
 
 #: The small model that ships with the package.
@@ -103,7 +104,7 @@ class Base:
         compute = compute_settings(self.settings, checkpoint.read_config(folder))
 
         def sharding(owner: str, name: str) -> NamedSharding:
-            return NamedSharding(jax.sharding.get_mesh(), compute.layout.parameter(owner, name, "hidden"))
+            return NamedSharding(jax.sharding.get_mesh(), parameter_spec(compute.layout, owner, name, "hidden"))
 
         return checkpoint.load(
             folder, dtype=self.settings.param_dtype, compute=compute, sharding=sharding if on_mesh() else None

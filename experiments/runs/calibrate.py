@@ -34,6 +34,7 @@ from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES
 from jaxft.llama.fisher import diagonal_fisher
 from jaxft.llama.model import Llama
+from jaxft.llama.sharding import parameter_spec
 from jaxft.method_config import Protecting
 from jaxft.methods.base import Given
 from jaxft.sharding import on_mesh
@@ -234,7 +235,7 @@ class Calibration:
         once(folder, make)
 
         def sharding(owner: str, name: str) -> NamedSharding:
-            return NamedSharding(jax.sharding.get_mesh(), model.compute.layout.parameter(owner, name, "trained"))
+            return NamedSharding(jax.sharding.get_mesh(), parameter_spec(model.compute.layout, owner, name, "trained"))
 
         return checkpoint.load(folder, dtype="float32", compute=model.compute, sharding=sharding if on_mesh() else None)
 

@@ -23,7 +23,8 @@ from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import SHAPES, LlamaConfig
 from jaxft.llama.hf_tensors import DTYPES
 from jaxft.llama.model import REMAT_POLICIES
-from jaxft.sharding import LAYOUTS, check_divides, make_mesh
+from jaxft.llama.sharding import check_divides
+from jaxft.sharding import LAYOUTS, make_mesh
 
 ON_LONG = ("drop", "split", "error")
 

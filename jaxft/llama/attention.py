@@ -52,6 +52,7 @@ def choose_attention(requested: str, platform: str, config: LlamaConfig) -> str:
 
 
 def splash_fits(config: LlamaConfig, length: int) -> bool:
+    """Whether the splash kernel takes these heads and rows of this length."""
     return config.head_dim % LANES == 0 and length % LANES == 0
 
 
@@ -112,8 +113,8 @@ def splash(
 
     if not on_mesh():
         return local(q, k, v, segments)
-    heads, rows = layout.spec("batch", None, "heads", None), layout.rows
-    first = layout.heads_first
+    heads, rows = layout.spec("batch", None, "tensor", None), layout.rows
+    first = layout.spec("batch", "tensor", None, None)
     # The kernel does not say along which mesh axes its results differ, so nothing can be checked about them.
     split = jax.shard_map(local, in_specs=(heads, first, first, rows), out_specs=heads, check_vma=False)
     return split(q, k, v, segments)

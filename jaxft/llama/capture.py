@@ -12,7 +12,9 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxft.llama.config import LlamaConfig
-from jaxft.llama.model import Layers, Llama, block, embed, layer_slice, logits, packed_mask, rotary_angles
+from jaxft.llama.model import Layers, Llama, block, embed, layer_slice, logits, packed_mask
+from jaxft.llama.rope import rotary_angles
+from jaxft.llama.sharding import output_spec
 from jaxft.sharding import Layout, on_mesh, reshard, select, shard_rows
 from jaxft.subspace.moments import LayerMoments, Moment, accumulate
 
@@ -38,7 +40,7 @@ def run_block_backward(
     angles, mask = rotary_angles(config, batch["positions"]), packed_mask(batch["segments"])
     lead = x.shape[:2]
     zeros = {
-        name: reshard(jnp.zeros((*lead, shape[1]), x.dtype), layout.activation(name))
+        name: reshard(jnp.zeros((*lead, shape[1]), x.dtype), output_spec(layout, name))
         for name, shape in config.linear_shapes.items()
     }
 

@@ -14,6 +14,7 @@ from jax.sharding import PartitionSpec
 from jaxft import method_config
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import Adapters, Llama
+from jaxft.llama.sharding import linear_spec
 from jaxft.methods.adapters import Dense, no_change
 from jaxft.methods.base import Given, Method, Schedule
 from jaxft.methods.neurons import chosen_neurons, only
@@ -50,7 +51,7 @@ class GradientProjection(Method):
         targets, soft = self.settings.targets, self.settings.decay > 0
         found: dict[str, Any] = {"bases": {}, "inputs": {}, "outputs": {}, "neurons": {}}
         for name in targets:
-            space, (d, n) = SPACE_OF[name], layout.linear(name, "trained")
+            space, (d, n) = SPACE_OF[name], linear_spec(layout, name, "trained")
             if space not in found["bases"]:
                 basis = given.bases[space]
                 vectors = reshard(basis.vectors.astype(dtype), PartitionSpec(None, d, None))

@@ -22,6 +22,7 @@ from jaxtyping import Float
 
 from jaxft import method_config
 from jaxft.llama.model import Adapters, Llama
+from jaxft.llama.sharding import linear_spec
 from jaxft.methods.adapters import Dense, no_change
 from jaxft.methods.base import Given, Method, Schedule, adamw
 from jaxft.sharding import Layout, reshard
@@ -69,7 +70,7 @@ class Osf(Method):
         for name in self.settings.targets:
             count, layers = self.settings.kept(*base.config.linear_shapes[name]), base.config.num_layers
             vectors = leading(getattr(base.layers, name)[...], count)
-            axes = layout.linear(name, "trained")
+            axes = linear_spec(layout, name, "trained")
             found[name] = Sides(
                 *(
                     Basis(reshard(side.astype(dtype), PartitionSpec(None, axis, None)), (count,) * layers)

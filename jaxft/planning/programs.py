@@ -19,6 +19,7 @@ from jaxft.llama.capture import run_block
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.llama.generate import BUCKET, decode
 from jaxft.llama.model import Compute, Llama, layer_slice
+from jaxft.llama.sharding import parameter_spec
 from jaxft.methods.base import Given, Method
 from jaxft.sharding import chip_bytes, reshard
 from jaxft.subspace.basis import Basis
@@ -70,7 +71,7 @@ def abstract_base(model: LlamaConfig, compute: Compute, dtype: str) -> Llama:
     def make() -> Llama:
         base = Llama(model, rngs=nnx.Rngs(0), dtype=dtype, compute=compute)
         for owner, name, parameter in base.parameters():
-            parameter.set_value(reshard(parameter[...], compute.layout.parameter(owner, name, "hidden")))
+            parameter.set_value(reshard(parameter[...], parameter_spec(compute.layout, owner, name, "hidden")))
         return base
 
     return jax.eval_shape(make)
