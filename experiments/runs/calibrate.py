@@ -26,7 +26,7 @@ from experiments.store.cache import alone, once
 from experiments.store.provenance import digest
 from jaxft import distributed, methods
 from jaxft.data.example import Example
-from jaxft.data.packing import Rows
+from jaxft.data.packing import INPUTS, Rows
 from jaxft.data.template import encode
 from jaxft.errors import UserError
 from jaxft.llama import checkpoint
@@ -49,8 +49,6 @@ from jaxft.subspace.basis import (
 )
 from jaxft.subspace.low_rank_moment import LowRankMoment, factor, is_full, stack_factors
 from jaxft.subspace.moments import LayerMoments, MomentFiles
-
-FIELDS = ("tokens", "positions", "segments")
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class ReferenceText:
 def to_batches(rows: Rows, size: int) -> list[dict[str, np.ndarray]]:
     """All rows in order, `size` at a time; the last batch is filled with padding rows."""
     fill = -len(rows.tokens) % size
-    whole = {name: np.pad(getattr(rows, name), ((0, fill), (0, 0))) for name in FIELDS}
+    whole = {name: np.pad(getattr(rows, name), ((0, fill), (0, 0))) for name in INPUTS}
     return [{name: a[i : i + size] for name, a in whole.items()} for i in range(0, len(whole["tokens"]), size)]
 
 

@@ -212,5 +212,5 @@ class Workspace:
         start = method.initial(self.base.model, jax.random.key(0), None)
         gradient, layout = jax.jit(jax.grad(partial(loss_sum, method))), self.base.model.compute.layout
         data = batches(self.rows, self.experiment.training.batch_rows, 0)
-        sums = [gradient(start, self.base.model, shard_rows(next(data), layout), None) for _ in range(GRADIENT_BATCHES)]
+        sums = [gradient(start, self.base.model, shard_rows(data[n], layout), None) for n in range(GRADIENT_BATCHES)]
         return {name: gather(sum(part[name].change for part in sums)) for name in start}

@@ -12,6 +12,11 @@ from jaxtyping import Float32, Int32
 from jaxft.data.template import Encoded
 from jaxft.errors import UserError
 
+#: What a model reads of a packed row.
+INPUTS = ("tokens", "positions", "segments")
+#: The arrays of packed rows, and of a batch of them.
+FIELDS = (*INPUTS, "targets", "weights")
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -45,8 +50,7 @@ def blend(domain: Rows, other: Rows, share: float) -> Rows:
     chosen = np.arange(wanted) * len(other.tokens) // wanted
     if wanted > len(other.tokens):
         chosen = np.arange(wanted) % len(other.tokens)
-    fields = ("tokens", "positions", "segments", "targets", "weights")
-    both = {name: np.concatenate([getattr(domain, name), getattr(other, name)[chosen]]) for name in fields}
+    both = {name: np.concatenate([getattr(domain, name), getattr(other, name)[chosen]]) for name in FIELDS}
     return Rows(**both, dropped=domain.dropped + other.dropped)
 
 

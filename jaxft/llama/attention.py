@@ -41,11 +41,11 @@ def choose_attention(requested: str, platform: str, config: LlamaConfig) -> str:
     UserError where the name is unknown or splash is asked for and cannot run.
     """
     if requested not in CHOICES:
-        raise UserError(f"model.attention {requested!r}: expected one of {', '.join(CHOICES)}")
+        raise UserError(f"attention {requested!r}: expected one of {', '.join(CHOICES)}")
     fits = platform == "tpu" and splash_fits(config, LANES)
     if requested == "splash" and not fits:
         raise UserError(
-            f"model.attention 'splash': needs a TPU (found {platform}) and heads whose width is a multiple of {LANES} "
+            f"attention 'splash': needs a TPU (found {platform}) and heads whose width is a multiple of {LANES} "
             f"(found {config.head_dim}); choose 'auto' or 'reference'"
         )
     return "splash" if fits and requested != "reference" else "reference"

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
+from safetensors import SafetensorError
 
 from jaxft.distributed import barrier, is_leader
 from jaxft.errors import UserError
@@ -73,7 +74,7 @@ def save(
     folder beside `folder` and renamed at the end, so `folder` is complete if it exists. UserError if `folder` exists
     and is not empty, or cannot be written (disk full, no permission); then nothing is left behind.
 
-    Sharded arrays are brought to the host one layer at a time. Where several processes share the arrays, all of them
+    The host holds one file of tensors at a time beside the model. Where several processes share the arrays, all of them
     call this and the first one writes; the others return when it is done.
     """
     folder, source = Path(folder), None if like is None else Path(like)
@@ -102,7 +103,7 @@ def _write(model: Llama, folder: Path, source: Path | None, max_shard_bytes: int
         dtype = np.dtype(model.embed[...].dtype).name
         (partial / "config.json").write_text(config_json(model.config, dtype), encoding="utf-8")
         partial.replace(target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         size = sum(entry.nbytes for entry in entries(model))
         raise UserError(f"{folder}: cannot be written ({error}).\nThe weights take {size:,} bytes.") from error
     finally:

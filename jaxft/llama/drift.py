@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxft.llama.loss import batch_drift
 from jaxft.llama.model import Layers, Llama, block, embed, logits, packed_mask
 from jaxft.llama.rope import rotary_angles
 from jaxft.sharding import shard_rows
-from jaxft.subspace.certificate import batch_drift
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from flax import nnx
 from jax import Array
 
 from jaxft import method_config, methods
+from jaxft.data.packing import FIELDS
 from jaxft.llama import flops
 from jaxft.llama.capture import run_block
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
@@ -171,9 +172,8 @@ def _rows(base: Llama, rows: int, length: int) -> dict[str, Any]:
     """An abstract batch."""
 
     def make() -> dict[str, Array]:
-        spec, names = base.compute.layout.rows, ("tokens", "positions", "segments", "targets")
-        whole = {name: jnp.zeros((rows, length), jnp.int32) for name in names}
-        return {name: reshard(a, spec) for name, a in {**whole, "weights": jnp.zeros((rows, length))}.items()}
+        spec, dtypes = base.compute.layout.rows, {name: jnp.int32 for name in FIELDS} | {"weights": jnp.float32}
+        return {name: reshard(jnp.zeros((rows, length), dtype), spec) for name, dtype in dtypes.items()}
 
     return jax.eval_shape(make)
 

@@ -1,4 +1,4 @@
-"""Training checkpoints in Orbax: the whole state with the position in the data, tied to the run that wrote them."""
+"""Training checkpoints in Orbax: the whole state, tied to the run that wrote it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import grain
 import jax
 from orbax.checkpoint import v1 as ocp
 
@@ -57,7 +56,7 @@ class Checkpoints:
             changed = sorted(k for k in {*identity, *found} if identity.get(k) != found.get(k))
             raise UserError(
                 f"{folder}: holds checkpoints of another run (different: {', '.join(changed)}); "
-                "choose another --out, or delete the folder to start anew"
+                "choose another folder, or delete this one to start anew"
             )
         # Another run was stopped before its first checkpoint; Orbax would keep its identity.
         distributed.run_on_leader("checkpoints of another run deleted", lambda: shutil.rmtree(folder))
@@ -73,15 +72,15 @@ class Checkpoints:
 
     @property
     def latest(self) -> int | None:
-        """The step of the latest checkpoint; None where there is none."""
+        """The step of the latest checkpoint; None without one."""
         found = self._checkpointer.latest
         return None if found is None else found.step
 
-    def save(self, state: TrainState, data: grain.DatasetIterator) -> None:
-        """Write the state and the data position under the state's step.
+    def save(self, state: TrainState) -> None:
+        """Write the state under its step.
 
-        Returns when both are copied; they are written while training goes on. `wait`, `close` or the next save waits
-        until they are on disk and raises what went wrong.
+        Returns when it is copied; it is written while training goes on. `wait`, `close` or the next save waits until it
+        is on disk and raises what went wrong.
         """
         self.wait()
         step, arrays = int(state.step), _named(state)
@@ -91,20 +90,19 @@ class Checkpoints:
                 f"{self.folder}: the checkpoint of step {step} takes {needed:,} bytes, and {free:,} are free.\n"
                 "Free some space, then give the same command again."
             )
-        contents = {"state": arrays, "data": data.get_state()}
-        with self._told(step):
-            self._writing = step, self._checkpointer.save_checkpointables_async(step, contents)
+        with self._reported(step):
+            self._writing = step, self._checkpointer.save_checkpointables_async(step, {"state": arrays})
 
     def wait(self) -> None:
-        """Until the save under way, if there is one, is on disk."""
+        """Wait until the save under way is on disk."""
         if self._writing is not None:
             (step, response), self._writing = self._writing, None
-            with self._told(step):
+            with self._reported(step):
                 response.result()
 
     @contextlib.contextmanager
-    def _told(self, step: int) -> Iterator[None]:
-        """What a save of this step raises, as a UserError."""
+    def _reported(self, step: int) -> Iterator[None]:
+        """A context that raises a failed save of this step as a UserError."""
         try:
             yield
         except (OSError, ValueError) as error:  # ValueError is how TensorStore reports a full disk
@@ -114,21 +112,19 @@ class Checkpoints:
                 "Free some space or mend the folder, then give the same command again."
             ) from error
 
-    def restore(self, like: TrainState, data: grain.DatasetIterator) -> TrainState | None:
-        """The latest state, shaped and spread over devices as `like`, with `data` moved to its position; None where
-        there is none."""
+    def restore(self, like: TrainState) -> TrainState | None:
+        """The latest state, shaped and spread over devices as `like`; None without a checkpoint."""
         latest = self._checkpointer.latest
         if latest is None:
             return None
         try:
-            wanted = {"state": jax.tree.map(_abstract, _named(like)), "data": data.get_state()}
+            wanted = {"state": jax.tree.map(_abstract, _named(like))}
             loaded = self._checkpointer.load_checkpointables(latest.step, wanted)
         except Exception as error:  # Orbax and TensorStore have no one class for a damaged file
             raise UserError(
                 f"{self.folder}: the checkpoint of step {latest.step} cannot be read ({_reason(error)}).\n"
                 "Delete the folder to train anew."
             ) from error
-        data.set_state(loaded["data"])
         leaves = [loaded["state"][name] for name in _named(like)]
         return jax.tree.unflatten(jax.tree.structure(like), leaves)
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxft import distributed
-from jaxft.data.batches import batches, nth_batch
+from jaxft.data.batches import batches, reference_batch
 from jaxft.data.packing import Rows
 from jaxft.errors import UserError
 from jaxft.llama.model import Llama
@@ -71,7 +71,7 @@ def train(
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         checkpoints = Checkpoints(folder / "checkpoints", identity or {})
-        state = checkpoints.restore(state, data) or state
+        state = checkpoints.restore(state) or state
         if watch is not None and watch.keeps:
             kept = Checkpoints(checkpoints.folder / "kept", checkpoints.identity)
     start = int(state.step)
@@ -87,15 +87,15 @@ def train(
                     f"{kept.folder}: does not hold the weights of step {seen.best}, the best of this run.\n"
                     f"Delete {kept.folder.parent} to train anew."
                 )
-            kept.save(_without_optimizer(state), data)  # a stop or a kill came before this
+            kept.save(_without_optimizer(state))  # a stop or a kill came before this
             kept.wait()
         with distributed.preemption_notice() as told_to_stop:
             for number in range(start + 1, training.steps + 1):
                 if seen.stop:
                     break
-                batch = next(data)
+                batch = data[number - 1]
                 if reference is not None:
-                    batch = {**batch, "reference": nth_batch(reference, training.batch_rows, seed, number)}
+                    batch = {**batch, "reference": reference_batch(reference, training.batch_rows, seed, number)}
                 batch = shard_rows(batch, layout)
                 if number == start + 1:
                     memory = check_memory(step, (state, base, constants, batch, learning_rate), training)
@@ -114,11 +114,11 @@ def train(
                 if saving or number % training.log_every == 0:
                     metrics.flush()
                 if saving and checkpoints is not None:
-                    checkpoints.save(state, data)
+                    checkpoints.save(state)
                 if checkpoints is not None and kept is not None and keeping:
                     # On disk one after the other: a resumed run then finds the weights that it takes for the best.
                     checkpoints.wait()
-                    kept.save(_without_optimizer(state), data)
+                    kept.save(_without_optimizer(state))
                     kept.wait()
                 if stopping:
                     told = "saved; the same command goes on from there" if checkpoints else "not saved"
@@ -126,7 +126,7 @@ def train(
         timings = metrics.timings if int(state.step) > start else None
         if kept is not None and seen.best != int(state.step):
             state = _without_optimizer(state)  # frees its memory before the best weights come
-            state = kept.restore(state, data) or state
+            state = kept.restore(state) or state
     finally:
         for opened in (checkpoints, kept):
             if opened is not None:

@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from jaxft.training import device_memory
-from jaxft.training.device_memory import free_memory, memory_limit, refusal
+from jaxft.training.memory import free_memory, memory_limit, refusal
 
 
 def test_a_refusal_is_told_from_other_failures() -> None:

@@ -15,9 +15,8 @@ from jaxft.method_config import Full
 from jaxft.methods.base import Given
 from jaxft.sharding import chip_bytes
 from jaxft.training import memory
-from jaxft.training.device_memory import GIB
 from jaxft.training.loop import train
-from jaxft.training.memory import check_memory
+from jaxft.training.memory import GIB, check_memory
 from jaxft.training.step import initial_state, make_step
 from tests.jaxft.training.small_run import TRAINING, base, rows
 
@@ -40,7 +39,7 @@ def attempt(folder: Path | None, training: Any = TRAINING) -> Any:
 
 @pytest.mark.parametrize(
     ("share", "advice"),
-    [(0.9, "--training.accumulation 2 should fit"), (0.3, "--training.accumulation 4 should fit"), (-0.5, "Spread it")],
+    [(0.9, "training.accumulation 2 should fit"), (0.3, "training.accumulation 4 should fit"), (-0.5, "Spread it")],
 )
 def test_too_little_memory(share: float, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size, gradients = needed(TRAINING)
