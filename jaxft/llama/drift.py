@@ -19,7 +19,7 @@ from jaxft.sharding import shard_rows
 
 @dataclass(frozen=True)
 class Drift:
-    """What moved between two models on the same tokens.
+    """The change between two models on the same tokens.
 
     hidden [L]: |h - h0| / |h0| after every block, root mean square over tokens. logit_kl: mean KL to the base in
     nat/token. logit_max_difference: largest difference of a logit. relative_drift: the KL as a

@@ -25,12 +25,12 @@ def _named(state: TrainState) -> dict[str, jax.Array]:
 
 
 def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:
-    """Its shape, dtype and place, without its values."""
+    """The array's shape, dtype and sharding, without its values."""
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
 
 
 def _reason(error: Exception) -> str:
-    """What the system said, where TensorStore hides it in a long message, else the first line of the message."""
+    """The system's own words, which TensorStore hides in a long message, or the first line of the message."""
     code = re.search(r"os_error_code='(\d+)'", str(error))
     return os.strerror(int(code[1])) if code else (str(error).splitlines() or [type(error).__name__])[0][:200]
 
@@ -38,8 +38,8 @@ def _reason(error: Exception) -> str:
 class Checkpoints:
     """The latest checkpoint of one run. A save is complete or absent: Orbax renames it into place at the end.
 
-    Where several processes share the arrays, all of them call every method together, and see the same folder; the
-    number of processes may differ from that of the run that saved.
+    If several processes share the arrays, all of them call every method together and use the same folder; the number
+    of processes may change between saving and restoring.
 
     identity: what the run computes (config, model, data) as plain JSON; another identity in the folder is a UserError.
     """
@@ -129,7 +129,7 @@ class Checkpoints:
         return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
     def close(self) -> None:
-        """Wait for the save under way and let go of the folder."""
+        """Wait for the save under way and close the folder."""
         try:
             self.wait()
         finally:

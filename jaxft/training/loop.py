@@ -1,4 +1,4 @@
-"""The one training loop: restore, step, log, look, save."""
+"""The training loop of every method: restore, step, log, measure, save."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from jaxft.training.watch import Seen, Watch
 
 
 class Trained(NamedTuple):
-    """What training leaves: the trained parameters and how fast it went."""
+    """The trained parameters, and how fast training was."""
 
     trainable: Any
-    timings: dict[str, float] | None  # None where an earlier call had done all steps
+    timings: dict[str, float] | None  # None if an earlier call had done all steps
 
 
 def train(
@@ -47,15 +47,15 @@ def train(
     identity: dict[str, Any] | None = None,
     watch: Watch | None = None,
 ) -> Trained:
-    """Train for `training.steps` steps, or what is left of them where `folder` holds a checkpoint.
+    """Train for `training.steps` steps, or the rest of them if `folder` holds a checkpoint.
 
     reference: rows of reference text, for methods that read as many of them in every step as of the domain.
     seed: of the initial adapters, the dropout and the order of the data. folder: for checkpoints, metrics.jsonl and
     memory.json (of `check_memory`); nothing is written where None. A resumed run continues bit for bit. On SIGTERM the
     step under way is finished and saved, then Preempted is raised.
 
-    watch: looks at the weights on the way, may stop training, and where it keeps the best ones these are what training
-    leaves. They lie in the folder of the checkpoints, which is why it then needs `folder`.
+    watch: measures the weights on the way and may stop training. If it keeps the best weights, these are returned; they
+    lie among the checkpoints, so `folder` is then needed.
 
     Where several processes train together, each calls this with the same arguments, `rows` being all rows.
     """

@@ -22,17 +22,17 @@ class DoesNotFit(UserError):
 
 
 def planned_bytes(memory: Any) -> int:
-    """Of a compiled program: what goes in and comes out, counted once where donated, and temporaries."""
+    """Bytes of a compiled program: arguments and results, counted once if donated, and temporaries."""
     return int(memory.argument_size_in_bytes) + added_bytes(memory)
 
 
 def added_bytes(memory: Any) -> int:
-    """Of a compiled program: what it takes beside its arguments."""
+    """Bytes of a compiled program without its arguments."""
     return int(memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes)
 
 
 def refusal(error: Exception) -> str | None:
-    """What a compiler says of a program that does not fit; None where it failed for another reason."""
+    """The compiler's message about a program that does not fit; None if it failed for another reason."""
     text = str(error)
     if "RESOURCE_EXHAUSTED" not in text and "CompileTimeHbmOom" not in text:
         return None
@@ -40,14 +40,14 @@ def refusal(error: Exception) -> str | None:
 
 
 def memory_limit(device: Any) -> int | None:
-    """Bytes that programs may use on an attached device; None where it does not say. CPU devices share a machine."""
+    """Bytes that programs may use on an attached device; None if it does not say. CPU devices share the machine's."""
     if device.platform == "cpu":
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // device.client.local_device_count()
     return (device.memory_stats() or {}).get("bytes_limit")
 
 
 def free_memory(device: Any) -> int | None:
-    """Bytes that programs may still take on a device; None where it does not say. CPU devices share the machine's."""
+    """Bytes that programs may still take on a device; None if it does not say. CPU devices share the machine's."""
     found = device.memory_stats() or {}
     if "bytes_limit" in found:
         return found["bytes_limit"] - found["bytes_in_use"]
