@@ -36,10 +36,10 @@ class Rows:
 
 
 def blend(domain: Rows, other: Rows, share: float) -> Rows:
-    """The rows of the domain and, behind them, so many of the others that these are `share` of all.
+    """The rows of the domain, followed by as many other rows as make up `share` of the result.
 
-    They are evenly spaced over the others, and where there are too few of these they are repeated. UserError where the
-    share is not even one row.
+    The other rows are evenly spaced over `other`, and repeat if there are too few. UserError if the share is less than
+    half a row.
     """
     wanted = round(len(domain.tokens) * share / (1 - share))
     if wanted == 0:

@@ -1,4 +1,4 @@
-"""Attention and which kernel computes it.
+"""Attention, and the choice of the kernel that computes it.
 
 `reference` is XLA's own, for every device, shape and mask; it holds the scores [B, N, T, S] in memory. `splash` is the
 flash attention kernel for TPU that ships with JAX; it never holds them, and takes the segments of packed rows, so that
@@ -37,7 +37,7 @@ Visible = Bool[Array, "B 1 T S"] | Segments  # which tokens a token sees
 def choose_attention(requested: str, platform: str, config: LlamaConfig) -> str:
     """The kernel for packed rows, "reference" or "splash", on a platform ("cpu", "gpu", "tpu").
 
-    "auto" takes splash on TPU where the heads suit it; rows whose length does not take the reference all the same.
+    "auto" takes splash on TPU if the width of the heads suits it; rows of an unsuitable length take the reference.
     UserError where the name is unknown or splash is asked for and cannot run.
     """
     if requested not in CHOICES:

@@ -60,7 +60,7 @@ def parameters(config: LlamaConfig) -> list[Parameter]:
 
 @dataclass(frozen=True)
 class _Stored:
-    """Where a tensor is, and what the header of that file says of it."""
+    """A tensor's file, and its shape and dtype in the header of that file."""
 
     file: Path
     shape: tuple[int, ...]
@@ -70,8 +70,8 @@ class _Stored:
 class Tensors:
     """The checked tensors of a folder, read one at a time.
 
-    Every tensor that the config asks for is there exactly once with its shape and a float dtype, and nothing else is,
-    save stored rotary frequencies (ignored) and, for a tied model, an `lm_head.weight` equal to the embeddings.
+    The folder holds every tensor of the config exactly once, with its shape and a float dtype, and no other tensor
+    except stored rotary frequencies (ignored) and, in a tied model, an `lm_head.weight` equal to the embeddings.
     """
 
     def __init__(self, folder: str | Path, config: LlamaConfig) -> None:

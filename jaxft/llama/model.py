@@ -37,8 +37,8 @@ class Compute:
     """How the forward pass runs.
 
     dtype: of activations. remat: a key of REMAT_POLICIES. scan: over stacked layers, or unrolled. unroll_decoding:
-    whether generation is unrolled in any case. layout: on the mesh where there is one. attention: "reference", or
-    "splash" for packed rows of a length that suits the kernel; all else, such as generation, takes the reference.
+    unroll generation in any case. layout: of arrays on a mesh. attention: "reference", or "splash" for packed rows of
+    a length that suits the kernel; everything else, such as generation, takes the reference.
     """
 
     dtype: str = "float32"
@@ -96,7 +96,7 @@ class Llama(nnx.Module):
                     yield owner, name, value
 
     def placed(self, stored: str) -> Llama:
-        """The same parameters in a new container, on a mesh split as "hidden" or "trained" ones are stored."""
+        """A copy of the container whose parameters lie on the mesh as "hidden" or "trained" ones are stored."""
         model = jax.tree.map(lambda a: a, self)
         for owner, name, parameter in model.parameters():
             parameter.set_value(reshard(parameter[...], parameter_spec(self.compute.layout, owner, name, stored)))
@@ -213,7 +213,7 @@ def run_layers(
     key: Array | None = None,
     cache: Cache | None = None,
 ) -> tuple[Float[Array, "B T D"], Cache | None]:
-    """Run all blocks: scanned over the layer axis, or unrolled, under the model's remat policy."""
+    """Run all blocks, scanned over the layer axis or unrolled, under the model's remat policy."""
     config, compute = model.config, model.compute
     angles = rotary_angles(config, positions)
     keys = None if key is None else jax.random.split(key, config.num_layers)
@@ -245,7 +245,7 @@ def hidden(
     adapters: Adapters | None = None,
     key: Array | None = None,
 ) -> Float[Array, "B T D"]:
-    """Hidden states of packed rows behind the last block. No token sees another segment than its own."""
+    """Hidden states of packed rows after the last block. Each token attends to its own segment only."""
     by_segments = model.compute.attention == "splash" and splash_fits(model.config, tokens.shape[1])
     visible = Segments(segments) if by_segments else packed_mask(segments)
     x, _ = run_layers(model, embed(model, tokens), positions, visible, adapters=adapters, key=key)

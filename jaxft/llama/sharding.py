@@ -61,7 +61,7 @@ def check_divides(mesh: Mesh | AbstractMesh, layout: Layout, config: LlamaConfig
 
 
 class Dot(NamedTuple):
-    """x @ kernel on a mesh: the kernel is gathered to the sharding `kernel`, and the result lies in `result`."""
+    """The product x @ kernel on a mesh: the kernel is gathered to the spec `kernel`, the result has spec `result`."""
 
     kernel: PartitionSpec
     result: PartitionSpec
