@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import grain
@@ -24,7 +25,7 @@ class _RowSource:
         return {name: array[index] for name, array in self._arrays.items()}
 
 
-def batches(rows: Rows, batch_size: int, seed: int) -> grain.MapDataset[dict[str, Any]]:
+def batches(rows: Rows, batch_size: int, seed: int) -> Sequence[dict[str, np.ndarray]]:
     """An endless sequence: entry n is batch n, a dict of FIELDS, each an array [batch_size, length].
 
     Each epoch visits every row once, in an order given by `seed` and the epoch. Batches run on across the ends of
@@ -32,7 +33,7 @@ def batches(rows: Rows, batch_size: int, seed: int) -> grain.MapDataset[dict[str
     """
     if batch_size < 1:
         raise UserError(f"The batch size is {batch_size}; it must be at least 1 row.")
-    dataset = grain.MapDataset.source(_RowSource(rows)).seed(seed).shuffle().repeat()
+    dataset: Any = grain.MapDataset.source(_RowSource(rows)).seed(seed).shuffle().repeat()
     return dataset.batch(batch_size, drop_remainder=True)
 
 
