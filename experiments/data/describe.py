@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from experiments.base_model import other_sources
 from experiments.config import Experiment
 from experiments.data import builders, sources
 from experiments.data.contamination import Index
 from experiments.data.generated import reference_sources
+from experiments.data.rows import other_sources
 from jaxft.data.example import Example
 from jaxft.data.source import Source
 

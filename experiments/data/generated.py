@@ -7,10 +7,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.base_model import Base, load_examples, note
+from experiments.base_model import Base, note
 from experiments.config import Generated, Reference
 from experiments.config_loader import to_json
-from experiments.data.sources import fingerprint
+from experiments.data.sources import fingerprint, load_examples
 from experiments.store.cache import once
 from experiments.store.provenance import digest
 from jaxft.data import readers

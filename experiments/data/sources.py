@@ -7,14 +7,16 @@ import hashlib
 import importlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.data import builders
 from experiments.data.builders import sgd_text, star_text, tinystories
 from experiments.data.builders.raw import DATA_FOLDER
 from jaxft.data import readers
 from jaxft.data.example import Example
+from jaxft.data.source import Source
 from jaxft.errors import UserError
 
 CORPORA = ("hotel", "restaurant", "telephone", "knowledge", "safety", "general", "reading")
@@ -58,6 +60,25 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
     if limit is None or limit >= len(found):
         return found
     return [found[index * len(found) // limit] for index in range(limit)]
+
+
+def load_examples(wanted: Iterable[Source]) -> list[Example]:
+    """All examples of several sources, one source after the other."""
+    return [example for source in wanted for example in load(source.name, source.split, source.limit)]
+
+
+def source_name(source: Source) -> str:
+    """A source as the record names it: "knowledge/train[:800]"."""
+    return f"{source.name}/{source.split}" + ("" if source.limit is None else f"[:{source.limit}]")
+
+
+def data_hashes(wanted: Iterable[Source]) -> dict[str, dict[str, Any]]:
+    """Number and SHA-256 of the examples of every source, by `source_name`."""
+    hashes = {}
+    for source in wanted:
+        examples = load_examples([source])
+        hashes[source_name(source)] = {"examples": len(examples), "sha256": fingerprint(examples)}
+    return hashes
 
 
 def splits(source: str) -> tuple[str, ...]:
