@@ -1,4 +1,4 @@
-"""The scripted provider of the endpoints' tests, which also takes fine-tuning jobs."""
+"""The provider of the endpoints' tests."""
 
 from tests.experiments.endpoints.conftest import quick, server
 
