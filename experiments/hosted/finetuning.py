@@ -128,7 +128,7 @@ def _wait(provider: Jobs, endpoint: Endpoint, job: str, path: Path) -> str:
         if status.problem:
             raise UserError(
                 f"{endpoint.url}: fine-tuning job {job} ended as {status.stage}: {status.problem}\n"
-                f"Mend that, then delete {path} to begin another job."
+                f"Fix that, then delete {path} to begin another job."
             )
         time.sleep(POLL_SECONDS)
 

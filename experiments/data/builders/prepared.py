@@ -43,7 +43,7 @@ class RawBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     builder_config: RawConfig
 
     def __init_subclass__(cls, **options: Any):
-        # TFDS would look for a file of checksums beside the code, with a package that it does not install.
+        # TFDS would look for a file of checksums next to the code, with a package that it does not install.
         cls.url_infos = {one.url: _checksum(one) for one in cls.UPSTREAM.values() if one.url}
         super().__init_subclass__(**options)
 
@@ -126,7 +126,7 @@ def _prepare(built: RawBuilder, source: str, upstream: raw.Upstream) -> None:
     download, top = not built.builder_config.paths, raw.prepared_folder()
     ours = not top.exists()
     try:
-        if download:  # TFDS tries for minutes where there is no network
+        if download:  # without a network TFDS tries for minutes
             urllib.request.urlopen(upstream.url, timeout=_TIMEOUT).close()
         built.download_and_prepare(download_config=tfds.download.DownloadConfig(force_checksums_validation=True))
     except UserError:

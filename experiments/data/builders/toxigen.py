@@ -28,7 +28,7 @@ _RELEASED_TOO = (
     "predicted_author",
     "actual_method",
 )
-_HATEFUL = 5.5  # sum of the two scores of a released row above which upstream's own code labels it so
+_HATEFUL = 5.5  # sum of a released row's two scores above which the authors' code labels it "hate"
 
 
 class Toxigen(RawBuilder):
