@@ -12,8 +12,8 @@ Recorded (experiments/results/auto.json), hotel / safety / knowledge in %: withi
 
 from pathlib import Path
 
+from experiments.config import Auto
 from experiments.config_loader import changed, load_experiment
-from jaxft.method_config import Auto
 
 BUDGETS = (0.01, 0.05)
 

@@ -7,7 +7,7 @@ cores.
 """
 
 from experiments.config import Axis, Evaluation, Experiment, Source, Training
-from jaxft.method_config import Full
+from jaxft.methods import Full
 
 experiment = Experiment(
     name="unaligned_base",
