@@ -12,8 +12,8 @@ from jax.sharding import Mesh
 from experiments.base_model import model_folder
 from experiments.config import Evaluation, Experiment, Reference
 from experiments.data.generated import check_prompts
-from experiments.evaluation.tasks import RULES, TASKS
-from experiments.evaluation.tasks.needs import check_examples
+from experiments.evaluation.evaluate import check_examples
+from experiments.evaluation.tasks import TASKS
 from experiments.runs.method_checks import check_methods, check_shapes, check_unaligned
 from jaxft import optim
 from jaxft.data.template import TEMPLATES
@@ -180,7 +180,7 @@ def _check_tasks(evaluation: Evaluation) -> None:
             nearest = difflib.get_close_matches(axis.task, TASKS, n=1, cutoff=0.0)[0]
             raise UserError(f"{key}.task: unknown {axis.task!r}; did you mean {nearest!r}? Known: {', '.join(TASKS)}")
         for part, source in (("source", axis.source), ("validation", axis.validation)):
-            if axis.task in RULES and source.name != axis.task:
+            if TASKS[axis.task].corpus and source.name != axis.task:
                 raise UserError(
                     f"{key}.{part}: found {source.name!r}, expected {axis.task!r}: replies of the task {axis.task!r} "
                     "are judged by keys that its own corpus carries.\nUse the task 'likelihood' for other texts."

@@ -6,7 +6,7 @@ import math
 
 from experiments.base_model import model_folder
 from experiments.config import Evaluation, Experiment, Hosted
-from experiments.evaluation.tasks import BY_REPLY
+from experiments.evaluation.tasks import TASKS
 from jaxft import methods
 from jaxft.errors import UserError, require
 from jaxft.llama.checkpoint import read_config
@@ -150,9 +150,10 @@ def _check_auto(key: str, settings: Auto) -> None:
 def _check_hosted(key: str, settings: Hosted, evaluation: Evaluation) -> None:
     require(settings.epochs >= 1, f"{key}.epochs", settings.epochs, "at least 1")
     require(0 <= settings.max_cost < math.inf, f"{key}.max_cost", settings.max_cost, "US dollars, 0 or more")
+    by_reply = [name for name, task in TASKS.items() if task.by_reply]
     for name, axis in evaluation.axes.items():
-        if axis.task not in BY_REPLY:
+        if axis.task not in by_reply:
             raise UserError(
                 f"{key}: a provider's model gives replies alone, and evaluation.axes.{name}.task is {axis.task!r}; "
-                f"use one of {', '.join(BY_REPLY)}, or leave the method out"
+                f"use one of {', '.join(by_reply)}, or leave the method out"
             )

@@ -13,8 +13,8 @@ import jax
 
 from experiments.base_model import model_folder, note, training_rows
 from experiments.config_loader import to_json
-from experiments.evaluation.evaluate import Scores, measure_axes
-from experiments.evaluation.scores import cached_scores, means
+from experiments.evaluation.evaluate import measure_axes
+from experiments.evaluation.scores import Scores, cached_scores, means
 from experiments.runs import watch
 from experiments.runs.calibrate import ranks
 from experiments.runs.certify import certify_model, delta_norm, describe_movement, kernel_changes

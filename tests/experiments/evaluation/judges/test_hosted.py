@@ -12,7 +12,7 @@ from experiments.config import Endpoint, Judge
 from experiments.evaluation.judges import rubric
 from experiments.evaluation.judges.hosted import Hosted, parse
 from jaxft.errors import UserError
-from tests.experiments.evaluation.judges.conftest import HOSTILE, Answer, Chat
+from tests.experiments.evaluation.conftest import HOSTILE, Answer, Chat
 
 SETTINGS = Judge("openai", endpoint=Endpoint("judge-model"), attempts=3)
 GOOD = '{"label": "contradicts", "reason": "says so"}'

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.evaluation.tasks.hotel import score
+from experiments.evaluation.tasks import TASKS
 from jaxft.data.example import Example
+
+TASK = TASKS["hotel"]
 
 CONFIRM = Example((), "", {"act": "confirm", "arrival": "Monday", "nights": "three", "guests": "two", "room": "twin"})
 BOOK = Example((), "", {"act": "book", "room": "twin", "arrival": "Monday", "nights": "one"})
@@ -26,7 +28,7 @@ def ask(slot: str) -> Example:
     ],
 )
 def test_other_wordings_are_right(example: Example, reply: str) -> None:
-    assert score(example, reply)
+    assert TASK.score(example, reply).value == 1
 
 
 @pytest.mark.parametrize(
@@ -68,4 +70,4 @@ def test_other_wordings_are_right(example: Example, reply: str) -> None:
     ],
 )
 def test_wrong_replies(example: Example, reply: str) -> None:
-    assert not score(example, reply)
+    assert TASK.score(example, reply).value == 0

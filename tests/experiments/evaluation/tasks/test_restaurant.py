@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.evaluation.tasks.restaurant import score
+from experiments.evaluation.tasks import TASKS
 from jaxft.data.example import Example
+
+TASK = TASKS["restaurant"]
 
 ASK = Example((), "", {"act": "ask_fruit"})
 CONFIRM = Example((), "", {"act": "confirm", "food": "rice", "bowls": "two", "fruit": "plums", "table": "hall"})
@@ -23,7 +25,7 @@ OFFER = Example((), "", {"act": "offer", "food": "rice", "price": "forty"})
     ],
 )
 def test_other_wordings_are_right(example: Example, reply: str) -> None:
-    assert score(example, reply)
+    assert TASK.score(example, reply).value == 1
 
 
 @pytest.mark.parametrize(
@@ -43,4 +45,4 @@ def test_other_wordings_are_right(example: Example, reply: str) -> None:
     ],
 )
 def test_wrong_replies(example: Example, reply: str) -> None:
-    assert not score(example, reply)
+    assert TASK.score(example, reply).value == 0

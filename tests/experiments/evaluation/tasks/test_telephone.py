@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.evaluation.tasks.telephone import score
+from experiments.evaluation.tasks import TASKS
 from jaxft.data.example import Example
+
+TASK = TASKS["telephone"]
 
 ASK = Example((), "", {"act": "ask_hours"})
 CONFIRM = Example((), "", {"act": "confirm", "box": "red", "hours": "two", "weeks": "one", "day": "Friday"})
@@ -22,7 +24,7 @@ OFFER = Example((), "", {"act": "offer", "box": "red", "price": "forty"})
     ],
 )
 def test_other_wordings_are_right(example: Example, reply: str) -> None:
-    assert score(example, reply)
+    assert TASK.score(example, reply).value == 1
 
 
 @pytest.mark.parametrize(
@@ -39,4 +41,4 @@ def test_other_wordings_are_right(example: Example, reply: str) -> None:
     ],
 )
 def test_wrong_replies(example: Example, reply: str) -> None:
-    assert not score(example, reply)
+    assert TASK.score(example, reply).value == 0

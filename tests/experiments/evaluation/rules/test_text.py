@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.evaluation.judges.text import (
+from experiments.evaluation.rules.text import (
     NUMBERS,
     TENS,
     content,

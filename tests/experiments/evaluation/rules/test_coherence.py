@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.data.corpora import hotel, knowledge, safety
-from experiments.evaluation.judges.coherence import RUN, flags, repetitive
-from tests.experiments.evaluation.judges.conftest import HOSTILE
+from experiments.evaluation.rules.text import RUN, repetitive
+from tests.experiments.evaluation.conftest import HOSTILE
 
 
 @pytest.mark.parametrize(
@@ -22,13 +22,13 @@ from tests.experiments.evaluation.judges.conftest import HOSTILE
     ],
 )
 def test_flags(reply: str, expected: tuple[str, ...]) -> None:
-    assert flags(replace(HOSTILE, reply=reply)) == expected
+    assert replace(HOSTILE, reply=reply).flags == expected
 
 
 def test_truncation_is_told_by_the_caller() -> None:
-    assert flags(replace(HOSTILE, key={"truncated": "yes"})) == ("truncated",)
-    assert flags(replace(HOSTILE, reply="", key={"truncated": "yes"})) == ("empty", "truncated")
-    assert flags(replace(HOSTILE, key={"truncated": "no"})) == ()
+    assert replace(HOSTILE, key={"truncated": "yes"}).flags == ("truncated",)
+    assert replace(HOSTILE, reply="", key={"truncated": "yes"}).flags == ("empty", "truncated")
+    assert replace(HOSTILE, key={"truncated": "no"}).flags == ()
 
 
 @given(st.text("abc ", min_size=1).filter(str.strip), st.integers(RUN, 9))
