@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from experiments import config
-from experiments.endpoints.call import Answer, Request
+from experiments.endpoints.call import Request
 from experiments.endpoints.chat import Chat
 from experiments.evaluation.judges import rubric
 from experiments.evaluation.judges.base import Question
@@ -49,7 +49,7 @@ class Hosted(Remembering):
             for index, answer in zip(open_questions, self._chat.answers(requests, "judge"), strict=True):
                 if answer is None:  # the server failed or the cap is reached; another run may get a verdict
                     continue
-                read = parse(answer, rubric.load(questions[index].rubric))
+                read = parse(answer.text, rubric.load(questions[index].rubric))
                 if read:
                     yield index, *read
                 else:
@@ -67,14 +67,13 @@ class Hosted(Remembering):
         return Request((Message("user", text),), MAX_TOKENS, temperature, its.schema(), attempt)
 
 
-def parse(answer: Answer, its: rubric.Rubric) -> tuple[str, str] | None:
+def parse(text: str, its: rubric.Rubric) -> tuple[str, str] | None:
     """(label, reason) of an answer that follows the rubric's schema; else None.
 
     Text around the JSON object is ignored: servers without structured answers put the object into a code block.
     """
-    text = answer.text[answer.text.find("{") : answer.text.rfind("}") + 1]
     try:
-        found = json.loads(text)
+        found = json.loads(text[text.find("{") : text.rfind("}") + 1])
     except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict) or set(found) != {"label", "reason"} or not isinstance(found["reason"], str):
