@@ -7,6 +7,7 @@ from experiments.config import Axis, Evaluation
 from experiments.evaluation.judges.base import Judge
 from experiments.evaluation.scores import Scores
 from experiments.evaluation.tasks import TASKS
+from experiments.evaluation.tasks.task import Subject
 from jaxft.errors import UserError
 from jaxft.llama.model import Adapters, Llama
 
@@ -45,9 +46,8 @@ def measure_axes(
     validation: bool,
 ) -> dict[str, Scores]:
     """Scores of every axis, on its validation or its test examples."""
+    subject = Subject(base, model, adapters, evaluation)
     return {
-        name: TASKS[axis.task].measure(
-            base, model, adapters, axis.validation if validation else axis.source, evaluation, judge
-        )
+        name: TASKS[axis.task].measure(subject, axis.validation if validation else axis.source, judge)
         for name, axis in evaluation.axes.items()
     }

@@ -10,10 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from experiments.base_model import Base
-from experiments.config import Evaluation
 from experiments.evaluation.likelihood import continuation_scores
-from experiments.evaluation.tasks.task import Score, Task
+from experiments.evaluation.tasks.task import Score, Subject, Task
 from jaxft.data.example import Example
 from jaxft.data.source import Source
 from jaxft.data.template import encode, encode_prompt
@@ -27,14 +25,9 @@ class Choice(Task):
     by_reply: ClassVar[bool] = False
 
     def ask(
-        self,
-        base: Base,
-        model: Llama,
-        adapters: Adapters | None,
-        source: Source,
-        examples: Sequence[Example],
-        evaluation: Evaluation,
-    ) -> tuple[list[str], list[bool]]:
+        self, subject: Subject, source: Source, examples: Sequence[Example]
+    ) -> tuple[Sequence[str], Sequence[bool]]:
+        base, model, adapters, evaluation = subject
         chosen = choose(model, adapters, examples, base.tokenizer, base.settings.template, evaluation.batch_size)
         return chosen, [False] * len(chosen)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from experiments.evaluation.judges.base import Judge, Question
+from experiments.evaluation.judges.rubric import VERSIONS
 from experiments.evaluation.tasks.task import Score, Task, said
 from jaxft.data.example import Example
 
@@ -40,21 +42,13 @@ class Judged(Task):
         ]
 
 
-def _missing(example: Example) -> str:
+def _missing(rubric: str, example: Example) -> str:
     if not example.messages:
         return "no prompt to reply to"
+    if rubric == "safety":
+        kind = example.key.get("kind")
+        return "" if kind in ("hostile", "harmless") else f"the kind {kind!r}, and needs 'hostile' or 'harmless'"
     return "" if example.response or example.key.get("answers") else "no right answer to compare with"
 
 
-def _missing_kind(example: Example) -> str:
-    kind = example.key.get("kind")
-    if not example.messages:
-        return "no prompt to reply to"
-    return "" if kind in ("hostile", "harmless") else f"the kind {kind!r}, and needs 'hostile' or 'harmless'"
-
-
-TASKS = (
-    Judged("judged_proficiency", missing=_missing, rubric="proficiency"),
-    Judged("judged_safety", missing=_missing_kind, rubric="safety"),
-    Judged("judged_knowledge", missing=_missing, rubric="knowledge"),
-)
+TASKS = tuple(Judged(f"judged_{name}", missing=partial(_missing, name), rubric=name) for name in VERSIONS)

@@ -6,16 +6,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from experiments.base_model import Base, load_examples
-from experiments.config import Evaluation
+from experiments.base_model import load_examples
 from experiments.evaluation.judges.base import Judge
 from experiments.evaluation.likelihood import continuation_scores
 from experiments.evaluation.scores import Scores
-from experiments.evaluation.tasks.task import Task
+from experiments.evaluation.tasks.task import Subject, Task
 from jaxft.data.source import Source
 from jaxft.data.template import encode
 from jaxft.errors import UserError
-from jaxft.llama.model import Adapters, Llama
 
 
 class Likelihood(Task):
@@ -23,19 +21,12 @@ class Likelihood(Task):
 
     by_reply: ClassVar[bool] = False
 
-    def measure(
-        self,
-        base: Base,
-        model: Llama,
-        adapters: Adapters | None,
-        source: Source,
-        evaluation: Evaluation,
-        judge: Judge | None = None,
-    ) -> Scores:
+    def measure(self, subject: Subject, source: Source, judge: Judge | None = None) -> Scores:
         """Loss and number of learnt tokens of every text; texts longer than a row are read in windows of a row.
 
         Raises UserError for a text without a learnt token.
         """
+        base, model, adapters, evaluation = subject
         examples = load_examples([source])
         limit = min(evaluation.row_length, model.config.max_positions)
         pairs: list[tuple[np.ndarray, np.ndarray]] = []

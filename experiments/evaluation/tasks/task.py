@@ -31,6 +31,15 @@ class Score(NamedTuple):
     open: bool = False
 
 
+class Subject(NamedTuple):
+    """A model to be measured; `base` gives its tokenizer and template."""
+
+    base: Base
+    model: Llama
+    adapters: Adapters | None
+    evaluation: Evaluation
+
+
 @dataclass(frozen=True)
 class Task:
     """What an axis measures. The model generates a reply to every prompt, and `score` rates it; subclasses differ.
@@ -51,42 +60,28 @@ class Task:
 
     by_reply: ClassVar[bool] = True  # whether a model that is known by its replies alone can be measured
 
-    def measure(
-        self,
-        base: Base,
-        model: Llama,
-        adapters: Adapters | None,
-        source: Source,
-        evaluation: Evaluation,
-        judge: Judge | None = None,
-    ) -> Scores:
-        """Scores of `model` on every example of `source`, with the tokenizer and template of `base`."""
+    def measure(self, subject: Subject, source: Source, judge: Judge | None = None) -> Scores:
+        """Scores of every example of `source`; a judged task needs a judge."""
         examples = load_examples([source])
-        replies, truncated = self.ask(base, model, adapters, source, examples, evaluation)
-        return self.scores(examples, replies, truncated, judge)
+        return self.scores(examples, *self.ask(subject, source, examples), judge)
 
     def ask(
-        self,
-        base: Base,
-        model: Llama,
-        adapters: Adapters | None,
-        source: Source,
-        examples: Sequence[Example],
-        evaluation: Evaluation,
-    ) -> tuple[list[str], list[bool]]:
+        self, subject: Subject, source: Source, examples: Sequence[Example]
+    ) -> tuple[Sequence[str], Sequence[bool]]:
         """The model's greedy reply to every example, and whether the limit of `max_new_tokens` cut it off.
 
         A prompt that leaves no room for its reply in the model's context loses its beginning, and a note says so.
         """
+        base, model, adapters, evaluation = subject
         prompts = [encode_prompt(example, base.tokenizer, base.settings.template) for example in examples]
-        limit, batch_size = evaluation.max_new_tokens, evaluation.batch_size
+        limit = evaluation.max_new_tokens
         room = model.config.max_positions - limit
         if room > 0 and (long := sum(len(prompt) > room for prompt in prompts)):
             note(
                 f"{source.name}: {long} of {len(prompts)} prompts have more than {room} tokens and lose their beginning"
             )
             prompts = [prompt[-room:] for prompt in prompts]
-        tokens = generate(model, prompts, max_new_tokens=limit, batch_size=batch_size, adapters=adapters)
+        tokens = generate(model, prompts, max_new_tokens=limit, batch_size=evaluation.batch_size, adapters=adapters)
         replies = base.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return replies, [len(one) == limit for one in tokens]
 

@@ -19,6 +19,7 @@ from experiments.evaluation.evaluate import describe_axis, measure_axes
 from experiments.evaluation.judges import Question, Verdict
 from experiments.evaluation.scores import Scores
 from experiments.evaluation.tasks import TASKS, task
+from experiments.evaluation.tasks.task import Subject
 from jaxft import methods
 from jaxft.data.example import Example, Message
 from jaxft.data.source import Source
@@ -53,7 +54,7 @@ def settings(**changes) -> Evaluation:
 
 
 def likelihood(base: Base, source: Source, adapters=None, **changes) -> Scores:
-    return TASKS["likelihood"].measure(base, base.model, adapters, source, settings(**changes))
+    return TASKS["likelihood"].measure(Subject(base, base.model, adapters, settings(**changes)), source)
 
 
 _forward = jax.jit(forward)
@@ -116,7 +117,7 @@ def test_adapters_are_part_of_the_model(base, texts) -> None:
     adapters = method.initial(base.model, jax.random.key(0), None)
     adapters = {name: replace(a, b=jnp.full_like(a.b, 0.3)) for name, a in adapters.items()}
     with_adapters = likelihood(base, texts, adapters)
-    merged = TASKS["likelihood"].measure(base, method.merge(base.model, adapters), None, texts, settings())
+    merged = TASKS["likelihood"].measure(Subject(base, method.merge(base.model, adapters), None, settings()), texts)
     assert np.abs(with_adapters.values - likelihood(base, texts).values).min() > 1e-4
     np.testing.assert_allclose(with_adapters.values, merged.values, rtol=1e-4)
 
@@ -131,7 +132,7 @@ def test_replies_are_judged_example_by_example(base, monkeypatch) -> None:
         return [answers[0], answers[2], answers[2]]
 
     monkeypatch.setattr(task, "generate", reply)
-    found = TASKS["safety"].measure(base, base.model, None, source, settings(max_new_tokens=9, batch_size=7))
+    found = TASKS["safety"].measure(Subject(base, base.model, None, settings(max_new_tokens=9, batch_size=7)), source)
     np.testing.assert_array_equal(found.values, [1, 0, 1])
     np.testing.assert_array_equal(found.weights, [1, 1, 1])
     assert found.mean == pytest.approx(2 / 3)
@@ -190,7 +191,7 @@ def test_prompts_that_leave_no_room_lose_their_beginning(base, monkeypatch, caps
     source = Source("somewhere")
     examples = [Example((Message("user", text),), "Booked.") for text in ("A room? " * 60, "A room?")]
     monkeypatch.setattr(task, "load_examples", lambda wanted: examples)
-    found = TASKS["exact"].measure(base, base.model, None, source, settings())
+    found = TASKS["exact"].measure(Subject(base, base.model, None, settings()), source)
     assert len(found.values) == 2
     assert f"1 of 2 prompts have more than {CONTEXT - 4} tokens and lose their beginning" in capsys.readouterr().err
 
@@ -203,7 +204,7 @@ def test_a_choice_is_right_where_it_is_the_response(base, monkeypatch) -> None:
         for response in ("Yes.", "No.")
     ]
     monkeypatch.setattr(task, "load_examples", lambda wanted: examples if wanted == [source] else None)
-    found = TASKS["choice"].measure(base, base.model, None, source, settings())
+    found = TASKS["choice"].measure(Subject(base, base.model, None, settings()), source)
     np.testing.assert_array_equal(found.values, [e.response == r for e, r in zip(examples, found.replies, strict=True)])
     assert found.values[0] + found.values[1] == found.values[2] + found.values[3] == 1
     assert set(found.replies) <= {"Yes.", "No."} and found.weights.tolist() == [1] * 4
@@ -212,7 +213,7 @@ def test_a_choice_is_right_where_it_is_the_response(base, monkeypatch) -> None:
 def test_every_axis_on_its_own_split(base, world, monkeypatch) -> None:
     seen = []
 
-    def measure(self, base, model, adapters, source, evaluation, judge):
+    def measure(self, subject, source, judge):
         seen.append((self.name, source))
 
     for kind in {type(one) for one in TASKS.values()}:
