@@ -14,7 +14,7 @@ from experiments.evaluation.scores import cached_scores
 from experiments.runs.certify import delta_norm, kernel_changes
 from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
-from experiments.store.provenance import read_json
+from jaxft.io import read_json
 from jaxft.llama.checkpoint import load
 from jaxft.method_config import GradientProjection
 

@@ -6,9 +6,11 @@ import json
 
 import pytest
 
-from experiments.store.provenance import data_hashes, digest, hardware, read_json, versions, write_json
+from experiments.store.cache import digest
+from experiments.store.provenance import data_hashes, hardware, versions
 from jaxft.data.source import Source
 from jaxft.errors import UserError
+from jaxft.io import read_json, write_json
 
 
 def test_versions_and_hardware_are_filled_in() -> None:

@@ -19,7 +19,7 @@ from experiments.config_loader import load
 from experiments.report import sweep_page, sweep_table, write_sweep_report
 from experiments.sweep.places import Place
 from experiments.sweep.record import condense
-from experiments.sweep.sweep import sweep as sweep_module
+from experiments.sweep import sweep as sweep_module
 from experiments.sweep.units import units
 from jaxft.errors import UserError
 from tests.experiments.report import builder

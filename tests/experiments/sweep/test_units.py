@@ -10,12 +10,12 @@ import pytest
 
 from experiments.config import Sweep
 from experiments.config_loader import changed, load
-from experiments.store.cache import Busy, held
-from experiments.store.provenance import write_json
-from experiments.sweep.sweep import worker
+from experiments.store.cache import Busy, locked
+from experiments.sweep import worker
 from experiments.sweep.units import Unit, shared_folder, units
 from jaxft.data.source import Mix, Source
 from jaxft.errors import UserError
+from jaxft.io import write_json
 
 
 @pytest.fixture(scope="module")
@@ -144,9 +144,9 @@ def test_a_unit_that_fails_is_noted_and_the_next_one_done(sweep, tmp_path, monke
 
 def test_a_unit_that_another_process_does_is_left_alone(sweep, tmp_path) -> None:
     unit = units(sweep, tmp_path)[0]
-    with held(unit.lock):
+    with locked(unit.folder):
         assert not worker.take(unit, tmp_path, "")
-        with pytest.raises(Busy, match="another process is at work here"), held(unit.lock):
+        with pytest.raises(Busy, match="another process is at work here"), locked(unit.folder, wait=False):
             pass
 
 
