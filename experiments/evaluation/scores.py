@@ -24,16 +24,17 @@ def cached_scores(path: Path, compute: Callable[[], dict[str, Scores]]) -> dict[
 
     UserError where the file holds something else.
     """
-    computed: dict[str, Scores] = {}
+    computed: list[dict[str, Scores]] = []
 
     def make(scratch: Path) -> None:
-        computed.update(compute())
-        if all(axis.complete for axis in computed.values()):
-            write_json(scratch, _to_json(computed))
+        scores = compute()
+        computed.append(scores)
+        if all(axis.complete for axis in scores.values()):
+            write_json(scratch, _to_json(scores))
 
     cached(path.parent, None, make, path.name)
     if computed:
-        return computed
+        return computed[0]
     try:
         return {name: _read(axis) for name, axis in read_json(path).items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:

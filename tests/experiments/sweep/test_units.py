@@ -74,6 +74,12 @@ def test_a_record_of_other_seeds_is_made_anew(sweep, tmp_path) -> None:
     assert more.folder == done.folder and more.state == "open"
 
 
+def test_a_sweep_that_another_version_began_is_refused(sweep, tmp_path) -> None:
+    write_json(tmp_path / "units" / "1a2b" / "config.json", {"config": {}, "inputs": {}})
+    with pytest.raises(UserError, match="units/1a2b: was begun by another version of jaxft"):
+        units(sweep, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("grid", "points", "message"),
     [
