@@ -14,11 +14,11 @@ from typing import Any, BinaryIO
 from experiments.base_model import note
 from experiments.config import Sweep
 from experiments.runs.checks import check_experiment
-from experiments.store.provenance import write_json
 from experiments.sweep.places import Place, places
 from experiments.sweep.record import condense
 from experiments.sweep.units import Unit, units
 from jaxft.errors import UserError
+from jaxft.io import write_json
 from jaxft.training.metrics import format_seconds
 
 #: Seconds between two looks at the workers.
@@ -38,8 +38,6 @@ def sweep(settings: Sweep, out: Path, jobs: int, words: Sequence[str], command: 
     words: config and overrides, from which the workers read the same sweep. All settings are checked before anything
     begins. What failed before is tried again.
     """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: is a file; choose a folder with --out")
     found = units(settings, out)
     for unit in found:
         _check(unit, jobs)
@@ -120,7 +118,11 @@ def _blame(found: list[Unit], worker: Worker, code: int) -> None:
     _pipe(worker).close()
     said = f"signal {-code}" if code < 0 else f"status {code}"
     for unit in found:
-        if unit.state == "open" and unit.lock.is_file() and unit.lock.read_text() == str(worker.process.pid):
+        if (
+            unit.state == "open"
+            and unit.lock.is_file()
+            and unit.lock.read_text().startswith(f"pid {worker.process.pid} ")
+        ):
             unit.fail(f"the worker ended with {said}; see {worker.log}")
             return
     raise UserError(f"a worker ended with {said} before it began a unit; see {worker.log}")

@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 from experiments.config import Experiment, Sweep
 from experiments.config_loader import changed, to_json
-from experiments.runs.compare import binding
+from experiments.runs.compare import binding, check_format
 from experiments.runs.workspace import Workspace
-from experiments.store.provenance import digest, read_json, write_json
+from experiments.store.cache import digest
 from jaxft.data.source import Source
 from jaxft.errors import UserError
+from jaxft.io import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Unit:
 
     @property
     def lock(self) -> Path:
-        """Held by the worker that is at work; it contains which one that is, or was."""
-        return self.folder.with_name(f"{self.folder.name}.lock")
+        """The file that says which worker is at work, or was killed."""
+        return self.folder.with_name(f".{self.folder.name}.lock")
 
     @property
     def state(self) -> Literal["done", "failed", "open"]:
@@ -71,11 +72,14 @@ def shared_folder(out: Path) -> Path:
 
 
 def units(sweep: Sweep, out: Path) -> list[Unit]:
-    """All units, each once; UserError where a change names no key or a value of another type.
+    """All units, each once; UserError where a change names no key or a value of another type, or where the folder was
+    begun by another version.
 
     A change of one method's settings makes no new unit of another method. Folders are named by a hash of the resolved
     config but its seeds and of all that is read, so that a sweep may grow and finds again what it did.
     """
+    for begun in out.glob("units/*/config.json"):
+        check_format(begun)
     found: dict[str, Unit] = {}
     inputs: dict[str, Any] = {}
     for where, changes in _points(sweep):

@@ -21,7 +21,7 @@ from experiments.base_model import note
 from experiments.config import Sweep
 from experiments.config_loader import load
 from experiments.runs.compare import compare
-from experiments.store.cache import Busy, held
+from experiments.store.cache import Busy, locked
 from experiments.sweep.units import Unit, shared_folder, units
 from jaxft import preemption
 from jaxft.sharding import make_mesh, use_mesh
@@ -59,11 +59,9 @@ def work(found: list[Unit], shared: Path, command: str) -> None:
 def take(unit: Unit, shared: Path, command: str) -> bool:
     """Do the unit, unless another process does, and say whether it was done here."""
     try:
-        with held(unit.lock) as file:
+        with locked(unit.folder, wait=False):
             if unit.state != "open":  # until a moment ago somebody else's
                 return False
-            os.ftruncate(file, 0)
-            os.write(file, str(os.getpid()).encode())
             note(f"unit: {unit.label}")
             _do(unit, shared, command)
     except Busy:

@@ -17,9 +17,9 @@ import pytest
 from experiments.config import Sweep
 from experiments.config_loader import load
 from experiments.report import sweep_page, sweep_table, write_sweep_report
+from experiments.sweep import sweep as sweep_module
 from experiments.sweep.places import Place
 from experiments.sweep.record import condense
-from experiments.sweep.sweep import sweep as sweep_module
 from experiments.sweep.units import units
 from jaxft.errors import UserError
 from tests.experiments.report import builder
@@ -116,12 +116,8 @@ def test_the_report_is_drawn_from_the_record_alone(grown, world, tmp_path, capsy
 
 def killed_workers(out: Path) -> None:
     """Kill every worker that is at work, as a machine does that runs out of memory."""
-    for lock in out.glob("units/*.lock"):
-        if (text := lock.read_text()) and not lock.with_suffix("").joinpath("record.json").exists():
-            try:
-                os.kill(int(text), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+    for lock in out.glob("units/.*.lock"):
+        os.kill(int(lock.read_text().split()[1]), signal.SIGKILL)
 
 
 @pytest.mark.slow  # workers are processes, each of which starts JAX
@@ -167,13 +163,22 @@ def test_a_worker_that_dies_takes_one_unit_with_it(grown, world, tmp_path) -> No
 @pytest.mark.slow  # workers are processes, each of which starts JAX
 def test_told_to_stop_it_stops_its_workers(world, tmp_path) -> None:
     out = tmp_path / "out"
-    begun = lambda: any(lock.read_text() for lock in out.glob("units/*.lock"))  # noqa: E731
+    pids = []
+
+    def begun() -> bool:
+        pids[:] = [int(text.split()[1]) for lock in out.glob("units/.*.lock") if (text := lock.read_text())]
+        return bool(pids)
+
     code, messages = world.signalled(signal.SIGTERM, begun, "sweep", out)
     assert code == 75 and "the same command goes on from there" in messages and "Traceback" not in messages
-    (lock,) = out.glob("units/*.lock")
+    (pid,) = pids
     with pytest.raises(ProcessLookupError):
-        os.kill(int(lock.read_text()), 0)
-    assert not (out / "record.json").exists() and not list(out.glob("units/*.failed.json"))
+        os.kill(pid, 0)
+    assert (
+        not list(out.glob("units/.*.lock"))
+        and not (out / "record.json").exists()
+        and not list(out.glob("units/*.failed.json"))
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import pytest
 
 from experiments.config import Sweep
 from experiments.config_loader import changed, load
-from experiments.store.cache import Busy, held
-from experiments.store.provenance import write_json
+from experiments.store.cache import Busy, locked
 from experiments.sweep import worker
 from experiments.sweep.units import Unit, shared_folder, units
 from jaxft.data.source import Mix, Source
 from jaxft.errors import UserError
+from jaxft.io import write_json
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,12 @@ def test_a_record_of_other_seeds_is_made_anew(sweep, tmp_path) -> None:
     more, *_ = units(replace(sweep, experiment=replace(sweep.experiment, seeds=(0, 1, 2, 3))), tmp_path)
     more.reopen()
     assert more.folder == done.folder and more.state == "open"
+
+
+def test_a_sweep_that_another_version_began_is_refused(sweep, tmp_path) -> None:
+    write_json(tmp_path / "units" / "1a2b" / "config.json", {"config": {}, "inputs": {}})
+    with pytest.raises(UserError, match="units/1a2b: was begun by another version of jaxft"):
+        units(sweep, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -144,9 +150,9 @@ def test_a_unit_that_fails_is_noted_and_the_next_one_done(sweep, tmp_path, monke
 
 def test_a_unit_that_another_process_does_is_left_alone(sweep, tmp_path) -> None:
     unit = units(sweep, tmp_path)[0]
-    with held(unit.lock):
+    with locked(unit.folder):
         assert not worker.take(unit, tmp_path, "")
-        with pytest.raises(Busy, match="another process is at work here"), held(unit.lock):
+        with pytest.raises(Busy, match="another process is at work here"), locked(unit.folder, wait=False):
             pass
 
 
