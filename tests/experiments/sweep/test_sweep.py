@@ -26,6 +26,7 @@ from tests.experiments.report import builder
 from tests.experiments.sweep import stand_in
 from tests.experiments.world import World, one_error, snapshot
 
+pytestmark = pytest.mark.xdist_group("grown")  # a whole sweep, made once with `--dist loadgroup`
 SLOW, FAST = "lora, learning_rates 0.001", "lora, learning_rates 0.01"
 
 
