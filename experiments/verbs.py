@@ -97,12 +97,11 @@ def sweep(arguments: argparse.Namespace) -> None:
 
     import jax
 
-    jax.config.update("jax_platforms", "cpu")  # this process computes nothing: accelerators are the workers'
+    jax.config.update("jax_platforms", "cpu")  # this process computes nothing: accelerators are for the units'
 
     from experiments.sweep.sweep import sweep
 
-    words = [arguments.config, *arguments.overrides]
-    record = sweep(settings, _occupy(arguments, out), arguments.jobs, words, arguments.command_line)
+    record = sweep(settings, _occupy(arguments, out), arguments.jobs, arguments.command_line)
     _draw(record, out)
     if failed := [label for label, unit in record["units"].items() if unit["status"] != "done"]:
         first = record["units"][failed[0]]["error"].splitlines()[0]

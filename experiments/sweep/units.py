@@ -22,7 +22,7 @@ from jaxft.io import read_json, write_json
 
 @dataclass(frozen=True)
 class Unit:
-    """One method at one point of a sweep. Its files lie in `folder`, and beside it those that say who is at work."""
+    """One method at one point of a sweep. Its files lie in `folder`, an error beside it."""
 
     label: str
     method: str
@@ -31,9 +31,9 @@ class Unit:
     folder: Path
 
     @property
-    def lock(self) -> Path:
-        """The file that says which worker is at work, or was killed."""
-        return self.folder.with_name(f".{self.folder.name}.lock")
+    def log(self) -> Path:
+        """What its processes wrote to standard output and error."""
+        return self.folder.parents[1] / "logs" / f"{self.folder.name}.log"
 
     @property
     def state(self) -> Literal["done", "failed", "open"]:
@@ -46,7 +46,7 @@ class Unit:
         return read_json(self._failure)["error"]
 
     def fail(self, error: str) -> None:
-        write_json(self._failure, {"error": error})
+        write_json(self._failure, {"error": f"{error}; see {self.log}"})
 
     def reopen(self) -> None:
         """Forget a failure and a record of other seeds, so that the unit is worked on again; what it has done stays."""

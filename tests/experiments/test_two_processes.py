@@ -22,7 +22,10 @@ from jaxft.data.tokenizer import load_tokenizer
 from jaxft.llama.checkpoint import load
 from tests.experiments.world import REPOSITORY, World
 
-pytestmark = pytest.mark.slow  # a dozen commands, each by two processes and by one
+pytestmark = [
+    pytest.mark.slow,  # a dozen commands, each by two processes and by one
+    pytest.mark.xdist_group("ways"),  # made once with `--dist loadgroup`
+]
 
 ROWS = ("--training.batch_rows", "8", "--reference.batch_rows", "8", "--evaluation.batch_size", "8")
 MESH = ("--model.sharding.preset", "fsdp")
