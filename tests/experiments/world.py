@@ -31,10 +31,8 @@ CONFIG = '''"""A comparison, and a sweep, that take seconds."""
 
 from dataclasses import replace
 
-from experiments.config import Axis, Evaluation, Experiment, Model, Pretrain, Reference, Sweep
+from experiments.config import Axis, Evaluation, Experiment, Model, Pretrain, Reference, Source, Sweep, Training
 from jaxft.methods import Full, GradientProjection, Lora
-from jaxft.data.source import Source
-from jaxft.training.config import Training
 
 HERE = {folder!r}
 
