@@ -8,8 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from experiments.base_model import Base, load_examples, note
+from experiments.base_model import Base, note
 from experiments.config import Axis, Evaluation
+from experiments.data.sources import load_examples
 from experiments.evaluation.judges.base import Judge
 from experiments.evaluation.likelihood import continuation_scores
 from experiments.evaluation.tasks import BINARY, RUBRICS, RULES, answers, choice, judged

@@ -22,8 +22,9 @@ from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import SHAPES, LlamaConfig
 from jaxft.llama.hf_tensors import DTYPES
 from jaxft.llama.model import REMAT_POLICIES
+from jaxft.llama.sharding import check_divides
 from jaxft.methods import SafeLora
-from jaxft.sharding import LAYOUTS, check_divides, make_mesh
+from jaxft.sharding import LAYOUTS, make_mesh
 
 #: Folders of an output that are no method's.
 RESERVED = ("calibration", "judge", "dry_run")

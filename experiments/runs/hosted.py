@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from experiments.base_model import load_examples
 from experiments.config import Hosted
+from experiments.data.sources import load_examples
 from experiments.endpoints.chat import Chat
 from experiments.evaluation.evaluate import Scores, score_replies
 from experiments.evaluation.scores import cached_scores

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from experiments.base_model import load_examples
 from experiments.config import Evaluation
+from experiments.data.sources import load_examples
 from experiments.evaluation.tasks import answers, choice, judged
 from jaxft.errors import UserError
 

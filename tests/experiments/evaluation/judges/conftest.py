@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -68,12 +66,3 @@ def chat(monkeypatch: pytest.MonkeyPatch) -> Chat:
     monkeypatch.setitem(sys.modules, "experiments.providers", package)
     monkeypatch.setitem(sys.modules, "experiments.endpoints.chat", module)
     return Chat()
-
-
-@pytest.fixture(scope="session")
-def test_data() -> Path:
-    """The folder with public data; it is no part of the repository."""
-    folder = os.environ.get("JAXFT_TEST_DATA")
-    if not folder:
-        pytest.skip("JAXFT_TEST_DATA is not set: no real data to read")
-    return Path(folder)
