@@ -16,7 +16,7 @@ from jaxft.bounds import Count, Positive
 from jaxft.data.source import Mix, Source
 from jaxft.errors import require
 from jaxft.methods import GradientProjection, Method
-from jaxft.methods.base import LINEARS, Linears
+from jaxft.methods.base import ALL_LINEARS, Targets
 from jaxft.sharding import Sharding
 from jaxft.training.config import Training
 
@@ -166,7 +166,7 @@ class Auto:
     mix: Mix | None = None  # other text among what is trained on; None: the domain alone
     budget: Annotated[float, Gt(0), "a drift above 0, as 0.01 for 1 %"] = 0.01
     trials: Count = 16  # training runs of the search, at most
-    targets: Linears = LINEARS
+    targets: Targets = ALL_LINEARS
     kind: Literal["auto"] = "auto"
 
     def check(self, key: str) -> None:
