@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from experiments.base_model import Base, load_examples
+from experiments.base_model import Base
 from experiments.config import Axis, Evaluation
+from experiments.data.sources import load_examples
 from experiments.evaluation.judges.base import Judge
 from experiments.evaluation.scores import Scores
 from experiments.evaluation.tasks import TASKS

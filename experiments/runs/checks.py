@@ -22,8 +22,9 @@ from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import SHAPES, LlamaConfig
 from jaxft.llama.hf_tensors import DTYPES
 from jaxft.llama.model import REMAT_POLICIES
+from jaxft.llama.sharding import check_divides
 from jaxft.methods import SafeLora
-from jaxft.sharding import LAYOUTS, check_divides, make_mesh
+from jaxft.sharding import LAYOUTS, make_mesh
 
 #: Folders of an output that are no method's.
 RESERVED = ("calibration", "judge", "dry_run")
@@ -147,12 +148,12 @@ def check_methods(experiment: Experiment) -> None:
 
 
 def _check_hosted(key: str, evaluation: Evaluation) -> None:
-    by_reply = [name for name, task in TASKS.items() if task.by_reply]
     for name, axis in evaluation.axes.items():
-        if axis.task not in by_reply:
+        if not TASKS[axis.task].by_reply:
+            usable = ", ".join(name for name, task in TASKS.items() if task.by_reply)
             raise UserError(
                 f"{key}: a provider's model gives replies alone, and evaluation.axes.{name}.task is {axis.task!r}; "
-                f"use one of {', '.join(by_reply)}, or leave the method out"
+                f"use one of {usable}, or leave the method out"
             )
 
 

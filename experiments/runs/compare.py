@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.base_model import load_examples, note
+from experiments.base_model import note
 from experiments.config import Auto, Experiment, Hosted
 from experiments.config_loader import to_json
+from experiments.data.sources import load_examples
 from experiments.evaluation import statistics
 from experiments.evaluation.evaluate import describe_axis
 from experiments.evaluation.matched import matched

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import jax
 
-from experiments.base_model import load_examples
 from experiments.config import Auto, Axis, Endpoint, Experiment, Hosted
+from experiments.data.sources import load_examples
 from experiments.endpoints import access
 from experiments.endpoints.chat import Chat, Request
 from experiments.evaluation.judges.hosted import Hosted as HostedJudge

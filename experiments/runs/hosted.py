@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from experiments.base_model import load_examples
 from experiments.config import Hosted
+from experiments.data.sources import load_examples
 from experiments.endpoints.chat import Chat
 from experiments.evaluation.scores import Scores, cached_scores
 from experiments.evaluation.tasks import TASKS

@@ -15,7 +15,7 @@ from experiments.config import Evaluation
 from experiments.evaluation.tasks import TASKS
 from jaxft.distributed import agreed
 from jaxft.errors import UserError
-from jaxft.io import write_atomically
+from jaxft.io import read_json_lines, write_atomically
 from jaxft.training.watch import Seen
 
 TARGET = "proficiency"
@@ -155,6 +155,6 @@ class Watcher:
 
     def _read(self) -> None:
         try:
-            self.lines = [json.loads(line) for line in self.path.read_text().splitlines()]
-        except ValueError as error:
-            raise UserError(f"{self.path}: not JSON lines ({error}); delete the folder to train anew") from error
+            self.lines = [line for _, line in read_json_lines(self.path)]
+        except UserError as error:
+            raise UserError(f"{error}; delete the folder to train anew") from error

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from experiments.base_model import load_examples
+from experiments.data.sources import load_examples
 from experiments.evaluation.judges.base import Judge
 from experiments.evaluation.likelihood import continuation_scores
 from experiments.evaluation.scores import Scores

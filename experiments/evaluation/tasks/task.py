@@ -8,8 +8,9 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from experiments.base_model import Base, load_examples, note
+from experiments.base_model import Base, note
 from experiments.config import Evaluation
+from experiments.data.sources import load_examples
 from experiments.evaluation.judges.base import Judge
 from experiments.evaluation.scores import Scores
 from jaxft.data.example import Example

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,12 +40,3 @@ def chat(monkeypatch: pytest.MonkeyPatch) -> Chat:
     """A server that needs no network, in place of the real client."""
     monkeypatch.setattr(endpoints_chat, "Chat", Chat)
     return Chat()
-
-
-@pytest.fixture(scope="session")
-def test_data() -> Path:
-    """The folder with public data; it is no part of the repository."""
-    folder = os.environ.get("JAXFT_TEST_DATA")
-    if not folder:
-        pytest.skip("JAXFT_TEST_DATA is not set: no real data to read")
-    return Path(folder)

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import experiments.evaluation.likelihood
-from experiments.base_model import Base, load_examples
+from experiments.base_model import Base
 from experiments.config import Axis, Evaluation
 from experiments.config_loader import load_experiment
+from experiments.data.sources import load_examples
 from experiments.evaluation.evaluate import describe_axis, measure_axes
 from experiments.evaluation.judges import Question, Verdict
 from experiments.evaluation.scores import Scores
