@@ -1,7 +1,7 @@
 """Support for a telephone plan: the customer wants to call somebody, the agent asks, confirms, has the box ready.
 
-An agent of `experiments/data/corpora/agent.py`. The base that ships has never read "telephone" or "plan": a plan is a
-box with a colour, so many hours to call, for so many weeks, from a day.
+An agent of `experiments/data/corpora/agent.py`. The base that ships has never read "telephone" or "plan": a plan is a box
+with a colour, so many hours to call, for so many weeks, from a day.
 """
 
 from __future__ import annotations
