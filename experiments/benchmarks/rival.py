@@ -21,6 +21,7 @@ from experiments.benchmarks import ours
 from experiments.benchmarks.contest import Contestant, Opened
 from experiments.benchmarks.settings import Benchmark
 from jaxft.llama.config import LINEARS
+from jaxft.methods import Lora
 
 PACKAGES = ("torch", "transformers", "peft")
 #: jaxft's methods that the rival has, too.
@@ -158,7 +159,7 @@ def _with_lora(model: Any, settings: Benchmark) -> Any:
     from peft import LoraConfig, get_peft_model
 
     lora = settings.method("lora")
-    assert lora.kind == "lora"
+    assert isinstance(lora, Lora)
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.rank,

@@ -7,18 +7,11 @@ from experiments.config import Experiment
 from experiments.data.sources import load_examples
 from jaxft.data.packing import Rows, blend
 from jaxft.data.source import Mix, Source
-from jaxft.method_config import SafeMerge, Trained
 
 
 def other_sources(experiment: Experiment) -> list[Source]:
     """Sources other than the domain that a method trains on: those it mixes in, and those of a safe adapter."""
-    found: list[Source] = []
-    for settings in experiment.methods.values():
-        if isinstance(settings, Trained) and settings.mix is not None:
-            found += settings.mix.sources
-        if isinstance(settings, SafeMerge):
-            found += settings.safe_sources
-    return found
+    return [source for method in experiment.trained.values() for source in method.sources]
 
 
 def training_rows(experiment: Experiment, base: Base, mix: Mix | None = None) -> Rows:

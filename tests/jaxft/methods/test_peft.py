@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import load
+from jaxft.llama.config import LINEARS
 from jaxft.llama.model import Llama, forward
-from jaxft.method_config import LINEARS
 from jaxft.methods.adapters import Decomposed, LowRank, column_norms
 from jaxft.methods.peft import save_adapter
 from tests.jaxft.llama.small import CONFIGS, tensors, write_folder
@@ -104,7 +104,7 @@ def test_dora_is_written_with_its_magnitudes(folder: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("kind", "targets"),
     [
-        ("lora", LINEARS),
+        ("lora", tuple(LINEARS)),
         ("lora", ("q", "v")),
         ("rslora", ("q", "down")),
         ("dora", ("k", "down")),
