@@ -1,4 +1,4 @@
-"""All data sources by name, and a hash that says which data a run has seen."""
+"""All data sources by name, and a hash that identifies the data of a run."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _FILES = {
 def load(source: str, split: str, limit: int | None = None) -> list[Example]:
     """`limit` examples (None: all) of a split of a source, evenly spaced over it.
 
-    source: an embedded corpus (CORPORA), "star", "sgd" or "tinystories" (files in the folder that
-    the environment variable JAXFT_TEST_DATA names), a real dataset that TFDS prepares (`jaxft/data/builders`), or the
-    path of a .jsonl or .jsonl.gz file, $VARIABLES expanded, which is one split whatever `split` says. Raises UserError
-    for an unknown source or split, a missing or malformed file or a limit below 1.
+    source: an embedded corpus (CORPORA); "star", "sgd" or "tinystories" (files in the folder that the environment
+    variable JAXFT_TEST_DATA names); a real dataset that TFDS prepares (`experiments/data/builders`); or the path of a
+    .jsonl or .jsonl.gz file, with $VARIABLES expanded, for which `split` has no effect. Raises UserError for an unknown
+    source or split, a missing or malformed file, or a limit below 1.
     """
     if limit is not None and limit < 1:
         raise UserError(f"The limit of {source} is {limit}; it must be at least 1 example, or absent for all.")
@@ -82,7 +82,7 @@ def data_hashes(wanted: Iterable[Source]) -> dict[str, dict[str, Any]]:
 
 
 def splits(source: str) -> tuple[str, ...]:
-    """The splits of a source; of a .jsonl file, which is one, "all"."""
+    """The splits of a source; for a .jsonl file the one split "all"."""
     if source in _FILES:
         return _FILES[source][0].SPLITS
     return ("all",) if source.endswith((".jsonl", ".jsonl.gz")) else CORPUS_SPLITS
