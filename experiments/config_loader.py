@@ -102,7 +102,7 @@ def _check_types(value: Any, hint: Any, where: str) -> None:
     """UserError for the first value of the config that is not of its field's type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     classes = arguments if origin in (typing.Union, types.UnionType) else (hint,)
-    if dataclasses.is_dataclass(value) and isinstance(value, classes):
+    if dataclasses.is_dataclass(value) and any(isinstance(one, type) and isinstance(value, one) for one in classes):
         hints = typing.get_type_hints(type(value))
         for name in (one.name for one in dataclasses.fields(value)):
             key = f"{where} {name}" if where.endswith(":") else f"{where}.{name}"

@@ -128,7 +128,7 @@ def test_mistakes_in_overrides(config, words, messages) -> None:
         (CONFIG.replace("target=0.5", "target='high'"), ["evaluation.target: found 'high', expected float"]),
         (
             CONFIG.replace('"lora": Lora(', '"lora": dict('),
-            ["methods.lora: found {", "Full | L2SP | EWC | KL"],
+            ["methods.lora: found {", "Method | Auto | Hosted"],
         ),
         (CONFIG.replace('Axis("hotel", Source("hotel", "test")', 'Axis("hotel", "hotel"'), ["axes.proficiency.source"]),
     ],
