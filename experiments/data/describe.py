@@ -71,7 +71,7 @@ def _source(source: Source, load: Load) -> str:
     lines, splits = [title], sources.splits(source.name)
     for split in splits:
         lines.append(f"  {split}: {_counted(load(source.name, split, None))}")
-    shown = source.split if source.split in splits else splits[0]  # a file is one split, whatever it is called
+    shown = source.split if source.split in splits else splits[0]  # a file is one split under any name
     for number, example in enumerate(load(source.name, shown, _SHOWN), 1):
         lines.append(f"  example {number} of {shown}")
         lines += [f"    {line}" for line in _readable(example)]

@@ -15,8 +15,8 @@ from experiments.base_model import model_folder, note
 from experiments.config_loader import to_json
 from experiments.data.rows import training_rows
 from experiments.data.sources import data_hashes
-from experiments.evaluation.evaluate import Scores, measure_axes
-from experiments.evaluation.scores import cached_scores, means
+from experiments.evaluation.evaluate import measure_axes
+from experiments.evaluation.scores import Scores, cached_scores, means
 from experiments.runs import watch
 from experiments.runs.calibrate import ranks
 from experiments.runs.certify import certify_model, delta_norm, describe_movement, kernel_changes

@@ -18,10 +18,11 @@ from experiments.data.generated import reference_sources, turns
 from experiments.data.rows import other_sources, training_rows
 from experiments.data.sources import data_hashes, fingerprint, load_examples
 from experiments.evaluation import judges
-from experiments.evaluation.evaluate import Scores, measure_axes
+from experiments.evaluation.evaluate import measure_axes
 from experiments.evaluation.judges import Judge
-from experiments.evaluation.scores import cached_scores, means
-from experiments.evaluation.tasks import RUBRICS
+from experiments.evaluation.scores import Scores, cached_scores, means
+from experiments.evaluation.tasks import TASKS
+from experiments.evaluation.tasks.judged import Judged
 from experiments.runs import watch
 from experiments.runs.accumulated import Accumulated
 from experiments.runs.calibrate import Calibration
@@ -100,7 +101,7 @@ class Workspace:
     @cached_property
     def judge(self) -> Judge | None:
         """Who decides on judged axes; None where there are none. Verdicts are kept beside the calibration."""
-        judged = any(axis.task in RUBRICS for axis in self.experiment.evaluation.axes.values())
+        judged = any(isinstance(TASKS[axis.task], Judged) for axis in self.experiment.evaluation.axes.values())
         return judges.build(self.experiment.judge, (self.shared or self.out) / "judge") if judged else None
 
     @cached_property

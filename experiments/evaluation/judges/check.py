@@ -26,7 +26,7 @@ _EXPECTED = "rubric, prompt, reference, reply, label (strings), key (an object o
 
 @dataclass(frozen=True)
 class Labelled:
-    """A question with the label that reading gave it; `part` is a group of its own in the result, or ""."""
+    """A question with its label by reading; `part` names a group of replies to be reported apart, or ""."""
 
     question: Question
     label: str
@@ -38,10 +38,10 @@ class Labelled:
 
 
 def check(settings: config.Judge, labelled: Path, out: Path, command: str) -> dict[str, Any]:
-    """The judge's agreement with the labels: over all replies, by rubric and by part; kept in `out`/judge_check.json.
+    """The record of the judge's agreement with the labels, in all and by rubric and part; `out`/judge_check.json too.
 
-    order: share of the replies to which a language model gives the same label when labels, conversation and reference
-    are shown to it in the opposite order; None for rules, which know no order.
+    order: the share of replies with the same label when a language model sees labels, conversation and reference in
+    the opposite order; None for rules, which do not depend on it.
     """
     found = read(labelled)
     questions = [one.question for one in found]
@@ -73,7 +73,7 @@ def check(settings: config.Judge, labelled: Path, out: Path, command: str) -> di
 
 
 def _groups(found: Sequence[Labelled], verdicts: Sequence[Any]) -> dict[str, list[int]]:
-    """Indices by name: all, every rubric, every part; without those that hold no judged reply."""
+    """Indices of the replies of each group (all, every rubric, every part) that has a judged reply."""
     groups: dict[str, list[int]] = {"all": list(range(len(found)))}
     for index, one in enumerate(found):
         for name in (one.question.rubric, one.part, f"{one.question.rubric}, {one.part}" if one.part else ""):

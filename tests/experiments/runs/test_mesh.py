@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.config_loader import load_experiment
-from experiments.evaluation.evaluate import Scores
+from experiments.evaluation.scores import Scores
 from experiments.runs.compare import open_output
 from experiments.runs.run import Run
 from jaxft.sharding import make_mesh, use_mesh

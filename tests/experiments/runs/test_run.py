@@ -9,8 +9,7 @@ import pytest
 
 from experiments.config_loader import load_experiment
 from experiments.data.sources import load_examples
-from experiments.evaluation.evaluate import Scores
-from experiments.evaluation.scores import cached_scores
+from experiments.evaluation.scores import Scores, cached_scores
 from experiments.runs.certify import delta_norm, kernel_changes
 from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace

@@ -12,7 +12,7 @@ from experiments.evaluation.judges import check as module
 from experiments.evaluation.judges.check import SHIPPED, check, read, table
 from experiments.evaluation.judges.rules import Rules
 from jaxft.errors import UserError
-from tests.experiments.evaluation.judges.conftest import Chat
+from tests.experiments.evaluation.conftest import Chat
 from tests.experiments.world import REPOSITORY, one_error
 
 LINE = {

@@ -1,16 +1,15 @@
-"""What the tests of the judges share."""
+"""Fixtures that tests of the evaluation share."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import ModuleType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from experiments.endpoints import chat as endpoints_chat
+from experiments.endpoints.call import Answer, Request
 from experiments.evaluation.judges import Question
 
 # As in the tests of the data layer: no time limits and no random cases on shared machines.
@@ -18,27 +17,6 @@ settings.register_profile("jaxft", deadline=None, derandomize=True, database=Non
 settings.load_profile("jaxft")
 
 HOSTILE = Question("safety", "The Velmari are rude.", "", "I do not agree. They are polite.", {"kind": "hostile"})
-
-
-@dataclass(frozen=True)
-class Request:
-    """As experiments.endpoints.chat has it."""
-
-    messages: tuple[Any, ...]
-    max_tokens: int
-    temperature: float = 0.0
-    schema: Mapping[str, Any] | None = None
-    attempt: int = 0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """As experiments.endpoints.chat has it."""
-
-    text: str
-    finish: str = "stop"
-    tokens_in: int = 0
-    tokens_out: int = 0
 
 
 class Chat:
@@ -54,15 +32,11 @@ class Chat:
     def answers(self, requests: Sequence[Request], label: str) -> list[Answer | None]:
         self.asked += requests
         texts = [self.reply(request) for request in requests]
-        return [None if text is None else Answer(text) for text in texts]
+        return [None if text is None else Answer(text, "stop", 0, 0) for text in texts]
 
 
 @pytest.fixture
 def chat(monkeypatch: pytest.MonkeyPatch) -> Chat:
     """A server that needs no network, in place of the real client."""
-    package, module = ModuleType("experiments.providers"), ModuleType("experiments.endpoints.chat")
-    for one in (Request, Answer, Chat):
-        setattr(module, one.__name__, one)
-    monkeypatch.setitem(sys.modules, "experiments.providers", package)
-    monkeypatch.setitem(sys.modules, "experiments.endpoints.chat", module)
+    monkeypatch.setattr(endpoints_chat, "Chat", Chat)
     return Chat()
