@@ -17,7 +17,6 @@ from jaxft.data.source import Mix, Source
 from jaxft.errors import require
 from jaxft.methods import GradientProjection, Method
 from jaxft.methods.base import ALL_LINEARS, Targets
-from jaxft.methods.base import ALL_LINEARS
 from jaxft.sharding import Sharding
 from jaxft.training.config import Training
 

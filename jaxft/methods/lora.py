@@ -18,7 +18,6 @@ from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Llama
 from jaxft.methods.adapters import LowRank
 from jaxft.methods.base import ALL_LINEARS, Method, Targets
-from jaxft.methods.base import ALL_LINEARS, Method
 from jaxft.optim import AdamSettings, Schedule, adamw
 from jaxft.sharding import reshard
 

@@ -27,7 +27,6 @@ from jaxft.llama.model import Llama
 from jaxft.llama.sharding import linear_spec
 from jaxft.methods.adapters import Dense, no_change
 from jaxft.methods.base import ALL_LINEARS, Method, Statistics, Targets
-from jaxft.methods.base import ALL_LINEARS, Method, Statistics
 from jaxft.optim import AdamSettings, Schedule, adamw
 from jaxft.sharding import Layout, reshard
 from jaxft.subspace.basis import Basis

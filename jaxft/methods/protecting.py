@@ -9,7 +9,6 @@ from annotated_types import Predicate
 
 from jaxft.bounds import BelowOne, Fraction
 from jaxft.methods.base import ALL_LINEARS, Method, Targets
-from jaxft.methods.base import ALL_LINEARS, Method
 
 Energy = Annotated[
     float | Literal["auto"],

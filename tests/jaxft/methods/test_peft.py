@@ -14,7 +14,6 @@ from safetensors.numpy import load_file
 
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import load
-from jaxft.llama.config import LINEARS
 from jaxft.llama.model import Llama, forward
 from jaxft.methods.adapters import Decomposed, LowRank, column_norms
 from jaxft.methods.base import ALL_LINEARS
