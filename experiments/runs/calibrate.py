@@ -243,7 +243,7 @@ class Calibration:
         expected = {space: (layers, shapes[names[0]][0], layers) for space, names in INPUT_SPACES.items()}
         if found != expected:
             raise UserError(
-                f"{path}: found (layers, width, ranks) {found}, expected {expected}; delete it to make it anew"
+                f"{path}: found (layers, width, ranks) {found}, expected {expected}; delete it to compute it anew"
             )
         return bases
 
