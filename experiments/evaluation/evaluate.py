@@ -13,6 +13,7 @@ from experiments.config import Axis, Evaluation
 from experiments.evaluation.judges.base import Judge
 from experiments.evaluation.likelihood import continuation_scores
 from experiments.evaluation.tasks import BINARY, RUBRICS, RULES, answers, choice, judged
+from experiments.store.record import AxisDescription
 from jaxft.data.example import Example
 from jaxft.data.source import Source
 from jaxft.data.template import encode, encode_prompt
@@ -55,16 +56,16 @@ def higher_is_better(axis: Axis) -> bool:
     return axis.task != "likelihood"
 
 
-def describe_axis(axis: Axis) -> dict[str, object]:
+def describe_axis(axis: Axis) -> AxisDescription:
     """The axis as the record states it."""
     likelihood = axis.task == "likelihood"
-    return {
-        "task": axis.task if axis.task == axis.source.name else f"{axis.task} of {axis.source.name}",
-        "metric": "loss" if likelihood else "accuracy" if axis.task in BINARY else axis.task,
-        "unit": "nat/token" if likelihood else "fraction",
-        "higher_is_better": higher_is_better(axis),
-        "examples": len(load_examples([axis.source])),
-    }
+    return AxisDescription(
+        task=axis.task if axis.task == axis.source.name else f"{axis.task} of {axis.source.name}",
+        metric="loss" if likelihood else "accuracy" if axis.task in BINARY else axis.task,
+        unit="nat/token" if likelihood else "fraction",
+        higher_is_better=higher_is_better(axis),
+        examples=len(load_examples([axis.source])),
+    )
 
 
 def measure(

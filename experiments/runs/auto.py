@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from experiments.base_model import note
 from experiments.evaluation.evaluate import higher_is_better
@@ -19,6 +19,8 @@ from experiments.runs.certify import reference_drift
 from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
 from experiments.store.provenance import read_json, write_json
+from experiments.store.record import method as record
+from experiments.store.record.method import Search
 from jaxft.distributed import agreed
 from jaxft.method_config import Auto
 
@@ -157,10 +159,11 @@ class AutoSearch:
     def _drift(self, run: Run, part: str, half: slice) -> float:
         path = run.folder / f"drift_{part}.json"
         if not agreed(path.is_file()):
-            write_json(path, reference_drift(self.work, run.method.merge(self.work.base.model, run.trained), half))
+            found = reference_drift(self.work, run.method.merge(self.work.base.model, run.trained), half)
+            write_json(path, {"relative_drift": found.relative_drift})
         return read_json(path)["relative_drift"]
 
-    def found(self) -> tuple[Run, dict[str, Any]]:
+    def found(self) -> tuple[Run, Search]:
         """(the chosen trial at the first seed, the search for the record)."""
         settings, work = self.settings, self.work
         rate = FIRST_RATE / work.base.model.config.hidden_size
@@ -170,11 +173,18 @@ class AutoSearch:
         realised = self._drift(run, "second_half", slice(1, None, 2))
         where = f"lr {chosen.learning_rate:g} decay {chosen.decay:g}"
         note(f"{self.name}  chosen {where}: drift {realised:.2%} on other text")
-        return run, {
-            "budget": settings.budget,
-            "trials": [
-                {**t._asdict(), "proficiency": self._sign * t.proficiency, "chosen": t == chosen} for t in trials
-            ],
-            "realised_drift": realised,
-            "kept": realised <= settings.budget,
-        }
+        return run, Search(
+            budget=settings.budget,
+            trials=tuple(
+                record.Trial(
+                    learning_rate=trial.learning_rate,
+                    kfac_strength=trial.decay,
+                    drift=trial.drift,
+                    proficiency=self._sign * trial.proficiency,
+                    chosen=trial == chosen,
+                )
+                for trial in trials
+            ),
+            realised_drift=realised,
+            kept=realised <= settings.budget,
+        )

@@ -26,6 +26,8 @@ from experiments.runs.accumulated import Accumulated
 from experiments.runs.calibrate import Calibration
 from experiments.store.cache import alone, once
 from experiments.store.provenance import data_hashes, digest, read_json, write_json
+from experiments.store.record import Contamination
+from experiments.store.record.codec import from_json
 from jaxft import methods
 from jaxft.data.batches import batches
 from jaxft.data.packing import Rows
@@ -124,7 +126,7 @@ class Workspace:
         }
 
     @cached_property
-    def contamination(self) -> dict[str, Any]:
+    def contamination(self) -> dict[str, Contamination]:
         """Copies of test examples in the text that is trained on and in the reference text."""
         experiment, path = self.experiment, self.out / "contamination.json"
         if self.shared is not None:
@@ -139,7 +141,7 @@ class Workspace:
             write_json(path, contamination(experiment, written=texts))
 
         once(path, make)
-        return read_json(path)
+        return from_json(dict[str, Contamination], read_json(path), str(path))
 
     @cached_property
     def _base_folder(self) -> Path:

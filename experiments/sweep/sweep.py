@@ -9,14 +9,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from experiments.base_model import note
 from experiments.config import Sweep
 from experiments.runs.checks import check_experiment
-from experiments.store.provenance import write_json
+from experiments.store.record import SweepRecord, write_record
 from experiments.sweep.places import Place, places
-from experiments.sweep.record import condense
+from experiments.sweep.record import sweep_record
 from experiments.sweep.units import Unit, units
 from jaxft.errors import UserError
 from jaxft.training.metrics import format_seconds
@@ -32,7 +32,7 @@ class Worker:
     log: Path
 
 
-def sweep(settings: Sweep, out: Path, jobs: int, words: Sequence[str], command: str) -> dict[str, Any]:
+def sweep(settings: Sweep, out: Path, jobs: int, words: Sequence[str], command: str) -> SweepRecord:
     """Do every unit that is not done yet, with `jobs` workers, and write the record of all.
 
     words: config and overrides, from which the workers read the same sweep. All settings are checked before anything
@@ -50,8 +50,8 @@ def sweep(settings: Sweep, out: Path, jobs: int, words: Sequence[str], command: 
     note(f"sweep: {len(found)} units, {len(found) - waiting} done")
     if waiting:
         _supervise(found, places(jobs)[:waiting], [words[0], str(out), command, *words[1:]], out / "logs")
-    record = condense(settings, found, command)
-    write_json(out / "record.json", record)
+    record = sweep_record(settings, found, command)
+    write_record(out / "record.json", record)
     return record
 
 

@@ -47,15 +47,15 @@ def heldout_capture(basis: Basis, moments: Float[Array, "L d d"]) -> Float[Array
 @jax.jit
 def batch_drift(
     before: Float[Array, "B T V"], after: Float[Array, "B T V"], weights: Float[Array, "B T"]
-) -> tuple[Array, Array, Array, Array]:
+) -> tuple[Array, Array, Array, Array, Array]:
     """Sums over weighted tokens of KL(before || after) and of the entropy of `before`, both in nat, and of the weights,
-    and max |after - before|.
+    max |after - before|, and the weighted KL of every token [B, T].
     """
     p = jax.nn.log_softmax(before)
     entropy = -(jnp.exp(p) * p).sum(-1)
     largest = jnp.where(weights > 0, jnp.abs(after - before).max(-1), 0.0).max()
-    moved = jnp.where(weights > 0, divergence(before, after) * weights, 0.0).sum()
-    return moved, (entropy * weights).sum(), weights.sum(), largest
+    moved = jnp.where(weights > 0, divergence(before, after) * weights, 0.0)
+    return moved.sum(), (entropy * weights).sum(), weights.sum(), largest, moved
 
 
 def divergence(before: Float[Array, "B T V"], after: Float[Array, "B T V"]) -> Float[Array, "B T"]:
