@@ -16,7 +16,7 @@ from experiments.evaluation.scores import cached_scores
 from experiments.hosted.finetuning import fine_tune
 from experiments.hosted.replies import replies
 from experiments.runs.workspace import Workspace
-from experiments.store.record.method import RunResult, Timings
+from experiments.store.record.method import NOT_TIMED, RunResult
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class HostedRun:
             delta_norm=None,
             certificate=None,
             reference="none",
-            timings=Timings(),
+            timings=NOT_TIMED,
             trained_parameters=None,
             model=self.model,
             cost=self._chat("").usage.cost,

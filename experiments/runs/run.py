@@ -22,7 +22,7 @@ from experiments.runs.workspace import Workspace
 from experiments.store.provenance import data_hashes, digest, read_json, write_json
 from experiments.store.record.codec import from_json
 from experiments.store.record.codec import to_json as encode
-from experiments.store.record.method import Memory, RunResult, Timings, Watched
+from experiments.store.record.method import NOT_TIMED, Memory, RunResult, Timings, Watched
 from jaxft import methods
 from jaxft.distributed import agreed, run_on_leader
 from jaxft.llama import checkpoint
@@ -211,7 +211,7 @@ class Run:
             delta_norm=moved,
             certificate=certificate,
             reference="while training" if self.settings.mix else self.method.reference,
-            timings=from_json(Timings, read_json(timings), str(timings)) if timings.is_file() else Timings(),
+            timings=from_json(Timings, read_json(timings), str(timings)) if timings.is_file() else NOT_TIMED,
             memory=from_json(Memory, read_json(memory), str(memory)),
             trained_parameters=self.method.trained_parameters(self.trained),
             watched=tuple(map(_watched, watcher.lines)) if watcher else None,

@@ -89,11 +89,14 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class Timings:
-    """Speed of a training run without its first step, which compiles; None: lost when the run was killed."""
+    """Speed of a training run without its first step, which compiles. None: lost when the run was killed, or hosted."""
 
-    train_seconds: float | None = None
-    tokens_per_second: float | None = None
-    step_milliseconds: float | None = None
+    train_seconds: float | None
+    tokens_per_second: float | None
+    step_milliseconds: float | None
+
+
+NOT_TIMED = Timings(train_seconds=None, tokens_per_second=None, step_milliseconds=None)
 
 
 @dataclass(frozen=True, kw_only=True)

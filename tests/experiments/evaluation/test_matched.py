@@ -8,7 +8,7 @@ import pytest
 from experiments.evaluation.matched import change_at, matched
 from experiments.evaluation.statistics import compare
 from experiments.store.record import AxisDescription
-from experiments.store.record.method import MethodResult, Rate, Timings
+from experiments.store.record.method import NOT_TIMED, MethodResult, Rate
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def method(kind: str, points: Scores, before: float = 5.0) -> MethodResult:
         rates=tuple(Rate(learning_rate=1.0, validation={}, test=one, delta_norm=1.0, chosen=False) for one in scores),
         delta_norm=1.0,
         certificate=None,
-        timings=Timings(),
+        timings=NOT_TIMED,
         trained_parameters=1,
     )
 

@@ -10,7 +10,7 @@ import pytest
 from experiments.report.sequence import chart, markdown, table, write_report
 from experiments.store.record import AxisDescription, SequenceMethod, SequenceRecord, Stage, TotalTime
 from experiments.store.record.certificate import Certificate, Movement
-from experiments.store.record.method import Timings
+from experiments.store.record.method import NOT_TIMED
 
 FRACTION = AxisDescription(task="hotel", metric="accuracy", unit="fraction", higher_is_better=True, examples=9)
 LOSS = AxisDescription(task="likelihood", metric="loss", unit="nat/token", higher_is_better=False, examples=9)
@@ -31,7 +31,7 @@ def stage(name: str, hotel: float, boats: float, story: float | None, kl: float)
         delta_norm=1.0,
         certificate=certificate(kl),
         against_first=certificate(2 * kl),
-        timings=Timings(),
+        timings=NOT_TIMED,
         trained_parameters=1,
     )
 

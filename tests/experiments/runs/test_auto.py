@@ -97,18 +97,19 @@ def automatic(own_world: World) -> World:
 def test_one_search_for_real(automatic: World, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = load_experiment(automatic.config)
     record = compare(experiment, tmp_path / "out", "test")
-    method = record["methods"]["auto"]
-    found = method["search"]
-    assert 1 <= len(found["trials"]) <= 3
-    (chosen,) = (trial for trial in found["trials"] if trial["chosen"])
-    assert method["learning_rate"] == chosen["learning_rate"]
-    assert found["kept"] == (found["realised_drift"] <= 0.05)
-    assert method["certificate"]["relative_drift"] > 0
+    method = record.methods["auto"]
+    found, certificate = method.search, method.certificate
+    assert found is not None and certificate is not None and certificate.relative_drift is not None
+    assert 1 <= len(found.trials) <= 3
+    (chosen,) = (trial for trial in found.trials if trial.chosen)
+    assert method.learning_rate == chosen.learning_rate
+    assert found.kept == (found.realised_drift <= 0.05)
+    assert certificate.relative_drift > 0
     # Over all of the held-out text, drift lies between those of its halves.
-    both = sorted((chosen["drift"], found["realised_drift"]))
-    assert both[0] * 0.999 <= method["certificate"]["relative_drift"] <= both[1] * 1.001
+    both = sorted((chosen.drift, found.realised_drift))
+    assert both[0] * 0.999 <= certificate.relative_drift <= both[1] * 1.001
     again = compare(experiment, tmp_path / "out", "test")  # everything is read back
-    assert again["methods"]["auto"]["search"] == found
+    assert again.methods["auto"].search == found
     assert automatic.run("train", tmp_path / "out", "--method", "auto") == 0
 
 

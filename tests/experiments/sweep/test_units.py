@@ -12,10 +12,11 @@ from experiments.config import Sweep
 from experiments.config_loader import changed, load
 from experiments.store.cache import Busy, held
 from experiments.store.provenance import write_json
-from experiments.sweep.sweep import worker
+from experiments.sweep import worker
 from experiments.sweep.units import Unit, shared_folder, units
 from jaxft.data.source import Mix, Source
 from jaxft.errors import UserError
+from tests.experiments.report import builder
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +67,21 @@ def test_the_folder_names_config_and_inputs_but_no_seeds_devices_and_levels(own_
 
 def test_a_record_of_other_seeds_is_made_anew(sweep, tmp_path) -> None:
     done, *_ = units(sweep, tmp_path)
-    write_json(done.folder / "record.json", {"seeds": list(sweep.experiment.seeds)})
+    write_json(done.folder / "record.json", {**builder.build(), "seeds": list(sweep.experiment.seeds)})
     done.reopen()
     assert done.state == "done"
     more, *_ = units(replace(sweep, experiment=replace(sweep.experiment, seeds=(0, 1, 2, 3))), tmp_path)
     more.reopen()
     assert more.folder == done.folder and more.state == "open"
+
+
+def test_a_record_of_an_earlier_version_is_refused(sweep, tmp_path) -> None:
+    done, *_ = units(sweep, tmp_path)
+    path = done.folder / "record.json"
+    write_json(path, {**builder.build(), "format": 1})
+    with pytest.raises(UserError, match=f"{path}: found record format 1, expected 2.* Delete its folder or choose"):
+        done.reopen()
+    assert path.is_file()
 
 
 @pytest.mark.parametrize(
