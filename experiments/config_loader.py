@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from experiments import config
 from experiments.config import Experiment, Sweep
 from jaxft.errors import UserError
+from jaxft.methods import Method
 
 T = TypeVar("T")
 
@@ -76,9 +77,10 @@ def changed(node: T, changes: Mapping[str, Any]) -> T:
 
 
 def to_json(value: Any) -> Any:
-    """Dataclasses, tuples and mappings as JSON data."""
+    """Dataclasses, tuples and mappings as JSON data; a method with its `kind`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {**fields, "kind": value.kind} if isinstance(value, Method) else fields
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
@@ -100,9 +102,11 @@ def _check_types(value: Any, hint: Any, where: str) -> None:
     """UserError for the first value of the config that is not of its field's type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     classes = arguments if origin in (typing.Union, types.UnionType) else (hint,)
-    if dataclasses.is_dataclass(value) and type(value) in classes:
-        for name, inner in typing.get_type_hints(type(value)).items():
-            _check_types(getattr(value, name), inner, f"{where} {name}" if where.endswith(":") else f"{where}.{name}")
+    if dataclasses.is_dataclass(value) and isinstance(value, classes):
+        hints = typing.get_type_hints(type(value))
+        for name in (one.name for one in dataclasses.fields(value)):
+            key = f"{where} {name}" if where.endswith(":") else f"{where}.{name}"
+            _check_types(getattr(value, name), hints[name], key)
     elif origin is Mapping and isinstance(value, Mapping):
         for name, item in value.items():
             _check_types(item, arguments[1], f"{where}.{name}")
@@ -143,7 +147,7 @@ def _replace(node: Any, path: list[str], key: str, make: Callable[[Any, str], An
     head, rest = path[0], path[1:]
     if dataclasses.is_dataclass(node) and not isinstance(node, type):
         hints = typing.get_type_hints(type(node))
-        names, current = list(hints), lambda: getattr(node, head)
+        names, current = [field.name for field in dataclasses.fields(node)], lambda: getattr(node, head)
         hint = hints.get(head)
     elif isinstance(node, Mapping):
         names, current, hint = list(node), lambda: node[head], type(node.get(head))

@@ -13,7 +13,7 @@ from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.llama.generate import BUCKET
 from jaxft.llama.model import REMAT_POLICIES
-from jaxft.method_config import Full, GradientProjection, Lora, Method
+from jaxft.methods import Full, GradientProjection, Lora, Method
 
 PARTS = ("train", "calibration", "generation", "import")
 #: "unprojected" is the projection method with both projections switched off: what projecting itself costs.
@@ -70,18 +70,18 @@ class Benchmark:
         return (*self.methods, *self.others)
 
     def method(self, name: str) -> Method:
-        """The library's settings of one of METHODS or of `others`."""
+        """The library's method for one of METHODS or of `others`."""
         if name in self.others:
             return self.others[name]
         match name:
             case "full":
-                return Full(())
+                return Full()
             case "lora":
-                return Lora((), rank=self.lora_rank, alpha=2.0 * self.lora_rank)
+                return Lora(rank=self.lora_rank, alpha=2.0 * self.lora_rank)
             case "projection":
-                return GradientProjection((), gradients=self.gradients)
+                return GradientProjection(gradients=self.gradients)
             case _:
-                return GradientProjection((), gradients=0.0, updates=False)
+                return GradientProjection(gradients=0.0, updates=False)
 
 
 def check(settings: Benchmark) -> None:

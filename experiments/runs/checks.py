@@ -10,12 +10,11 @@ from typing import Any
 from jax.sharding import Mesh
 
 from experiments.base_model import model_folder
-from experiments.config import Evaluation, Experiment, Reference
+from experiments.config import Auto, Evaluation, Experiment, Hosted, Reference
 from experiments.data.generated import check_prompts
-from experiments.evaluation.tasks import RULES, TASKS
+from experiments.evaluation.tasks import BY_REPLY, RULES, TASKS
 from experiments.evaluation.tasks.needs import check_examples
-from experiments.runs.method_checks import check_methods, check_shapes, check_unaligned
-from jaxft import optim
+from jaxft import bounds
 from jaxft.data.template import TEMPLATES
 from jaxft.errors import UserError, require
 from jaxft.llama.attention import CHOICES
@@ -23,8 +22,11 @@ from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import SHAPES, LlamaConfig
 from jaxft.llama.hf_tensors import DTYPES
 from jaxft.llama.model import REMAT_POLICIES
+from jaxft.methods import SafeLora
 from jaxft.sharding import LAYOUTS, check_divides, make_mesh
 
+#: Folders of an output that are no method's.
+RESERVED = ("calibration", "judge", "dry_run")
 ON_LONG = ("drop", "split", "error")
 
 _CHOICES: dict[str, Collection[str]] = {
@@ -36,8 +38,6 @@ _CHOICES: dict[str, Collection[str]] = {
     "model.sharding.preset": LAYOUTS,
     "model.attention": CHOICES,
     "training.on_long": ON_LONG,
-    "training.optimizer_dtype": optim.DTYPES,
-    "training.weights_dtype": optim.DTYPES,
 }
 _LEAST = {  # whole numbers
     "training.steps": 1,
@@ -45,7 +45,6 @@ _LEAST = {  # whole numbers
     "training.row_length": 1,
     "training.accumulation": 1,
     "training.warmup": 0,
-    "training.loss_chunk": 0,
     "training.log_every": 1,
     "training.checkpoint_every": 1,
     "evaluation.max_new_tokens": 1,
@@ -63,9 +62,8 @@ _LEAST = {  # whole numbers
     "pretrain.num_kv_heads": 1,
     "pretrain.max_positions": 1,
 }
-_POSITIVE = ("training.clip", "pretrain.learning_rate")
-_NOT_NEGATIVE = ("training.weight_decay", "evaluation.watch.budget")
-_BELOW_ONE = ("training.beta1", "training.beta2")  # 0 included
+_POSITIVE = ("pretrain.learning_rate",)
+_NOT_NEGATIVE = ("evaluation.watch.budget",)
 
 
 def check(experiment: Experiment) -> None:
@@ -111,9 +109,7 @@ def check_settings(experiment: Experiment) -> None:
     for key in _NOT_NEGATIVE:
         for value in _at(experiment, key):
             require(0 <= value < math.inf, key, value, "0 or a number above it")
-    for key in _BELOW_ONE:
-        for value in _at(experiment, key):
-            require(0 <= value < 1, key, value, "a number in [0, 1)")
+    bounds.check(experiment.training, "training")
     for value in _at(experiment, "reference.heldout"):
         require(0 < value < 1, "reference.heldout", value, "a fraction between 0 and 1")
     for value in _at(experiment, "reference.temperature"):
@@ -133,6 +129,44 @@ def check_settings(experiment: Experiment) -> None:
     _check_tasks(experiment.evaluation)
 
 
+def check_methods(experiment: Experiment) -> None:
+    """UserError that names the first method, or key of one, with an impossible value."""
+    require(bool(experiment.methods), "methods", {}, "at least one method")
+    for name, method in experiment.methods.items():
+        usable = bool(name) and name not in RESERVED and not set(name) & set("/\\") and not name.startswith(".")
+        require(usable, "methods", name, f"a name that can be a folder's, other than {', '.join(RESERVED)}")
+        key, rates = f"methods.{name}", method.learning_rates
+        bounds.check(method, key)
+        folders = {f"{rate:g}" for rate in rates}  # a run's folder has the rate to six digits
+        usable = isinstance(method, Auto) or bool(rates) and len(folders) == len(rates)
+        require(usable, f"{key}.learning_rates", rates, "one or more different numbers")
+        if isinstance(method, Hosted):
+            _check_hosted(key, experiment.evaluation)
+        elif experiment.reference is None and experiment.trained[name].reference != "none":
+            raise UserError(f"{key}: works with reference text, and this config sets no `reference`")
+
+
+def _check_hosted(key: str, evaluation: Evaluation) -> None:
+    for name, axis in evaluation.axes.items():
+        if axis.task not in BY_REPLY:
+            raise UserError(
+                f"{key}: a provider's model gives replies alone, and evaluation.axes.{name}.task is {axis.task!r}; "
+                f"use one of {', '.join(BY_REPLY)}, or leave the method out"
+            )
+
+
+def check_unaligned(experiment: Experiment, config: LlamaConfig) -> None:
+    """UserError for an unaligned model that is not of the base's shape."""
+    for name, method in experiment.methods.items():
+        if isinstance(method, SafeLora):
+            other = read_config(model_folder(method.unaligned))
+            if (other.num_layers, other.linear_shapes) != (config.num_layers, config.linear_shapes):
+                raise UserError(
+                    f"methods.{name}.unaligned: {method.unaligned} has other layers than model.folder, "
+                    f"{experiment.model.folder}.\nName the model that this one was made from by safety training."
+                )
+
+
 def check_fit(experiment: Experiment, config: LlamaConfig) -> None:
     """UserError for rows longer than the model's context and adapters wider than its linears."""
     for key in ("training.row_length", "reference.length"):
@@ -143,7 +177,8 @@ def check_fit(experiment: Experiment, config: LlamaConfig) -> None:
         key, room = f"reference.generated[{index}].max_new_tokens", config.max_positions - 1
         expected = f"at most {room} tokens, what the context of the model leaves after the first"
         require(settings.max_new_tokens <= room, key, settings.max_new_tokens, expected)
-    check_shapes(experiment, config)
+    for name, method in experiment.trained.items():
+        method.check_model(f"methods.{name}", config)
 
 
 def _check_generated(reference: Reference) -> None:

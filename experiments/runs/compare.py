@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from experiments.base_model import load_examples, note
-from experiments.config import Experiment, Hosted
+from experiments.config import Auto, Experiment, Hosted
 from experiments.config_loader import to_json
 from experiments.evaluation import statistics
 from experiments.evaluation.evaluate import Scores, describe_axis, higher_is_better
@@ -31,7 +31,7 @@ from experiments.store.record.method import AxisResult, Group, MethodResult, Rat
 from jaxft.data.example import Example
 from jaxft.distributed import agreed, check_same
 from jaxft.errors import UserError
-from jaxft.method_config import Auto, Method
+from jaxft.methods import Method
 
 #: Replies kept in the record for each method and axis, those that flipped first.
 SHOWN = 100
@@ -119,7 +119,9 @@ def _run(work: Workspace, name: str, settings: Method | Hosted, rate: float, see
     return Run(work, name, settings, rate, seed)
 
 
-def _method(work: Workspace, name: str, settings: Method | Hosted, axes: Mapping[str, AxisDescription]) -> MethodResult:
+def _method(
+    work: Workspace, name: str, settings: Method | Auto | Hosted, axes: Mapping[str, AxisDescription]
+) -> MethodResult:
     """One method's entry in the record; its p-values are not corrected yet."""
     seeds, search = work.experiment.seeds, None
     if isinstance(settings, Auto):

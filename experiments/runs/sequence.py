@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 
 from experiments.base_model import Base, note, training_rows
-from experiments.config import Axis, Experiment, Hosted, Sequence
+from experiments.config import Auto, Axis, Experiment, Hosted, Sequence
 from experiments.evaluation.evaluate import describe_axis
 from experiments.evaluation.scores import means
 from experiments.runs.auto import AutoSearch
 from experiments.runs.calibrate import Calibration
 from experiments.runs.certify import certify_model
-from experiments.runs.checks import check
+from experiments.runs.checks import RESERVED, check
 from experiments.runs.compare import choose_rate, open_output
-from experiments.runs.method_checks import RESERVED
 from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
 from experiments.store.provenance import hardware, heading, read_json, versions, write_json
@@ -38,11 +37,10 @@ from experiments.store.record import (
 from experiments.store.record.certificate import Certificate
 from experiments.store.record.codec import from_json, to_json
 from experiments.store.record.method import RunResult
-from jaxft import methods
 from jaxft.data.source import Source
 from jaxft.distributed import agreed
 from jaxft.errors import UserError
-from jaxft.method_config import Auto, Method
+from jaxft.methods import Method
 
 OWN = "proficiency"  # the axis of the domain that is learnt, in every experiment
 
@@ -132,7 +130,7 @@ def learn_sequence(sequence: Sequence, out: Path, command: str) -> SequenceRecor
         kind = settings.kind
         if isinstance(settings, Auto):
             found, _ = AutoSearch(first, name, settings).found()
-            settings, rate, rates = found.settings, found.learning_rate, ()
+            settings, rate, rates = found.method, found.learning_rate, ()
         else:
             rate, rates = choose_rate(first, name, settings)
         seeds = [_learn(plan, first, name, settings, rate, seed) for seed in sequence.experiment.seeds]
@@ -199,10 +197,10 @@ def _stage(plan: Plan, first: Workspace, run: Run, number: int) -> Learnt:
     if first.experiment.reference is not None:
         path = run.folder / "against_first.json"
         if not agreed(path.is_file()):
-            write_json(path, to_json(certify_model(first, run.settings, first.base.reload(model))))
+            write_json(path, to_json(certify_model(first, run.method, first.base.reload(model))))
         against = from_json(Certificate, read_json(path), str(path))
     known = None
-    if name != plan.names[-1] and methods.build(run.settings).needs & {"bases", "inputs", "outputs"}:
+    if name != plan.names[-1] and run.method.reads & {"bases", "input_moments", "output_moments"}:
         _domain(run, model).measure()
         known = _domain(run, model)
     return Learnt(Workspace(work.experiment, work.out, earlier=work.earlier), model, known, scores, result, against)
@@ -214,7 +212,7 @@ def _domain(run: Run, model: Path) -> Calibration:
     assert experiment.reference is not None  # a method that protects has one
     settings = replace(experiment.model, folder=str(model))
     reference = replace(experiment.reference, sources=experiment.domain, generated=())
-    whole = replace(experiment, model=settings, reference=reference, methods={run.name: run.settings})
+    whole = replace(experiment, model=settings, reference=reference, methods={run.name: run.method})
     return Calibration(whole, Base(settings), run.folder / "domain")
 
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import MinLen
+
+from jaxft.bounds import Between
 
 
 @dataclass(frozen=True)
@@ -22,5 +27,5 @@ class Mix:
     SafeInstruct (Bianchi et al. 2023, arXiv:2309.07875): safety data, of which a few percent were found to suffice.
     """
 
-    sources: tuple[Source, ...]
-    share: float  # of the rows that are trained on
+    sources: Annotated[tuple[Source, ...], MinLen(1), "at least one Source"]
+    share: Between  # of the rows that are trained on

@@ -14,7 +14,7 @@ from jaxft.errors import UserError
 
 CONFIG = """
 from experiments.config import *
-from jaxft.method_config import GradientProjection, Lora
+from jaxft.methods import GradientProjection, Lora
 experiment = Experiment(
     name="here",
     domain=(Source("hotel"),),

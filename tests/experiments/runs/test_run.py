@@ -19,7 +19,7 @@ from experiments.store.provenance import read_json
 from experiments.store.record.certificate import Certificate
 from jaxft.llama.checkpoint import load
 from jaxft.llama.drift import Drift as Drifted
-from jaxft.method_config import GradientProjection
+from jaxft.methods import GradientProjection
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_what_decides_the_weights_decides_the_identity(work) -> None:
     one = run(work, "projection")
     assert one.identity == run(work, "projection").identity
     others = [run(work, "projection", 0.5), run(work, "projection", seed=1), run(work, "lora")]
-    stronger = replace(one.settings, decay=9.0)
+    stronger = replace(one.method, kfac_strength=9.0)
     others.append(replace(one, settings=stronger))
     steps = replace(work.experiment, training=replace(work.experiment.training, steps=9))
     others.append(replace(one, work=Workspace(steps, work.out)))

@@ -121,7 +121,7 @@ def test_a_run_records_what_it_saw(runs, monkeypatch) -> None:
     assert work.watched_base.keys() == {"proficiency", "knowledge"}
     assert plain.result().watched is plain.result().kept_step is None
     monkeypatch.setattr(run_module, "measure_axes", None)
-    read_back = Run(Workspace(work.experiment, work.out), "lora", looking.settings, 1e-2, 0)
+    read_back = Run(Workspace(work.experiment, work.out), "lora", looking.method, 1e-2, 0)
     assert_same(read_back.trained, plain.trained)
 
 
