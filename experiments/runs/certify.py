@@ -66,11 +66,9 @@ def certify_model(
         SPACE_OF,
         moved,
     )
-    spaces = tuple(Space(**space) for space in weights.pop("spaces"))
+    weights |= {"unprojected": tuple(moved), "spaces": tuple(Space(**space) for space in weights["spaces"])}
     return Certificate(
         **weights,
-        unprojected=tuple(moved),
-        spaces=spaces,
         **vars(reference_drift(work, model)),
         domain=_drift(work, model, work.domain_batches),
     )
