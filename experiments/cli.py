@@ -16,6 +16,7 @@ from absl import logging
 from experiments import verbs
 from jaxft import preemption
 from jaxft.errors import UserError
+from jaxft.training.memory import DoesNotFit
 
 INTERRUPTED = 130
 #: What the machine may refuse: a full, read-only or foreign folder. Anything else is a fault of the program.
@@ -41,7 +42,8 @@ def main(words: Words[str] | None = None) -> int:
             stack.enter_context(preemption.as_exception())
             arguments.verb(arguments)
     except UserError as error:
-        print(f"jaxft: {error}", file=sys.stderr)
+        hint = "\n`jaxft plan CONFIG --find` says what fits, here or on other devices" * isinstance(error, DoesNotFit)
+        print(f"jaxft: {error}{hint}", file=sys.stderr)
         return 1
     except OSError as error:
         if error.errno not in REFUSALS:

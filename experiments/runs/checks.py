@@ -12,8 +12,8 @@ from jax.sharding import Mesh
 from experiments.base_model import model_folder
 from experiments.config import Auto, Evaluation, Experiment, Hosted, Reference
 from experiments.data.generated import check_prompts
-from experiments.evaluation.tasks import BY_REPLY, RULES, TASKS
-from experiments.evaluation.tasks.needs import check_examples
+from experiments.evaluation.evaluate import check_examples
+from experiments.evaluation.tasks import TASKS
 from jaxft import bounds
 from jaxft.data.template import TEMPLATES
 from jaxft.errors import UserError, require
@@ -22,8 +22,9 @@ from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import SHAPES, LlamaConfig
 from jaxft.llama.hf_tensors import DTYPES
 from jaxft.llama.model import REMAT_POLICIES
+from jaxft.llama.sharding import check_divides
 from jaxft.methods import SafeLora
-from jaxft.sharding import LAYOUTS, check_divides, make_mesh
+from jaxft.sharding import LAYOUTS, make_mesh
 
 #: Folders of an output that are no method's.
 RESERVED = ("calibration", "judge", "dry_run")
@@ -148,10 +149,11 @@ def check_methods(experiment: Experiment) -> None:
 
 def _check_hosted(key: str, evaluation: Evaluation) -> None:
     for name, axis in evaluation.axes.items():
-        if axis.task not in BY_REPLY:
+        if not TASKS[axis.task].by_reply:
+            usable = ", ".join(name for name, task in TASKS.items() if task.by_reply)
             raise UserError(
                 f"{key}: a provider's model gives replies alone, and evaluation.axes.{name}.task is {axis.task!r}; "
-                f"use one of {', '.join(BY_REPLY)}, or leave the method out"
+                f"use one of {usable}, or leave the method out"
             )
 
 
@@ -215,7 +217,7 @@ def _check_tasks(evaluation: Evaluation) -> None:
             nearest = difflib.get_close_matches(axis.task, TASKS, n=1, cutoff=0.0)[0]
             raise UserError(f"{key}.task: unknown {axis.task!r}; did you mean {nearest!r}? Known: {', '.join(TASKS)}")
         for part, source in (("source", axis.source), ("validation", axis.validation)):
-            if axis.task in RULES and source.name != axis.task:
+            if TASKS[axis.task].corpus and source.name != axis.task:
                 raise UserError(
                     f"{key}.{part}: found {source.name!r}, expected {axis.task!r}: replies of the task {axis.task!r} "
                     "are judged by keys that its own corpus carries.\nUse the task 'likelihood' for other texts."

@@ -15,7 +15,8 @@ from jaxtyping import Array, Bool, Int
 
 from jaxft.distributed import gather
 from jaxft.errors import UserError
-from jaxft.llama.model import Adapters, Cache, Llama, embed, logits, run_layers
+from jaxft.llama.cache import Cache
+from jaxft.llama.model import Adapters, Llama, embed, logits, run_layers
 from jaxft.sharding import reshard
 
 #: Prompts are padded to a multiple of this many tokens, so that few shapes are compiled.
@@ -109,7 +110,7 @@ def generate(
     if longest + max_new_tokens > model.config.max_positions:
         raise UserError(
             f"prompt of {longest} tokens + max_new_tokens {max_new_tokens} exceed the model's context of "
-            f"{model.config.max_positions} tokens; shorten the prompt or lower --max-new-tokens"
+            f"{model.config.max_positions} tokens; shorten the prompt or lower max_new_tokens"
         )
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     replies: list[list[int]] = [[] for _ in prompts]
