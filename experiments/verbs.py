@@ -9,10 +9,13 @@ import argparse
 import os
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from experiments.config import Auto, Experiment, Hosted, Sequence, Sweep
 from jaxft.errors import UserError
+
+if TYPE_CHECKING:
+    from experiments.store.record import Record
 
 
 def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, Path), imported below
@@ -103,10 +106,10 @@ def sweep(arguments: argparse.Namespace) -> None:
 
     record = sweep(settings, _occupy(arguments, out), arguments.jobs, arguments.command_line)
     _draw(record, out)
-    if failed := [label for label, unit in record["units"].items() if unit["status"] != "done"]:
-        first = record["units"][failed[0]]["error"].splitlines()[0]
+    if failed := [label for label, unit in record.units.items() if unit.status != "done"]:
+        first = (record.units[failed[0]].error or "").splitlines()[0]
         raise UserError(
-            f"{len(failed)} of {len(record['units'])} units failed; the same command tries them again.\n"
+            f"{len(failed)} of {len(record.units)} units failed; the same command tries them again.\n"
             f"{failed[0]}: {first}"
         )
 
@@ -168,25 +171,16 @@ def export(arguments: argparse.Namespace) -> None:
 
 def certify(arguments: argparse.Namespace) -> None:
     run = _run(arguments)
-    certificate = run.result()["certificate"]
-
-    from experiments.report import movement
-    from experiments.report.reading import worst_leak
-
+    certificate = run.result().certificate
     if certificate is None:
         raise UserError(f"{arguments.config}: names no reference text to certify against")
-    for when, part in (("after training", certificate), ("after export", certificate["exported"])):
-        leaked, captured = worst_leak(part), min(space["captured_heldout"] for space in part["spaces"])
-        print(
-            f"{when}: largest |dW Q|/|dW| {leaked:.2e}  least held-out energy captured {captured:.4f}  "
-            f"KL {part['logit_kl']:.3e} nat/token  largest logit change {part['logit_max_difference']:.3g}  "
-            f"|dW|/|W| {part['relative_delta_norm']:.3e}"
-        )
-        if part["unprojected"]:
-            print(f"  trained without projection: {', '.join(part['unprojected'])}")
-    moved = {"methods": {run.name: {"certificate": certificate}}}
-    if movement.moved(moved):  # not where nothing did, nor in results of earlier versions
-        print(f"\n{movement.text(certificate)}\n\nplots: {movement.write(moved, run.folder)}")
+
+    from experiments.report import movement
+    from experiments.report.certificate import text
+
+    print(text(certificate))
+    if certificate.movement and certificate.movement.linears:
+        print(f"plots: {movement.write(run.name, certificate, run.folder)}")
 
 
 def report(arguments: argparse.Namespace) -> None:
@@ -194,12 +188,12 @@ def report(arguments: argparse.Namespace) -> None:
 
     out = _begin(arguments, load_any(arguments.config, arguments.overrides))
 
-    from jaxft.io import read_json
+    from experiments.store.record import read_record
 
-    _draw(read_json(out / "record.json"), out)
+    _draw(read_record(out / "record.json"), out)
 
 
-def _draw(record: dict[str, Any], out: Path) -> None:
+def _draw(record: Record, out: Path) -> None:
     from experiments.report import draw
 
     text, path = draw(record, out)

@@ -17,6 +17,9 @@ from jaxft.io import write_json
 
 Record = dict[str, Any]
 
+#: Of the record's JSON; raised whenever a key changes its name or its meaning.
+FORMAT = 1
+
 
 def benchmark(settings: Benchmark, out: Path, command: str) -> Record:
     """Measure and write `out`/record.json; UserError for settings that cannot be measured.
@@ -43,6 +46,7 @@ def benchmark(settings: Benchmark, out: Path, command: str) -> Record:
         measurement["utilisation"] = _utilisation(measurement, peaks[measurement["side"]])
     same = torch["available"] and torch["platform"] == {"gpu": "cuda"}.get(device["platform"], device["platform"])
     record = {
+        "format": FORMAT,
         **heading(settings.name, command, settings),
         "kind": "benchmark",
         "shape": to_json(settings.config),

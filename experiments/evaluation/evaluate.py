@@ -9,20 +9,21 @@ from experiments.evaluation.judges.base import Judge
 from experiments.evaluation.scores import Scores
 from experiments.evaluation.tasks import TASKS
 from experiments.evaluation.tasks.task import Subject
+from experiments.store.record import AxisDescription
 from jaxft.errors import UserError
 from jaxft.llama.model import Adapters, Llama
 
 
-def describe_axis(axis: Axis) -> dict[str, object]:
+def describe_axis(axis: Axis) -> AxisDescription:
     """The axis as the record states it."""
     task = TASKS[axis.task]
-    return {
-        "task": task.name if task.name == axis.source.name else f"{task.name} of {axis.source.name}",
-        "metric": task.metric,
-        "unit": task.unit,
-        "higher_is_better": task.higher_is_better,
-        "examples": len(load_examples([axis.source])),
-    }
+    return AxisDescription(
+        task=task.name if task.name == axis.source.name else f"{task.name} of {axis.source.name}",
+        metric=task.metric,
+        unit=task.unit,
+        higher_is_better=task.higher_is_better,
+        examples=len(load_examples([axis.source])),
+    )
 
 
 def check_examples(evaluation: Evaluation) -> None:

@@ -1,44 +1,54 @@
-"""Forgetting at equal proficiency: each method is read off its own learning-rate path."""
+"""Forgetting at equal proficiency: each method is read off its own path over learning rates."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from experiments.store.record import AxisDescription, Level
+from experiments.store.record.method import Means, MethodResult
 
 
-def matched(record: Mapping[str, Any], levels: Sequence[float] = ()) -> list[dict[str, Any]]:
+def matched(
+    methods: Mapping[str, MethodResult], axes: Mapping[str, AxisDescription], levels: Sequence[float] = ()
+) -> tuple[Level, ...]:
     """How far every other axis moved where a method's test proficiency equals each of `levels`; where none are given,
-    the best that LoRA reaches, if it was swept.
+    the best that LoRA reaches, if it had several learning rates.
 
     Between two learning rates both scores are interpolated linearly (piecewise, over proficiency along the path).
-    A method that does not reach the level gets None.
+    A method that does not reach the level gets None. A learning rate without a score on some axis is left out.
     """
-    swept = {name: m for name, m in record["methods"].items() if m["sweep"]}
-    paths = {name: [point["test"] for point in method["sweep"]] for name, method in swept.items()}
-    reached = [point["proficiency"] for name in swept if swept[name]["kind"] == "lora" for point in paths[name]]
+    paths = {name: [_known(rate.test) for rate in method.rates] for name, method in methods.items() if method.rates}
+    paths = {name: [point for point in path if point] for name, path in paths.items()}
+    reached = [point["proficiency"] for name in paths if methods[name].kind == "lora" for point in paths[name]]
     given = bool(levels)
     if not levels and reached:
-        levels = [max(reached) if record["axes"]["proficiency"]["higher_is_better"] else min(reached)]
-    others = [axis for axis in record["axes"] if axis != "proficiency"]
-    return [
-        {
-            "proficiency": level,
-            "given": given,
-            "changes": {
+        levels = [max(reached) if axes["proficiency"].higher_is_better else min(reached)]
+    others = [axis for axis in axes if axis != "proficiency"]
+    return tuple(
+        Level(
+            proficiency=level,
+            given=given,
+            changes={
                 name: {
                     axis: change_at(
                         level,
                         [point["proficiency"] for point in path],
-                        [point[axis] - swept[name]["axes"][axis]["before"] for point in path],
+                        [point[axis] - methods[name].axes[axis].before for point in path],
                     )
                     for axis in others
                 }
                 for name, path in paths.items()
             },
-        }
+        )
         for level in levels
         if paths
-    ]
+    )
+
+
+def _known(scores: Means) -> dict[str, float]:
+    """The scores, or none of them where one is unknown."""
+    found = {axis: score for axis, score in scores.items() if score is not None}
+    return found if len(found) == len(scores) else {}
 
 
 def change_at(level: float, proficiency: list[float], change: list[float]) -> float | None:

@@ -1,11 +1,12 @@
 """Before against after on the same examples: bootstrap intervals, paired tests, and counts of flipped answers."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
+
+from experiments.store.record.method import AxisResult
 
 SIGN_FLIPS = 9999
 
@@ -59,8 +60,8 @@ def compare(
     binary: bool,
     *,
     seed: int = 0,
-) -> dict[str, Any]:
-    """One axis of one method, ready for the record: the base's score, the method's, and how sure the change is.
+) -> AxisResult:
+    """One axis of one method, without its seeds: the base's score, the method's, and how sure the change is.
 
     before: the score of each example under the base; after: the same under each training seed; weights: positive, one
     an example. With `binary` the scores are 0 or 1. Means are weighted; means, change and intervals (95 %) are in the
@@ -90,19 +91,20 @@ def compare(
         p_value = _mcnemar(int(negative), int(positive))
     else:
         p_value = _sign_flip(differences.mean(axis=0) * weights, seed)
-    return {
-        "before": first,
-        "after": float(weighted_mean(after.mean(axis=0), weights)),
-        "change": change,
-        "relative_change": change / abs(first) if first else None,
-        "before_interval": list(interval(before, weights, seed=seed)),
-        "after_interval": list(interval(after, weights, seed=seed)),
-        "change_interval": list(interval(differences, weights, seed=seed)),
-        "p_value": p_value,
-        "negative_flips": negative if binary else None,
-        "positive_flips": positive if binary else None,
-        "examples": before.size,
-    }
+    return AxisResult(
+        before=first,
+        after=float(weighted_mean(after.mean(axis=0), weights)),
+        change=change,
+        relative_change=change / abs(first) if first else None,
+        before_interval=interval(before, weights, seed=seed),
+        after_interval=interval(after, weights, seed=seed),
+        change_interval=interval(differences, weights, seed=seed),
+        p_value=p_value,
+        negative_flips=negative if binary else None,
+        positive_flips=positive if binary else None,
+        examples=before.size,
+        seeds=(),
+    )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -1,52 +1,54 @@
 """Everything measured on one axis, as tables: the methods side by side, and broken down by group."""
 
 from experiments.report.columns import Grid
-from experiments.report.reading import Record, number, score, shift, span
+from experiments.report.reading import Compared, number, score, shift, span
+from experiments.store.record import ComparisonRecord
+from experiments.store.record.method import Group
+
+#: Columns that are left out where no method was measured for them, with the cell that says so.
+_UNMEASURED = {"p, Holm": "-", "without verdict": "-", "flips to wrong / right": "- / -", "relative": "-"}
 
 
-def details(record: Record, axis_name: str) -> Grid:
+def details(record: Compared, axis_name: str) -> Grid:
     """A row a method: intervals, test, flips and the single seeds; only columns that some method was measured for."""
-    axis = record["axes"][axis_name]
-    header, rows = (), []
-    for name, method in record["methods"].items():
-        if (seen := method["axes"].get(axis_name)) is None:
+    axis, rows = record.axes[axis_name], []
+    for name, method in record.methods.items():
+        if (seen := method.axes.get(axis_name)) is None:
             continue
-        change = f"{shift(seen['change'], axis)} [{', '.join(shift(end, axis) for end in seen['change_interval'])}]"
-        cells = {
-            "method": name,
-            "before": f"{score(seen['before'], axis)} {span(seen['before_interval'], axis)}",
-            "after": f"{score(seen['after'], axis)} {span(seen['after_interval'], axis)}",
-            "change": change,
-            "relative": number(seen["relative_change"], "+z.1%"),
-            "p": number(seen["p_value"], ".2g"),
-            "p, Holm": number(seen.get("p_value_holm"), ".2g"),
-            "flips to wrong / right": f"{number(seen['negative_flips'])} / {number(seen['positive_flips'])}",
-            "examples": number(seen["examples"], ","),
-            "without verdict": number(seen.get("unjudged"), ","),
-            "after, by seed": ", ".join(f"{run['seed']}: {score(run['after'], axis)}" for run in seen["seeds"]),
-        }
-        header = tuple(cells)
-        rows.append(tuple(cells.values()))
-    unmeasured = {"p, Holm": "-", "without verdict": "-", "flips to wrong / right": "- / -", "relative": "-"}
+        change = f"{shift(seen.change, axis)} [{', '.join(shift(end, axis) for end in seen.change_interval)}]"
+        rows.append(
+            {
+                "method": name,
+                "before": f"{score(seen.before, axis)} {span(seen.before_interval, axis)}",
+                "after": f"{score(seen.after, axis)} {span(seen.after_interval, axis)}",
+                "change": change,
+                "relative": number(seen.relative_change, "+z.1%"),
+                "p": number(seen.p_value, ".2g"),
+                "p, Holm": number(seen.p_value_holm, ".2g"),
+                "flips to wrong / right": f"{number(seen.negative_flips)} / {number(seen.positive_flips)}",
+                "examples": number(seen.examples, ","),
+                "without verdict": number(seen.unjudged, ","),
+                "after, by seed": ", ".join(f"{run.seed}: {score(run.after, axis)}" for run in seen.seeds),
+            }
+        )
+    header = tuple(rows[0]) if rows else ()
     kept = [
-        place
-        for place, title in enumerate(header)
-        if title not in unmeasured or any(row[place] != unmeasured[title] for row in rows)
+        title for title in header if title not in _UNMEASURED or any(row[title] != _UNMEASURED[title] for row in rows)
     ]
-    return Grid(tuple(header[place] for place in kept), tuple(tuple(row[place] for place in kept) for row in rows))
+    return Grid(tuple(kept), tuple(tuple(row[title] for title in kept) for row in rows))
 
 
-def groups(record: Record, axis_name: str) -> Grid | None:
+def groups(record: ComparisonRecord, axis_name: str) -> Grid | None:
     """A row a group: before -> after (change) of every method; the group that some method changed worst comes first.
 
     None where no method was broken down. Groups whose change is not known come last.
     """
-    axis = record["axes"][axis_name]
-    sign = 1 if axis["higher_is_better"] else -1
+    axis = record.axes[axis_name]
+    sign = 1 if axis.higher_is_better else -1
     measured = {
-        name: found
-        for name, method in record["methods"].items()
-        if (found := method["axes"].get(axis_name, {}).get("groups"))
+        name: method.axes[axis_name].groups or {}
+        for name, method in record.methods.items()
+        if axis_name in method.axes and method.axes[axis_name].groups
     }
     if not measured:
         return None
@@ -55,10 +57,10 @@ def groups(record: Record, axis_name: str) -> Grid | None:
         parts = [found.get(group) for found in measured.values()]
         changes = [_change(part) for part in parts]
         worst = min((sign * change for change in changes if change is not None), default=float("inf"))
-        counts = [part["examples"] for part in parts if part]
+        counts = [part.examples for part in parts if part]
         count = number(min(counts), ",") + (f" to {max(counts):,}" if min(counts) != max(counts) else "")
         cells = (
-            f"{score(part['before'], axis)} -> {score(part['after'], axis)} ({shift(change, axis)})" if part else "-"
+            f"{score(part.before, axis)} -> {score(part.after, axis)} ({shift(change, axis)})" if part else "-"
             for part, change in zip(parts, changes, strict=True)
         )
         rows.append((worst, (group, count, *cells)))
@@ -66,7 +68,24 @@ def groups(record: Record, axis_name: str) -> Grid | None:
     return Grid(("group", "examples", *measured), tuple(row for _, row in rows))
 
 
-def _change(part: Record | None) -> float | None:
-    if part is None or part["before"] is None or part["after"] is None:
+def labels(record: Compared, axis_name: str) -> Grid | None:
+    """A row a method: how many replies had each label before -> after; None where replies get no label."""
+    measured = {
+        name: method.axes[axis_name].labels or {}
+        for name, method in record.methods.items()
+        if axis_name in method.axes and method.axes[axis_name].labels
+    }
+    if not measured:
         return None
-    return part["after"] - part["before"]
+    names = sorted({label for found in measured.values() for label in found})
+    rows = (
+        (name, *(" -> ".join(f"{count:,g}" for count in found.get(label, (0, 0))) for label in names))
+        for name, found in measured.items()
+    )
+    return Grid(("method", *names), tuple(rows))
+
+
+def _change(part: Group | None) -> float | None:
+    if part is None or part.before is None or part.after is None:
+        return None
+    return part.after - part.before

@@ -1,35 +1,28 @@
 """What of the test data was found in the text that was trained on or protected, as tables."""
 
-from collections.abc import Iterator, Mapping
-
 from experiments.report.columns import Grid
-from experiments.report.reading import Record, number
+from experiments.report.reading import number
+from experiments.store.record import ComparisonRecord
 
-_COUNTS = {"examples": "test examples", "exact": "exact copies", "near": "near copies", "prompt": "prompt alone"}
 
-
-def copies(record: Record) -> tuple[Grid, Grid] | None:
+def copies(record: ComparisonRecord) -> tuple[Grid, Grid] | None:
     """Counts by axis and text, and the copies that the record spells out; None where nothing was compared."""
-    compared = list(_compared(record))
+    compared = [
+        (axis, where, found)
+        for axis, parts in (record.contamination or {}).items()
+        for where, found in (("domain", parts.domain), ("reference", parts.reference))
+        if found is not None
+    ]
     if not compared:
         return None
-    counts = tuple(
-        (axis, where, *(number(found.get(name), ",") for name in _COUNTS)) for axis, where, found in compared
-    )
-    spelt = tuple(
-        (axis, where, copy["kind"], copy["evaluation"], copy["training"])
+    counts = (
+        (axis, where, *(number(count, ",") for count in (found.examples, found.exact, found.near, found.prompt)))
         for axis, where, found in compared
-        for copy in found.get("copies", [])
     )
-    return (
-        Grid(("axis", "looked for in", *_COUNTS.values()), counts),
-        Grid(("axis", "found in", "copy", "test example", "text found"), spelt),
+    spelt = (
+        (axis, where, copy.kind, copy.evaluation, copy.training)
+        for axis, where, found in compared
+        for copy in found.copies
     )
-
-
-def _compared(record: Record) -> Iterator[tuple[str, str, Record]]:
-    """(axis, "domain" or "reference", counts)."""
-    for axis, parts in record.get("contamination", {}).items():
-        for where, found in parts.items():
-            if isinstance(found, Mapping):
-                yield axis, where, found
+    header = ("axis", "looked for in", "test examples", "exact copies", "near copies", "prompt alone")
+    return Grid(header, tuple(counts)), Grid(("axis", "found in", "copy", "test example", "text found"), tuple(spelt))

@@ -5,8 +5,17 @@ import textwrap
 from matplotlib.figure import Figure
 
 from experiments.report.pareto import dominated, front, path
-from experiments.report.reading import TARGET, Record, after_scores, base_scores
-from experiments.report.style import BASE_COLOUR, GRID_COLOUR, INK, looks, quantity, style, tick
+from experiments.report.reading import TARGET, Compared, after_scores, base_scores
+from experiments.report.style import (
+    BASE_COLOUR,
+    GRID_COLOUR,
+    INK,
+    base_lines,
+    better_up_right,
+    looks,
+    quantity,
+    style,
+)
 
 #: So many methods have a line in the legend; of more, those that are dominated are grey and have none.
 LEGEND = 32
@@ -14,27 +23,27 @@ LEGEND = 32
 CROWD = 16
 
 
-def fronts(record: Record, axis_name: str) -> Figure:
+def fronts(record: Compared, axis_name: str) -> Figure:
     """Proficiency (x) against one other axis (y) on test data; better is up and right.
 
     Small points are learning rates, joined in ascending order; the large point is the result with the chosen rate, the
     mean over seeds, hollow where the method is dominated. The step line is the Pareto front, the dotted one that of the
     methods which read no reference text while they train, where others do; dashed lines are the base.
     """
-    target, axis = record["axes"][TARGET], record["axes"][axis_name]
-    beaten, many = dominated(record), len(record["methods"]) > LEGEND
-    signs = (1 if target["higher_is_better"] else -1, 1 if axis["higher_is_better"] else -1)
+    target, axis = record.axes[TARGET], record.axes[axis_name]
+    beaten, many = dominated(record), len(record.methods) > LEGEND
+    signs = (1 if target.higher_is_better else -1, 1 if axis.higher_is_better else -1)
     points: list[tuple[float, float]] = []
     without: list[tuple[float, float]] = []  # of methods that read no reference text while training
     named = 0
     with style():
-        figure = Figure(figsize=(7.6, 4.6 if len(record["methods"]) <= CROWD else 6.2))
+        figure = Figure(figsize=(7.6, 4.6 if len(record.methods) <= CROWD else 6.2))
         panel = figure.add_subplot()
-        for name, (colour, marker) in looks(record).items():
-            method = record["methods"][name]
+        for name, (colour, marker) in looks(record.methods).items():
+            method = record.methods[name]
             its = path(method, axis_name)
             points += its
-            without += its if method["reference"] != "while training" else []
+            without += its if method.reference != "while training" else []
             grey = many and name in beaten
             colour = BASE_COLOUR if grey else colour
             layer = {"color": colour, "zorder": 2 if grey else 3}
@@ -55,15 +64,8 @@ def fronts(record: Record, axis_name: str) -> Figure:
                 panel.plot(*zip(*best, strict=True), **line)
         base = base_scores(record)
         if TARGET in base and axis_name in base:
-            panel.axvline(base[TARGET], color="#888888", linestyle="--", linewidth=1, zorder=1)
-            panel.axhline(base[axis_name], color="#888888", linestyle="--", linewidth=1, zorder=1, label="base")
-        panel.margins(0.08)
-        panel.xaxis.set_major_formatter(lambda value, _: tick(value, target))
-        panel.yaxis.set_major_formatter(lambda value, _: tick(value, axis))
-        if not target["higher_is_better"]:
-            panel.invert_xaxis()
-        if not axis["higher_is_better"]:
-            panel.invert_yaxis()
+            base_lines(panel, base[TARGET], base[axis_name], "base")
+        better_up_right(panel, target, axis)
         panel.set_xlabel(f"{TARGET}, {quantity(target)}: better to the right")
         panel.set_ylabel(f"{axis_name}, {quantity(axis)}: better is up")
         panel.set_title(f"{TARGET} against {axis_name}" + (", hollow: dominated" if beaten else ""))

@@ -1,7 +1,7 @@
 """What every method moved, drawn from the record alone: weights by linear and layer, and the states behind them."""
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -12,8 +12,9 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import LogLocator, NullLocator
 
 from experiments.report.columns import Grid, aligned
-from experiments.report.reading import Record, number
-from experiments.report.style import GRID_COLOUR, INK, encode, looks, style
+from experiments.report.reading import Compared, divergence, number
+from experiments.report.style import GRID_COLOUR, INK, encode, heat_map, looks, short, style
+from experiments.store.record.certificate import Certificate, LinearMovement, Movement
 from jaxft.io import write_atomically
 
 #: Shares of the reference energy that tables show; a record has more of them.
@@ -23,78 +24,84 @@ NOTE = (
     "directions. The last columns: share of |dW|², median over layers, in the directions that hold this much of the "
     "energy of the reference inputs; where it is large, old inputs see the change."
 )
-_MAPS = {
-    "relative": "|dW| / |W|",
-    "effective_rank": "effective rank of dW",
-    "changed": "share of weights changed",
+CHANGED = "share of weights changed"
+_MAPS: Mapping[str, Callable[[LinearMovement], Sequence[float]]] = {
+    "|dW| / |W|": lambda linear: linear.relative,
+    "effective rank of dW": lambda linear: linear.effective_rank,
+    CHANGED: lambda linear: linear.changed,
 }
 
 
-def moved(record: Record) -> dict[str, Record]:
-    """The certificates, by method, that say where linears moved; older records have none."""
-    certificates = {name: method["certificate"] or {} for name, method in record["methods"].items()}
-    return {name: found for name, found in certificates.items() if found.get("movement", {}).get("linears")}
+def moved(record: Compared) -> dict[str, Certificate]:
+    """The certificates, by method, that say where linears moved; older records and those of sweeps have none."""
+    certificates = {name: method.certificate for name, method in record.methods.items()}
+    return {name: found for name, found in certificates.items() if found and found.movement and found.movement.linears}
 
 
-def sections(record: Record) -> list[tuple[str, list[tuple[str, str]], Grid]]:
+def sections(certificates: Mapping[str, Certificate]) -> list[tuple[str, list[tuple[str, str]], Grid]]:
     """(method, facts, table with a row for every linear) of every method whose movement is known."""
-    return [(name, list(_facts(found)), summary(found["movement"])) for name, found in moved(record).items()]
+    return [(name, list(_facts(found)), summary(_movement(found))) for name, found in certificates.items()]
 
 
-def text(certificate: Record) -> str:
+def text(certificate: Certificate) -> str:
     """The same for a terminal."""
-    grid = summary(certificate["movement"])
+    grid = summary(_movement(certificate))
     lines = [*aligned([grid.header, *grid.rows]), "", *textwrap.wrap(NOTE, 120), ""]
     return "\n".join([*lines, *(f"{title}: {value}" for title, value in _facts(certificate))])
 
 
-def summary(movement: Record) -> Grid:
+def summary(movement: Movement) -> Grid:
     """A row a linear, then the whole change, then what a change of this size without preference would be."""
-    energies = [movement["energies"].index(energy) for energy in SHOWN_ENERGIES]
+    energies = [movement.energies.index(energy) for energy in SHOWN_ENERGIES]
     header = ("linear", "|dW|/|W|", "effective rank", "of", "weights changed", *(f"{e:.0%}" for e in SHOWN_ENERGIES))
     rows = []
-    for name, linear in movement["linears"].items():
-        spans = (_span(linear[key], form) for key, form in (("relative", ".2g"), ("effective_rank", ".3g")))
-        inside = (median(layer[at] for layer in linear["shares"]) for at in energies)
+    for name, linear in movement.linears.items():
+        inside = (median(layer[at] for layer in linear.shares) for at in energies)
         rows.append(
             (
                 name,
-                *spans,
-                str(linear["full_rank"]),
-                _span(linear["changed"], ".3g"),
+                _span(linear.relative, ".2g"),
+                _span(linear.effective_rank, ".3g"),
+                str(linear.full_rank),
+                _span(linear.changed, ".3g"),
                 *(number(share, ".2g") for share in inside),
             )
         )
-    for title, key in (("all", "shares"), ("if without preference", "isotropic")):
-        rows.append((title, "", "", "", "", *(number(movement[key][at], ".2g") for at in energies)))
+    for title, shares in (("all", movement.shares), ("if without preference", movement.isotropic)):
+        rows.append((title, "", "", "", "", *(number(shares[at], ".2g") for at in energies)))
     return Grid(header, tuple(rows))
 
 
-def draw(record: Record) -> Figure:
+def draw(certificates: Mapping[str, Certificate], methods: Sequence[str]) -> Figure:
     """Three heat maps a method over linears and layers, and below them a line a method in three panels:
     how much of the change lies in the directions that hold a share of the reference energy (dashed: of a change that
-    prefers none), and how far hidden states moved behind every block, on reference and on domain text."""
-    certificates, styles = moved(record), looks(record)
-    layers = max(len(found["hidden_drift"]) for found in certificates.values())
-    linears = max(len(found["movement"]["linears"]) for found in certificates.values())
+    prefers none), and how far hidden states moved behind every block, on reference and on domain text.
+
+    methods: the names of all methods of the record, which decide on the colours."""
+    styles = looks(methods)
+    layers = max(len(found.hidden_drift or ()) for found in certificates.values())
+    linears = max(len(_movement(found).linears) for found in certificates.values())
     width, map_height = 3 * min(5.5, max(2.6, 0.2 * layers + 0.9)), 0.2 * linears + 0.75
     with style():
         heights = (len(certificates) * map_height + 0.8, 3.6)
         figure = Figure(figsize=(width, sum(heights)))
         (upper,), (lower,) = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)
         panels = upper.subplots(len(certificates), 3, squeeze=False)
-        for column, (key, title) in enumerate(_MAPS.items()):
-            _maps(upper, panels[:, column], certificates, key, title)
+        for column, (title, values) in enumerate(_MAPS.items()):
+            by_linear = {
+                name: {linear: values(one) for linear, one in _movement(found).linears.items()}
+                for name, found in certificates.items()
+            }
+            _maps(upper, panels[:, column], by_linear, title)
         curves = lower.subplots(1, 3)
         for name, found in certificates.items():
             colour, marker = styles[name]
             looked = {"color": colour, "marker": marker, "markersize": 3}
-            movement = found["movement"]
-            label = textwrap.shorten(name, 24, placeholder="...")
-            curves[0].plot(movement["energies"], movement["shares"], label=label, **looked)
-            curves[0].plot(movement["energies"], movement["isotropic"], color=colour, linestyle="--", linewidth=0.8)
-            for panel, states in zip(curves[1:], (found, found["domain"]), strict=True):
-                drift = np.array(states["hidden_drift"])
+            movement = _movement(found)
+            curves[0].plot(movement.energies, movement.shares, label=short(name), **looked)
+            curves[0].plot(movement.energies, movement.isotropic, color=colour, linestyle="--", linewidth=0.8)
+            for panel, states in zip(curves[1:], (found, found.domain), strict=True):
+                drift = np.array(states.hidden_drift if states else (), float)
                 panel.plot(np.where(drift > 0, drift, np.nan), **looked)  # a logarithm has no place for 0
         curves[0].plot([], [], color=INK, linestyle="--", linewidth=0.8, label="without preference")
         curves[0].set_title("where the change lies")
@@ -114,36 +121,32 @@ def draw(record: Record) -> Figure:
     return figure
 
 
-def write(record: Record, folder: Path) -> Path:
-    """Write the figure as movement.svg into `folder` and return its path."""
+def write(name: str, certificate: Certificate, folder: Path) -> Path:
+    """Write the figure of one method as movement.svg into `folder` and return its path."""
     path = folder / "movement.svg"
-    write_atomically(path, encode(draw(record), "svg"))
+    write_atomically(path, encode(draw({name: certificate}, [name]), "svg"))
     return path
 
 
-def _maps(figure: FigureBase, panels: Any, certificates: Mapping[str, Record], key: str, title: str) -> None:
-    """One figure's heat map of every method [linear, layer], under one another, on one scale."""
-    values = {
-        name: np.array([linear[key] for linear in found["movement"]["linears"].values()])
-        for name, found in certificates.items()
-    }
+def _maps(figure: FigureBase, panels: Any, methods: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> None:
+    """One quantity of every method, by linear and layer, under one another, on one scale."""
+    values = {name: np.array(list(linears.values())) for name, linears in methods.items()}
     positive = np.concatenate([found[found > 0] for found in values.values()])
     least, most = (positive.min(), positive.max()) if positive.size else (1.0, 1.0)
-    norm = Normalize(0, 1) if key == "changed" else LogNorm(min(least, most / 10), most)
+    norm = Normalize(0, 1) if title == CHANGED else LogNorm(min(least, most / 10), most)
     for panel, (name, found) in zip(panels, values.items(), strict=True):
-        panel.imshow(np.where(found > 0, found, np.nan), norm=norm, cmap="cividis", aspect="auto")
-        panel.set_title(textwrap.shorten(name, 24, placeholder="..."))
-        linears = list(certificates[name]["movement"]["linears"])
-        panel.set_yticks(range(len(linears)), linears, fontsize=8)
-        panel.set_xticks(range(0, found.shape[1], -(-found.shape[1] // 8)))
-        panel.tick_params(length=0)
-        panel.spines[:].set_visible(False)
+        heat_map(panel, np.where(found > 0, found, np.nan), norm, list(methods[name]), short(name))
     panels[-1].set_xlabel("layer")
     bar = figure.colorbar(panels[0].images[0], ax=list(panels), location="bottom", aspect=30, fraction=0.1)
     bar.set_label(title)
-    if key != "changed":
+    if title != CHANGED:
         _label(bar.ax.xaxis)
     bar.outline.set_visible(False)
+
+
+def _movement(certificate: Certificate) -> Movement:
+    assert certificate.movement is not None, "see `moved`"
+    return certificate.movement
 
 
 def _label(axis: Any) -> None:
@@ -153,17 +156,19 @@ def _label(axis: Any) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def _facts(certificate: Record) -> Iterator[tuple[str, str]]:
+def _facts(certificate: Certificate) -> Iterator[tuple[str, str]]:
     """What counts as a changed weight, and how far hidden states and logits moved on reference and on domain text."""
-    yield "weights changed", f"those with |dW| above {certificate['movement']['changed_above']:g} of their linear's rms"
-    for name, found in (("held-out reference text", certificate), ("domain text", certificate["domain"])):
-        first, last = (number(found["hidden_drift"][at]) for at in (0, -1))
+    yield "weights changed", f"those with |dW| above {_movement(certificate).changed_above:g} of their linear's rms"
+    for name, found in (("held-out reference text", certificate), ("domain text", certificate.domain)):
+        if found is None or found.hidden_drift is None:
+            continue
+        first, last = (number(found.hidden_drift[at]) for at in (0, -1))
         yield (
             name,
             f"|h - h0|/|h0| {first} behind the first block, {last} behind the last; "
-            f"KL {number(found['logit_kl'])} nat/token, largest logit change {number(found['logit_max_difference'])}",
+            f"KL {divergence(found)} nat/token, largest logit change {number(found.logit_max_difference)}",
         )
 
 
-def _span(values: list[float], form: str) -> str:
+def _span(values: Sequence[float], form: str) -> str:
     return " / ".join(number(value, form) for value in (min(values), median(values), max(values)))

@@ -3,19 +3,20 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from experiments.report.reading import TARGET, Record, after_scores
+from experiments.report.reading import TARGET, Compared, after_scores
+from experiments.store.record.method import MethodResult
 
 DOMINATED = " *"
 NOTE = "* dominated: another method is at least as good on every axis and better on one."
 
 
-def dominated(record: Record) -> dict[str, str]:
+def dominated(record: Compared) -> dict[str, str]:
     """Methods that another one dominates, and which: its mean over seeds is at least as good on every axis, and better
     on one. Methods that lack an axis are not compared."""
-    signs = [1 if axis["higher_is_better"] else -1 for axis in record["axes"].values()]
+    signs = [1 if axis.higher_is_better else -1 for axis in record.axes.values()]
     merits = {}
-    for name, method in record["methods"].items():
-        scores = [after_scores(method).get(axis) for axis in record["axes"]]
+    for name, method in record.methods.items():
+        scores = [after_scores(method).get(axis) for axis in record.axes]
         known = [sign * score for sign, score in zip(signs, scores, strict=True) if score is not None]
         if len(known) == len(signs) and all(map(math.isfinite, known)):
             merits[name] = known
@@ -24,19 +25,18 @@ def dominated(record: Record) -> dict[str, str]:
 
 def _better(its: Sequence[float], others: Iterable[tuple[str, Sequence[float]]]) -> str | None:
     for name, theirs in others:
-        if all(a >= b for a, b in zip(theirs, its, strict=True)) and any(
-            a > b for a, b in zip(theirs, its, strict=True)
-        ):
+        pairs = list(zip(theirs, its, strict=True))
+        if all(a >= b for a, b in pairs) and any(a > b for a, b in pairs):
             return name
     return None
 
 
-def path(method: Record, axis_name: str) -> list[tuple[float, float]]:
+def path(method: MethodResult, axis_name: str) -> list[tuple[float, float]]:
     """(proficiency, score) on test data at every learning rate, ascending; the result alone where there is one rate.
 
     What diverged, and so has no score, is left out.
     """
-    tried = [point["test"] for point in method["sweep"]] or [after_scores(method)]
+    tried = [rate.test for rate in method.rates] or [after_scores(method)]
     found = [(scores.get(TARGET), scores.get(axis_name)) for scores in tried]
     return [(x, y) for x, y in found if x is not None and y is not None and math.isfinite(x) and math.isfinite(y)]
 

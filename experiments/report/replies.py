@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from experiments.report.reading import Record
+from experiments.store.record import ComparisonRecord
 
 #: What the page filters by, and how it is called there.
 FACETS: Mapping[str, str] = {
@@ -24,7 +24,7 @@ CHANGES: Mapping[tuple[bool | None, bool | None], tuple[str, ...]] = {
 UNJUDGED = ("no verdict",)
 
 
-def packed(record: Record) -> dict[str, list[Any]]:
+def packed(record: ComparisonRecord) -> dict[str, list[Any]]:
     """{"texts", "rows"}: rows name their texts by place in "texts", as most texts are shared by all methods.
 
     A row holds lists of places for what can be filtered by (method, axis, group, change, before_label, after_label;
@@ -35,7 +35,7 @@ def packed(record: Record) -> dict[str, list[Any]]:
     labels = {label for row in rows for label in (*row["before_label"], *row["after_label"])}
     changes = [word for words in (*CHANGES.values(), UNJUDGED) for word in words]
     groups = {group for row in rows for group in row["group"]}
-    listed = [*record["methods"], *record["axes"], *sorted(groups, key=_folded), *changes, *sorted(labels, key=_folded)]
+    listed = [*record.methods, *record.axes, *sorted(groups, key=_folded), *changes, *sorted(labels, key=_folded)]
     places: dict[str, int] = {}
 
     def place(value: Any) -> Any:
@@ -47,25 +47,23 @@ def packed(record: Record) -> dict[str, list[Any]]:
     return {"rows": [{name: place(value) for name, value in row.items()} for row in rows], "texts": list(places)}
 
 
-def _rows(record: Record) -> Iterator[dict[str, Any]]:
-    for method_name, method in record["methods"].items():
-        for axis, examples in method["examples"].items():
+def _rows(record: ComparisonRecord) -> Iterator[dict[str, Any]]:
+    for method_name, method in record.methods.items():
+        for axis, examples in (method.examples or {}).items():
             for example in examples:
-                group = example.get("group")
-                right = (example["before_ok"], example["after_ok"])
                 yield {
                     "method": (method_name,),
                     "axis": (axis,),
-                    "group": (group,) if group else (),
-                    "change": CHANGES.get(right, UNJUDGED),
-                    "before_label": _labels(example.get("before_label")),
-                    "after_label": _labels(example.get("after_label")),
-                    "prompt": example["prompt"],
-                    "reference": example.get("reference", ""),
-                    "before": example["before"],
-                    "after": example["after"],
-                    "before_ok": right[0],
-                    "after_ok": right[1],
+                    "group": (example.group,) if example.group else (),
+                    "change": CHANGES.get((example.before_ok, example.after_ok), UNJUDGED),
+                    "before_label": _labels(example.before_label),
+                    "after_label": _labels(example.after_label),
+                    "prompt": example.prompt,
+                    "reference": example.reference,
+                    "before": example.before,
+                    "after": example.after,
+                    "before_ok": example.before_ok,
+                    "after_ok": example.after_ok,
                 }
 
 
@@ -73,6 +71,6 @@ def _folded(text: str) -> tuple[str, str]:
     return text.casefold(), text
 
 
-def _labels(text: str | None) -> tuple[str, ...]:
+def _labels(text: str) -> tuple[str, ...]:
     """A judge's label and its flags, which a record joins with semicolons."""
-    return tuple(part.strip() for part in (text or "").split(";") if part.strip())
+    return tuple(part.strip() for part in text.split(";") if part.strip())

@@ -8,43 +8,43 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from experiments.report.columns import Grid, aligned
-from experiments.report.reading import Record, number, score, shift, worst_leak
-from experiments.report.style import GRID_COLOUR, encode, looks, quantity, style, tick, wrap
-from experiments.report.table import piped
-from jaxft.io import write_atomically
+from experiments.report.page import write_files
+from experiments.report.reading import LEAK_ENERGIES, better, divergence, leaks, number, score, shift
+from experiments.report.style import GRID_COLOUR, looks, quantity, style, tick, wrap
+from experiments.report.table import LEAK_NOTE, made_by, piped
+from experiments.store.record import SequenceRecord
 
 
-def table(record: Record) -> str:
+def table(record: SequenceRecord) -> str:
     """A row for the base and one for every method after every stage: all axes, what leaked and how far it drifted."""
-    return f"{record['name']}  (seeds {', '.join(map(str, record['seeds']))})\n\n" + "\n".join(
-        [*aligned(_rows(record)), "", *_backward(record)]
+    return f"{record.name}  (seeds {', '.join(map(str, record.seeds))})\n\n" + "\n".join(
+        [*aligned(_rows(record)), "", LEAK_NOTE, *_backward(record)]
     )
 
 
-def markdown(record: Record) -> str:
+def markdown(record: SequenceRecord) -> str:
     """The same for a README, with the command that made it."""
     header, *rows = _rows(record)
     backward = "\n".join(f"- {line}" for line in _backward(record))
-    return f"{piped(Grid(header, tuple(rows)))}\n\n{backward}\n\nMade by\n\n```\n{record['command']}\n```\n"
+    return f"{piped(Grid(header, tuple(rows)))}\n\n{LEAK_NOTE}\n\n{backward}\n\n{made_by(record.command)}\n"
 
 
-def chart(record: Record) -> Figure:
+def chart(record: SequenceRecord) -> Figure:
     """A panel an axis: its score (y) in the base and after every stage (x), a line a method."""
-    names = list(record["axes"])
+    names = list(record.axes)
     columns = min(3, len(names))
     rows = math.ceil(len(names) / columns)
-    places = ["base", *record["stages"]]
+    places = ["base", *record.stages]
     with style():
         figure = Figure(figsize=(1.2 + columns * (0.6 + 0.75 * len(places)), 0.5 + 2.5 * rows))
         panels = figure.subplots(rows, columns, squeeze=False)
         for panel, name in zip(panels.flat, names, strict=False):
-            axis = record["axes"][name]
-            for method, (colour, marker) in looks(record).items():
-                stages = record["methods"][method]["stages"]
-                values = [record["before"][name], *(stage["scores"][name] for stage in stages)]
+            axis = record.axes[name]
+            for method, (colour, marker) in looks(record.methods).items():
+                values = [record.before[name], *(stage.scores[name] for stage in record.methods[method].stages)]
                 heights = [math.nan if value is None else value for value in values]
                 panel.plot(range(len(places)), heights, color=colour, marker=marker, label=method)
-            if axis["unit"] == "fraction":
+            if axis.unit == "fraction":
                 panel.set_ylim(-0.05, 1.05)  # all alike
             panel.set_title(name)
             panel.set_xticks(range(len(places)), [wrap(place) for place in places])
@@ -58,42 +58,39 @@ def chart(record: Record) -> Figure:
     return figure
 
 
-def write_report(record: Record, folder: Path) -> Path:
+def write_report(record: SequenceRecord, folder: Path) -> Path:
     """Write table.txt, table.md and sequence.png; the path of the chart."""
-    write_atomically(folder / "table.txt", (table(record) + "\n").encode())
-    write_atomically(folder / "table.md", markdown(record).encode())
-    path = folder / "sequence.png"
-    write_atomically(path, encode(chart(record), "png"))
-    return path
+    texts = {"table.txt": table(record) + "\n", "table.md": markdown(record)}
+    return write_files(folder, texts, {"sequence": chart(record)})[-1]
 
 
-def _rows(record: Record) -> list[tuple[str, ...]]:
-    axes = record["axes"]
-    header = ("method", "after", *axes, "|dW|/|W|", "worst leak", "KL", "KL to the first base")
-    rows = [header, ("base", "-", *(score(record["before"][name], axis) for name, axis in axes.items()), *("-",) * 4)]
-    for name, method in record["methods"].items():
-        for stage in method["stages"]:
-            own, first = stage["certificate"] or {}, stage["against_first"] or {}
+def _rows(record: SequenceRecord) -> list[tuple[str, ...]]:
+    axes, leak = record.axes, [f"leak {energy:.0%}" for energy in LEAK_ENERGIES]
+    header = ("method", "after", *axes, "|dW|/|W|", *leak, "KL", "KL to the first base")
+    unknown = ("-",) * (len(header) - len(axes) - 2)
+    rows = [header, ("base", "-", *(score(record.before[name], axis) for name, axis in axes.items()), *unknown)]
+    for name, method in record.methods.items():
+        for stage in method.stages:
+            own = stage.certificate
             rows.append(
                 (
                     name,
-                    stage["stage"],
-                    *(score(stage["scores"][axis_name], axis) for axis_name, axis in axes.items()),
-                    number(own.get("relative_delta_norm")),
-                    number(worst_leak(stage["certificate"])),
-                    number(own.get("logit_kl")),
-                    number(first.get("logit_kl")),
+                    stage.stage,
+                    *(score(stage.scores[axis_name], axis) for axis_name, axis in axes.items()),
+                    number(own.relative_delta_norm if own else None),
+                    *leaks(own),
+                    divergence(own),
+                    divergence(stage.against_first),
                 )
             )
     return rows
 
 
-def _backward(record: Record) -> list[str]:
+def _backward(record: SequenceRecord) -> list[str]:
     """What of each method's earlier domains was lost (or won) by learning the later ones."""
-    axis = record["axes"][record["stages"][0]]
-    unit = "points" if axis["unit"] == "fraction" else axis["unit"]
-    better = "higher" if axis["higher_is_better"] else "lower"
+    axis = record.axes[record.stages[0]]
+    unit = "points" if axis.unit == "fraction" else axis.unit
     return [
-        f"backward transfer of {name}: {shift(method['backward_transfer'], axis)} {unit}, {better} is better"
-        for name, method in record["methods"].items()
+        f"backward transfer of {name}: {shift(method.backward_transfer, axis)} {unit}, {better(axis)}"
+        for name, method in record.methods.items()
     ]

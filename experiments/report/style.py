@@ -5,14 +5,17 @@ Colours: Okabe and Ito, Color Universal Design (2008), which readers with any co
 
 import io
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+import numpy as np
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from experiments.report.reading import Record
+from experiments.report.reading import better
+from experiments.store.record import AxisDescription
 
 BASE_COLOUR = "#B8B8B8"
 GRID_COLOUR = "#E5E5E5"
@@ -41,22 +44,60 @@ def style() -> Iterator[None]:
         yield
 
 
-def looks(record: Record) -> dict[str, tuple[str, str]]:
-    """(colour, marker) of every method, the same in every figure of a record; pairs repeat after 64."""
+def looks(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """(colour, marker) of every method of a record, the same in all its figures; pairs repeat after 64."""
     return {
         name: (_COLOURS[index % len(_COLOURS)], _MARKERS[(index + index // len(_COLOURS)) % len(_MARKERS)])
-        for index, name in enumerate(record["methods"])
+        for index, name in enumerate(methods)
     }
 
 
-def quantity(axis: Record) -> str:
+def quantity(axis: AxisDescription) -> str:
     """What an axis measures, with its unit."""
-    return axis["metric"] if axis["unit"] == "fraction" else f"{axis['metric']} ({axis['unit']})"
+    return axis.metric if axis.unit == "fraction" else f"{axis.metric} ({axis.unit})"
 
 
-def tick(value: float, axis: Record) -> str:
+def directed(axis: AxisDescription) -> str:
+    """The same, and which way it gets better."""
+    return f"{quantity(axis)}, {better(axis)}"
+
+
+def tick(value: float, axis: AxisDescription) -> str:
     """A round value on an axis: percent for fractions."""
-    return f"{100 * value:.3g}%" if axis["unit"] == "fraction" else f"{value:.3g}"
+    return f"{100 * value:.3g}%" if axis.unit == "fraction" else f"{value:.3g}"
+
+
+def base_lines(panel: Any, x: float, y: float, label: str | None) -> None:
+    """Dashed lines through the base's scores."""
+    dashed = {"color": "#888888", "linestyle": "--", "linewidth": 1, "zorder": 1}
+    panel.axvline(x, **dashed)
+    panel.axhline(y, label=label, **dashed)
+
+
+def better_up_right(panel: Any, x: AxisDescription, y: AxisDescription) -> None:
+    """Ticks in the units of two axes, turned so that better is to the right and up."""
+    panel.margins(0.08)
+    panel.xaxis.set_major_formatter(lambda value, _: tick(value, x))
+    panel.yaxis.set_major_formatter(lambda value, _: tick(value, y))
+    if not x.higher_is_better:
+        panel.invert_xaxis()
+    if not y.higher_is_better:
+        panel.invert_yaxis()
+
+
+def heat_map(panel: Any, values: np.ndarray, norm: Normalize, linears: Sequence[str], title: str) -> None:
+    """Values of linears in layers, [linear, layer]."""
+    panel.imshow(values, norm=norm, cmap="cividis", aspect="auto")
+    panel.set_title(title)
+    panel.set_yticks(range(len(linears)), linears, fontsize=8)
+    panel.set_xticks(range(0, values.shape[1], -(-values.shape[1] // 8)))
+    panel.tick_params(length=0)
+    panel.spines[:].set_visible(False)
+
+
+def short(name: str) -> str:
+    """A method name in the space of a title or a legend."""
+    return textwrap.shorten(name, 24, placeholder="...")
 
 
 def wrap(name: str) -> str:

@@ -2,91 +2,133 @@
 
 import textwrap
 
+from experiments.report.axes import labels
 from experiments.report.columns import Grid, aligned, widths
 from experiments.report.pareto import DOMINATED, dominated
 from experiments.report.pareto import NOTE as MARK_NOTE
 from experiments.report.reading import (
+    LEAK_ENERGIES,
     TARGET,
-    Record,
+    Compared,
     before_scores,
+    better,
+    divergence,
     headline,
+    leaks,
     negative_flips,
     number,
     score,
     shift,
     size,
     step_of_full,
-    worst_leak,
 )
 from experiments.report.searches import searches
+from experiments.store.record import AxisDescription, ComparisonRecord, Level
+from experiments.store.record.certificate import Interval
+from experiments.store.record.method import MethodResult
 
 WIDTH = 120
 NAME_WIDTH = 20
 NOTE = "In brackets the change; fractions change in percentage points. After ± the 95 % interval over examples."
-COSTS_NOTE = (
-    "leak: largest |dW Q| / |dW|. flips: answers that became wrong, on all axes. peak: memory of a training step.\n"
-    "extra state: what a method reads in every step beside weights and optimizer. reference: when it reads that text."
-)
 RELATIVE_NOTE = NOTE.replace("points.", "points, then, where something was to be kept, relative to the base.")
+COSTS_NOTE = (
+    "peak: memory of a training step. extra state: what a method reads in every step beside weights and optimizer. "
+    "reference: when it reads that text."
+)
+LEAK_NOTE = (
+    "leak: |dW Q| / |dW| over all linears, Q the directions of the reference inputs that hold 80 and 99 % of their "
+    "energy, the same for every method; in brackets that of a change with no preference."
+)
+GUARANTEE = (
+    "What is guaranteed: in float32, an input whose hidden states lie in span(Q) at every layer gives the same output, "
+    "if the leak is 0 and nothing outside of the linears changed. Real text never lies there wholly. What is measured "
+    "is the KL to the base on held-out text like the reference, with its 95 % interval over texts, and on domain text."
+)
 
 
-def results(record: Record, *, relative: bool = False) -> Grid:
+def results(record: Compared, *, relative: bool = False) -> Grid:
     """Scores: the base's on every axis, then before -> after and the change of each method.
 
     After ± stands the larger arm of the change's 95 % interval (of the score's, for the base). `relative` adds
     change / before on the axes to be kept (the target often starts near 0, where a ratio says nothing).
     """
-    axes = record["axes"]
+    axes = record.axes
     header = ("method", *(_title(name, axis) for name, axis in axes.items()))
     rows = [("base", *(_base(record, name) for name in axes))]
     beaten = dominated(record)
-    for name, method in record["methods"].items():
+    for name, method in record.methods.items():
         mark = DOMINATED if name in beaten else ""
         rows.append((name + mark, *(_change(method, axis_name, axis, relative) for axis_name, axis in axes.items())))
     return Grid(header, tuple(rows))
 
 
-def costs(record: Record) -> Grid:
-    """What each method changed in the weights, what leaked and drifted, and what it took; COSTS_NOTE explains it."""
-    relative = any(method["kind"] == "full" for method in record["methods"].values())
+def drift(record: Compared) -> Grid:
+    """What each method changed in the weights, and how far the outputs moved; `drift_note` explains it.
+
+    Leaks and the KL on domain text have columns where some method has them.
+    """
+    columns: dict[str, list[str]] = {
+        "method": list(record.methods),
+        "|dW|": [number(method.delta_norm) for method in record.methods.values()],
+    }
+    certificates = [method.certificate for method in record.methods.values()]
+    if _has_leaks(record):
+        found = [leaks(certificate) for certificate in certificates]
+        for at, energy in enumerate(LEAK_ENERGIES):
+            columns[f"leak {energy:.0%} (no preference)"] = [cells[at] for cells in found]
+    columns["KL (nat/token)"] = [divergence(certificate) for certificate in certificates]
+    if any(certificate and certificate.domain for certificate in certificates):
+        columns["KL, domain (nat/token)"] = [divergence(one.domain if one else None) for one in certificates]
+    columns["flips"] = [number(negative_flips(method)) for method in record.methods.values()]
+    return Grid(tuple(columns), tuple(zip(*columns.values(), strict=True)))
+
+
+def drift_note(record: Compared) -> str:
+    """What the columns of `drift` mean."""
+    leak = LEAK_NOTE if _has_leaks(record) else "The leak in bases that all methods share was not recorded."
+    return (
+        f"{leak} KL: to the base, on held-out text like the reference and, where it is shown, on domain text; after ± "
+        "the 95 % interval over texts, if recorded. flips: answers that became wrong, on all axes."
+    )
+
+
+def costs(record: Compared) -> Grid:
+    """What each method took; COSTS_NOTE explains it."""
+    relative = any(method.kind == "full" for method in record.methods.values())
     step = "step (of full)" if relative else "step (ms)"
-    header = ("method", "rate", "|dW|", "leak", "KL (nat/token)", "flips", step, "peak", "extra state", "reference")
+    header = ("method", "rate", step, "peak", "extra state", "reference")
     rows = []
-    for name, method in record["methods"].items():
-        certificate = method["certificate"] or {}  # none without reference text
-        memory = method.get("memory") or {}  # none of hosted systems
-        time = step_of_full(record, name) if relative else method["timings"]["step_milliseconds"]
+    for name, method in record.methods.items():
+        time = step_of_full(record, name) if relative else method.timings.step_milliseconds
+        peak, constants = (None, None)  # of hosted systems
+        if method.memory is not None:
+            peak, constants = method.memory.peak_bytes, method.memory.constants_bytes
         rows.append(
-            (
-                name,
-                number(method["learning_rate"]),
-                number(method["delta_norm"]),
-                number(worst_leak(method["certificate"])),
-                number(certificate.get("logit_kl")),
-                number(negative_flips(method)),
-                number(time),
-                size(memory.get("peak_bytes")),
-                size(memory.get("constants_bytes")),
-                method.get("reference", "-"),
-            )
+            (name, number(method.learning_rate), number(time), size(peak), size(constants), method.reference or "-")
         )
     return Grid(header, tuple(rows))
 
 
-def told(record: Record) -> list[tuple[str, Grid]]:
-    """Sentences, each with a table: what swept methods lost at each level of proficiency, and how `Auto` searched."""
-    return [*(_level(record, found) for found in record.get("matched", [])), *searches(record)]
+def extra_tables(record: Compared) -> list[tuple[str, Grid]]:
+    """Sentences, each with a table: replies by label, what methods lost at each level of proficiency, and how `Auto`
+    searched."""
+    labelled = [(name, grid) for name in record.axes if (grid := labels(record, name))]
+    return [
+        *((f"Replies by label, {name}, before -> after (mean over seeds).", grid) for name, grid in labelled),
+        *(_level(record, found) for found in record.matched),
+        *searches(record),
+    ]
 
 
-def _level(record: Record, found: Record) -> tuple[str, Grid]:
-    others = {name: axis for name, axis in record["axes"].items() if name != TARGET}
+def _level(record: Compared, found: Level) -> tuple[str, Grid]:
+    others = {name: axis for name, axis in record.axes.items() if name != TARGET}
     rows = []
-    for method, changes in found["changes"].items():
-        before = before_scores(record["methods"][method])
+    for method, changes in found.changes.items():
+        before = before_scores(record.methods[method])
         cells = (_matched(changes[name], before[name], axis) for name, axis in others.items())
         rows.append((method, *cells))
-    why = "" if found["given"] else ", the best that LoRA reaches"
-    level = score(found[TARGET], record["axes"][TARGET]) + why
+    why = "" if found.given else ", the best that LoRA reaches"
+    level = score(found.proficiency, record.axes[TARGET]) + why
     sentence = (
         f"Change at equal {TARGET} ({level}), in brackets relative to the base; read off each method's "
         "learning-rate sweep with the first seed."
@@ -94,78 +136,100 @@ def _level(record: Record, found: Record) -> tuple[str, Grid]:
     return sentence, Grid(("method", *(_title(name, axis) for name, axis in others.items())), tuple(rows))
 
 
-def dominated_note(record: Record) -> list[str]:
+def dominated_note(record: Compared) -> list[str]:
     """What the mark behind a method means, where there is one."""
     return [MARK_NOTE] if dominated(record) else []
 
 
-def unjudged(record: Record) -> str | None:
+def unjudged(record: Compared) -> str | None:
     """The sentence that counts the examples left out for want of a verdict; None where there were none."""
     counts = {
         axis: ", ".join(
             f"{name} {count:,}"
-            for name, method in record["methods"].items()
-            if (count := method["axes"].get(axis, {}).get("unjudged"))
+            for name, method in record.methods.items()
+            if axis in method.axes and (count := method.axes[axis].unjudged)
         )
-        for axis in record["axes"]
+        for axis in record.axes
     }
     left_out = "; ".join(f"{methods} ({axis})" for axis, methods in counts.items() if methods)
     return f"Examples left out as a judge gave no verdict on one of the two replies: {left_out}." if left_out else None
 
 
-def table(record: Record) -> str:
-    """The result for a terminal: scores, costs, losses at equal target; 120 columns do for three axes; no colour."""
-    title = f"{record['name']}  (seeds {', '.join(map(str, record['seeds']))})"
+def sections(record: Compared, name_width: int = NAME_WIDTH) -> list[str]:
+    """Every table for a terminal, each with its notes below: scores, drift, costs and `extra_tables`; no colour."""
     left_out = unjudged(record)
-    notes = [NOTE, *dominated_note(record)] + ([textwrap.fill(left_out, WIDTH)] if left_out else [])
-    parts = [title, aligned_text(results(record)), "\n".join(notes), aligned_text(costs(record)), COSTS_NOTE]
-    for sentence, grid in told(record):
-        parts += [textwrap.fill(sentence, WIDTH), aligned_text(grid)]
-    return "\n\n".join(parts) + "\n"
+    notes = [NOTE, *dominated_note(record), *([left_out] if left_out else [])]
+    parts = [
+        aligned_text(results(record), name_width),
+        "\n".join(textwrap.fill(note, WIDTH) for note in notes),
+        aligned_text(drift(record), name_width),
+        textwrap.fill(drift_note(record), WIDTH),
+        aligned_text(costs(record), name_width),
+        textwrap.fill(COSTS_NOTE, WIDTH),
+    ]
+    for sentence, grid in extra_tables(record):
+        parts += [textwrap.fill(sentence, WIDTH), aligned_text(grid, name_width)]
+    return parts
 
 
-def markdown(record: Record) -> str:
+def table(record: ComparisonRecord) -> str:
+    """The result for a terminal; 120 columns do for three axes."""
+    title = f"{record.name}  (seeds {', '.join(map(str, record.seeds))})"
+    return "\n\n".join([title, *sections(record)]) + "\n"
+
+
+def markdown(record: ComparisonRecord) -> str:
     """The same for a README, with the headline, relative changes, and the command that made them."""
     notes = [RELATIVE_NOTE, *map(_escape, dominated_note(record))]
     if left_out := unjudged(record):
         notes.append(_escape(left_out))
-    scores = piped(results(record, relative=True))
-    parts = [_escape(headline(record)), scores, *notes, piped(costs(record)), COSTS_NOTE.replace("\n", " ")]
-    for sentence, grid in told(record):
+    parts = [_escape(headline(record)), piped(results(record, relative=True)), *notes]
+    parts += [piped(drift(record)), drift_note(record), piped(costs(record)), COSTS_NOTE]
+    for sentence, grid in extra_tables(record):
         parts += [_escape(sentence), piped(grid)]
-    return "\n\n".join([*parts, f"Made by\n\n```\n{record['command']}\n```"]) + "\n"
+    return "\n\n".join([*parts, made_by(record.command)]) + "\n"
 
 
-def _title(name: str, axis: Record) -> str:
-    unit = "" if axis["unit"] == "fraction" else f"{axis['unit']}, "
-    return f"{name} {axis['metric']} ({unit}{'higher' if axis['higher_is_better'] else 'lower'} is better)"
+def made_by(command: str) -> str:
+    """The command that made a record, in Markdown."""
+    return f"Made by\n\n```\n{command}\n```"
 
 
-def _arm(middle: float | None, ends: list[float], axis: Record) -> str:
-    if middle is None or None in ends:
+def _has_leaks(record: Compared) -> bool:
+    return any(method.certificate and method.certificate.movement for method in record.methods.values())
+
+
+def _title(name: str, axis: AxisDescription) -> str:
+    unit = "" if axis.unit == "fraction" else f"{axis.unit}, "
+    return f"{name} {axis.metric} ({unit}{better(axis)})"
+
+
+def _arm(middle: float | None, ends: Interval, axis: AxisDescription) -> str:
+    low, high = ends
+    if middle is None or low is None or high is None:
         return ""
-    return " ±" + score(max(middle - ends[0], ends[1] - middle), axis).rstrip("%")
+    return " ±" + score(max(middle - low, high - middle), axis).rstrip("%")
 
 
-def _base(record: Record, name: str) -> str:
-    for method in record["methods"].values():
-        if measured := method["axes"].get(name):
-            before, axis = measured["before"], record["axes"][name]
-            return score(before, axis) + _arm(before, measured["before_interval"], axis)
+def _base(record: Compared, name: str) -> str:
+    for method in record.methods.values():
+        if measured := method.axes.get(name):
+            axis = record.axes[name]
+            return score(measured.before, axis) + _arm(measured.before, measured.before_interval, axis)
     return "-"
 
 
-def _change(method: Record, name: str, axis: Record, relative: bool) -> str:
-    measured = method["axes"].get(name)
+def _change(method: MethodResult, name: str, axis: AxisDescription, relative: bool) -> str:
+    measured = method.axes.get(name)
     if measured is None:
         return "-"
-    inside = shift(measured["change"], axis) + _arm(measured["change"], measured["change_interval"], axis)
-    if relative and name != TARGET and measured["relative_change"] is not None:
-        inside += f", {number(measured['relative_change'], '+z.1%')}"
-    return f"{score(measured['before'], axis)} -> {score(measured['after'], axis)} ({inside})"
+    inside = shift(measured.change, axis) + _arm(measured.change, measured.change_interval, axis)
+    if relative and name != TARGET and measured.relative_change is not None:
+        inside += f", {number(measured.relative_change, '+z.1%')}"
+    return f"{score(measured.before, axis)} -> {score(measured.after, axis)} ({inside})"
 
 
-def _matched(change: float | None, before: float, axis: Record) -> str:
+def _matched(change: float | None, before: float, axis: AxisDescription) -> str:
     if change is None:
         return "not reached"
     return shift(change, axis) + (f" ({change / abs(before):+z.1%})" if before else "")

@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.evaluation.statistics import interval
 from experiments.runs.workspace import Workspace
+from experiments.store.record.certificate import Certificate, Drift, LinearMovement, Movement, Space
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.drift import drift
 from jaxft.llama.model import Llama
@@ -18,7 +20,7 @@ from jaxft.subspace.certificate import certify
 from jaxft.subspace.movement import CHANGED_ABOVE, ENERGIES, movement, share_of_all
 
 
-def reference_drift(work: Workspace, model: Llama, part: slice = slice(None)) -> dict[str, Any]:
+def reference_drift(work: Workspace, model: Llama, part: slice = slice(None)) -> Drift:
     """How far a model drifted on held-out reference text, or on a part of its examples: see `certify_model`."""
     return _drift(work, model, work.calibration.heldout_batches(part))
 
@@ -41,12 +43,8 @@ def delta_norm(base: Llama, model: Llama) -> float:
 
 def certify_model(
     work: Workspace, method: Method, model: Llama, changes: Mapping[str, jax.Array] | None = None
-) -> dict[str, Any]:
-    """The certificate of a fine-tuned model against the experiment's base, bases and held-out reference text.
-
-    Beside what `certify` says: "logit_kl" (nat/token), "logit_max_difference", "relative_drift" and "hidden_drift" (by
-    layer; see `Drift`) on the held-out reference text, and under "domain" the same on text of the domain.
-    """
+) -> Certificate:
+    """The certificate of a fine-tuned model against the experiment's base, bases and held-out reference text."""
     base = work.base.model
     others = {
         "embed": (base.embed, model.embed),
@@ -68,15 +66,16 @@ def certify_model(
         SPACE_OF,
         moved,
     )
-    return {**weights, **reference_drift(work, model), "domain": _drift(work, model, work.domain_batches)}
+    weights |= {"unprojected": tuple(moved), "spaces": tuple(Space(**space) for space in weights["spaces"])}
+    return Certificate(
+        **weights,
+        **vars(reference_drift(work, model)),
+        domain=_drift(work, model, work.domain_batches),
+    )
 
 
-def describe_movement(work: Workspace, changes: Mapping[str, jax.Array]) -> dict[str, Any]:
-    """Where the changes dW [L, d, n] of the linears lie: what `Movement` says, by linear, to four significant digits.
-
-    "changed_above": CHANGED_ABOVE. "energies": ENERGIES. "shares", "isotropic": `share_of_all`. "linears": by name,
-    lists over layers "norm", "relative", "effective_rank", "changed" and "shares", and the "full_rank" min(d, n).
-    """
+def describe_movement(work: Workspace, changes: Mapping[str, jax.Array]) -> Movement:
+    """Where the changes dW [L, d, n] of the linears lie, to four significant digits."""
     files = work.calibration.files
     moments = (files.read(index).inputs for index in range(len(files)))
     moved = movement(changes, _kernels(work.base.model), moments, SPACE_OF)
@@ -84,37 +83,40 @@ def describe_movement(work: Workspace, changes: Mapping[str, jax.Array]) -> dict
     linears = {}
     for name in (name for name in SPACE_OF if name in moved):
         found = moved[name]
-        linears[name] = {
-            "full_rank": min(changes[name].shape[1:]),
-            "norm": _rounded(found.norm),
-            "relative": _rounded(found.relative),
-            "effective_rank": _rounded(found.effective_rank),
-            "changed": _rounded(found.changed),
-            "shares": [_rounded(layer) for layer in found.shares],
-        }
-    return {
-        "changed_above": CHANGED_ABOVE,
-        "energies": list(ENERGIES),
-        "shares": _rounded(shares),
-        "isotropic": _rounded(isotropic),
-        "linears": linears,
-    }
+        linears[name] = LinearMovement(
+            full_rank=min(changes[name].shape[1:]),
+            norm=_rounded(found.norm),
+            relative=_rounded(found.relative),
+            effective_rank=_rounded(found.effective_rank),
+            changed=_rounded(found.changed),
+            shares=tuple(_rounded(layer) for layer in found.shares),
+        )
+    return Movement(
+        changed_above=CHANGED_ABOVE,
+        energies=ENERGIES,
+        shares=_rounded(shares),
+        isotropic=_rounded(isotropic),
+        linears=linears,
+    )
 
 
 def _kernels(base: Llama) -> dict[str, jax.Array]:
     return {name: getattr(base.layers, name)[...] for name in SPACE_OF}
 
 
-def _drift(work: Workspace, model: Llama, batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _drift(work: Workspace, model: Llama, batches: Sequence[Mapping[str, Any]]) -> Drift:
     found = drift(work.base.model, model, batches)
-    return {
-        "logit_kl": found.logit_kl,
-        "logit_max_difference": found.logit_max_difference,
-        "relative_drift": found.relative_drift,
-        "hidden_drift": _rounded(found.hidden),
-    }
+    kl = found.text_kl / np.maximum(found.text_tokens, 1)
+    low, high = interval(kl, found.text_tokens, seed=0)
+    return Drift(
+        logit_kl=found.logit_kl,
+        logit_kl_interval=(float(f"{low:.4g}"), float(f"{high:.4g}")),
+        logit_max_difference=found.logit_max_difference,
+        relative_drift=found.relative_drift,
+        hidden_drift=_rounded(found.hidden),
+    )
 
 
-def _rounded(values: np.ndarray) -> list[float]:
+def _rounded(values: np.ndarray) -> tuple[float, ...]:
     """To four significant digits: a record holds many of these."""
-    return [float(f"{value:.4g}") for value in values]
+    return tuple(float(f"{value:.4g}") for value in values)

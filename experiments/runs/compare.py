@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from experiments.runs.run import Run
 from experiments.runs.watch import rule
 from experiments.runs.workspace import Workspace
 from experiments.store.provenance import hardware, heading, versions
+from experiments.store.record import AxisDescription, ComparisonRecord, Judge, TotalTime, Watch, write_record
+from experiments.store.record.method import AxisResult, Group, MethodResult, Rate, Reply, SeedScore
 from jaxft.data.example import Example
 from jaxft.distributed import agreed, check_same
 from jaxft.errors import UserError
@@ -88,7 +91,7 @@ def check_format(path: Path) -> None:
         )
 
 
-def compare(experiment: Experiment, out: Path, command: str, shared: Path | None = None) -> dict[str, Any]:
+def compare(experiment: Experiment, out: Path, command: str, shared: Path | None = None) -> ComparisonRecord:
     """Measure the base, choose each method's learning rate on validation data, train its seeds, measure on test.
 
     shared: where what several experiments have in common lies, see `Workspace`.
@@ -104,28 +107,26 @@ def compare(experiment: Experiment, out: Path, command: str, shared: Path | None
     trained_here = not all(isinstance(settings, Hosted) for settings in experiment.methods.values())
     for name, scores in work.base_scores.items() if trained_here else ():
         note(f"base  {name} {scores.mean:.3f}")
-    results = {name: _method(work, name, settings, axes) for name, settings in experiment.methods.items()}
-    _correct(results)
-    timings = {"total_seconds": round(earlier + time.perf_counter() - began, 1)}
-    write_json(clock, timings)
-    record = {
+    results = _corrected({name: _method(work, name, settings, axes) for name, settings in experiment.methods.items()})
+    timings = TotalTime(total_seconds=round(earlier + time.perf_counter() - began, 1))
+    write_json(clock, to_json(timings))
+    record = ComparisonRecord(
         **heading(experiment.name, command, experiment),
-        "versions": versions(),
-        "hardware": hardware(),
-        "seeds": list(experiment.seeds),
-        "data": work.inputs["data"],
-        "contamination": work.contamination,
-        "reference": work.calibration.describe_text() if experiment.reference is not None else None,
-        "base": work.base.description,
-        "axes": axes,
-        "judge": {"name": work.judge.name, "usage": work.judge.usage} if work.judge else None,
-        "methods": results,
-        "timings": timings,
-    }
-    if evaluation.watch is not None:
-        record["watch"] = {"rule": rule(evaluation.watch), "base": work.watched_base}
-    record["matched"] = matched(record, evaluation.matched)
-    write_json(out / "record.json", record)
+        versions=versions(),
+        hardware=hardware(),
+        seeds=experiment.seeds,
+        data=work.inputs["data"],
+        contamination=work.contamination,
+        reference=tuple(work.calibration.describe_text()) if experiment.reference is not None else None,
+        base=work.base.description,
+        axes=axes,
+        judge=Judge(name=work.judge.name, usage=work.judge.usage) if work.judge else None,
+        methods=results,
+        timings=timings,
+        watch=Watch(rule=rule(evaluation.watch), base=work.watched_base) if evaluation.watch is not None else None,
+        matched=matched(results, axes, evaluation.matched),
+    )
+    write_record(out / "record.json", record)
     return record
 
 
@@ -135,128 +136,150 @@ def _run(work: Workspace, name: str, settings: Method | Hosted, rate: float, see
     return Run(work, name, settings, rate, seed)
 
 
-def _method(work: Workspace, name: str, settings: Method | Auto | Hosted, axes: dict[str, Any]) -> dict[str, Any]:
-    """One method's entry in the record."""
+def _method(
+    work: Workspace, name: str, settings: Method | Auto | Hosted, axes: Mapping[str, AxisDescription]
+) -> MethodResult:
+    """One method's entry in the record; its p-values are not corrected yet."""
     seeds, search = work.experiment.seeds, None
     if isinstance(settings, Auto):
         found, search = AutoSearch(work, name, settings).found()
-        runs, rate, sweep = [replace(found, seed=seed) for seed in seeds], found.learning_rate, []
+        runs, rate, rates = [replace(found, seed=seed) for seed in seeds], found.learning_rate, ()
     else:
-        rate, sweep = choose_rate(work, name, settings)
+        rate, rates = choose_rate(work, name, settings)
         runs = [_run(work, name, settings, rate, seed) for seed in seeds]
     before = runs[0].base_scores
     after = [run.scores(validation=False) for run in runs]
     first = runs[0].result()
     for axis, scores in after[0].items():
         note(f"{name}  {axis} {before[axis].mean:.3f} -> {scores.mean:.3f}")
-    measured = {}
-    for axis, old in before.items():
-        new = [scores[axis] for scores in after]
-        kept = np.all([scores.judged for scores in (old, *new)], axis=0)  # what a judge decided on before and after
-        if not kept.any():
-            raise UserError(
-                f"{axis}: the judge gave no verdict on any pair of replies of {name}; see {work.out / 'judge'}"
-            )
-        values = np.stack([scores.values[kept] for scores in new])
-        measured[axis] = {
-            **statistics.compare(old.values[kept], values, old.weights[kept], axes[axis]["metric"] == "accuracy"),
-            "unjudged": int((~kept).sum()),
-            "groups": _groups(work, axis, old, new, kept),
-            "seeds": [{"seed": seed, "after": scores.mean} for seed, scores in zip(seeds, new, strict=True)],
-        }
-    return {
-        "kind": settings.kind,
-        "learning_rate": rate,
-        **({"search": search} if search else {}),
-        "sweep": sweep,
-        "axes": measured,
-        **first,
-        "examples": {axis: _examples(work, axis, before[axis], after[0][axis]) for axis in before},
-    }
+    return MethodResult(
+        **vars(first),
+        kind=settings.kind,
+        learning_rate=rate,
+        search=search,
+        rates=rates,
+        axes={
+            axis: _axis(work, name, axis, axes[axis].metric == "accuracy", old, [scores[axis] for scores in after])
+            for axis, old in before.items()
+        },
+        examples={axis: _examples(work, axis, before[axis], after[0][axis]) for axis in before},
+    )
 
 
-def choose_rate(work: Workspace, name: str, settings: Method | Hosted) -> tuple[float, list[dict[str, Any]]]:
-    """The learning rate of a method, and the sweep that chose it, empty where there is one rate alone."""
-    sweep = _sweep(work, name, settings)
-    if not sweep:
-        return settings.learning_rates[0], []
-    return next(point["learning_rate"] for point in sweep if point["chosen"]), sweep
+def _axis(work: Workspace, name: str, axis: str, binary: bool, old: Scores, new: Sequence[Scores]) -> AxisResult:
+    """One axis of a method over all seeds, on the examples that a judge decided on before and after."""
+    kept = np.all([scores.judged for scores in (old, *new)], axis=0)
+    if not kept.any():
+        raise UserError(f"{axis}: the judge gave no verdict on any pair of replies of {name}; see {work.out / 'judge'}")
+    values = np.stack([scores.values[kept] for scores in new])
+    seeds = zip(work.experiment.seeds, new, strict=True)
+    return replace(
+        statistics.compare(old.values[kept], values, old.weights[kept], binary),
+        unjudged=int((~kept).sum()),
+        groups=_groups(work, axis, old, new, kept),
+        labels=_labels(old, new, kept),
+        seeds=tuple(SeedScore(seed=seed, after=scores.mean) for seed, scores in seeds),
+    )
 
 
-def _sweep(work: Workspace, name: str, settings: Method | Hosted) -> list[dict[str, Any]]:
-    """Every learning rate at the first seed, with the chosen one marked: the smallest that reaches the target
-    proficiency on validation data, or the one that comes nearest. One rate needs no sweep."""
+def choose_rate(work: Workspace, name: str, settings: Method | Hosted) -> tuple[float, tuple[Rate, ...]]:
+    """The learning rate of a method, and all that were tried; empty where there is one alone.
+
+    Every rate is tried at the first seed. The smallest that reaches the target proficiency on validation data is
+    chosen, or the one that comes nearest.
+    """
     if len(settings.learning_rates) == 1:
-        return []
-    evaluation, points = work.experiment.evaluation, []
+        return settings.learning_rates[0], ()
+    evaluation, rates, merits = work.experiment.evaluation, [], []
     sign = 1.0 if TASKS[evaluation.axes["proficiency"].task].higher_is_better else -1.0
     runs = [_run(work, name, settings, rate, work.experiment.seeds[0]) for rate in sorted(settings.learning_rates)]
     for run in runs:
-        scores, test = run.scores(validation=True), run.scores(validation=False)
-        points.append(
-            {
-                "learning_rate": run.learning_rate,
-                **{axis: value.mean for axis, value in scores.items()},
-                "test": {axis: value.mean for axis, value in test.items()},
-                "delta_norm": run.delta_norm,
-                "chosen": False,
-            }
+        validation, test = (
+            {axis: scores.mean for axis, scores in run.scores(validation=part).items()} for part in (True, False)
         )
-        summary = "  ".join(f"{axis} {value.mean:.3f}" for axis, value in scores.items())
+        rates.append(
+            Rate(
+                learning_rate=run.learning_rate,
+                validation=validation,
+                test=test,
+                delta_norm=run.delta_norm,
+                chosen=False,
+            )
+        )
+        summary = "  ".join(f"{axis} {value:.3f}" for axis, value in validation.items())
         note(f"{name}  lr {run.learning_rate:g}: validation {summary}")
-    reached = [p for p in points if sign * p["proficiency"] >= sign * evaluation.target]
-    chosen = reached[0] if reached else max(points, key=lambda p: sign * p["proficiency"])
-    chosen["chosen"] = True
-    note(f"{name}  chosen learning rate {chosen['learning_rate']:g}")
-    for run, point in zip(runs, points, strict=True):
-        if not point["chosen"]:
+        merits.append(sign * validation["proficiency"])
+    reached = [index for index, merit in enumerate(merits) if merit >= sign * evaluation.target]
+    chosen = reached[0] if reached else max(range(len(merits)), key=lambda index: merits[index])
+    note(f"{name}  chosen learning rate {rates[chosen].learning_rate:g}")
+    for index, run in enumerate(runs):
+        if index != chosen:
             run.forget_checkpoints()
-    return points
+    return rates[chosen].learning_rate, tuple(replace(rate, chosen=at == chosen) for at, rate in enumerate(rates))
 
 
-def _correct(results: dict[str, Any]) -> None:
-    """Add to every p-value its correction over the methods, axis by axis."""
-    for axis in next(iter(results.values()))["axes"]:
-        measured = [method["axes"][axis] for method in results.values()]
-        for one, corrected in zip(measured, statistics.holm([one["p_value"] for one in measured]), strict=True):
-            one["p_value_holm"] = corrected
+def _corrected(results: Mapping[str, MethodResult]) -> dict[str, MethodResult]:
+    """The methods with every p-value corrected over them, axis by axis."""
+    axes = next(iter(results.values())).axes
+    holm = {axis: statistics.holm([method.axes[axis].p_value for method in results.values()]) for axis in axes}
+    return {
+        name: replace(
+            method, axes={axis: replace(one, p_value_holm=holm[axis][at]) for axis, one in method.axes.items()}
+        )
+        for at, (name, method) in enumerate(results.items())
+    }
 
 
-def _groups(work: Workspace, axis: str, old: Scores, new: Sequence[Scores], kept: np.ndarray) -> dict[str, Any]:
+def _groups(work: Workspace, axis: str, old: Scores, new: Sequence[Scores], kept: np.ndarray) -> dict[str, Group]:
     """Means before and after of every group of examples that have one, in alphabetical order."""
     groups = np.array([example.key.get("group", "") for example in _test_examples(work, axis)])
     found = {}
     for group in sorted({*groups[kept]} - {""}):
         its = kept & (groups == group)
-        found[str(group)] = {
-            "before": float(statistics.weighted_mean(old.values[its], old.weights[its])),
-            "after": float(np.mean([statistics.weighted_mean(one.values[its], one.weights[its]) for one in new])),
-            "examples": int(its.sum()),
-        }
+        found[str(group)] = Group(
+            before=float(statistics.weighted_mean(old.values[its], old.weights[its])),
+            after=float(np.mean([statistics.weighted_mean(one.values[its], one.weights[its]) for one in new])),
+            examples=int(its.sum()),
+        )
     return found
 
 
-def _examples(work: Workspace, axis: str, before: Scores, after: Scores) -> list[dict[str, Any]]:
+def _labels(old: Scores, new: Sequence[Scores], kept: np.ndarray) -> dict[str, tuple[float, float]] | None:
+    """Replies with each label, without its flags, before and after (mean over seeds), in alphabetical order.
+
+    None where replies get no label.
+    """
+    if not old.labels:
+        return None
+    before, *after = (
+        Counter(label.partition(";")[0] for label, its in zip(scores.labels, kept, strict=True) if its)
+        for scores in (old, *new)
+    )
+    names = sorted(set(before).union(*after))
+    return {name: (before[name], float(np.mean([seed[name] for seed in after]))) for name in names}
+
+
+def _examples(work: Workspace, axis: str, before: Scores, after: Scores) -> tuple[Reply, ...]:
     """Replies before and after, those whose score changed first; none where nothing was generated or chosen."""
     if not before.replies:
-        return []
+        return ()
     examples = _test_examples(work, axis)
     flipped = before.judged & after.judged & (before.values != after.values)
     order = sorted(range(len(examples)), key=lambda i: not flipped[i])
-    return [
-        {
-            "prompt": "\n".join(message.content for message in examples[i].messages),
-            "reference": examples[i].response,
-            "before": before.replies[i],
-            "after": after.replies[i],
-            "before_ok": _right(before, i),
-            "after_ok": _right(after, i),
-            "before_label": before.labels[i] if before.labels else "",
-            "after_label": after.labels[i] if after.labels else "",
-            "group": examples[i].key.get("group", ""),
-        }
+    return tuple(
+        Reply(
+            prompt="\n".join(message.content for message in examples[i].messages),
+            reference=examples[i].response,
+            before=before.replies[i],
+            after=after.replies[i],
+            before_ok=_right(before, i),
+            after_ok=_right(after, i),
+            before_label=before.labels[i] if before.labels else "",
+            after_label=after.labels[i] if after.labels else "",
+            group=examples[i].key.get("group", ""),
+        )
         for i in order[:SHOWN]
-    ]
+    )
 
 
 def _right(scores: Scores, index: int) -> bool | None:

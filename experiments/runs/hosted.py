@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from experiments.config import Hosted
 from experiments.data.sources import load_examples
@@ -16,7 +16,7 @@ from experiments.evaluation.tasks import TASKS
 from experiments.hosted.finetuning import fine_tune
 from experiments.hosted.replies import replies
 from experiments.runs.workspace import Workspace
-from jaxft.training.metrics import TIMINGS
+from experiments.store.record.method import NOT_TIMED, RunResult
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,18 @@ class HostedRun:
         path = self.folder / ("validation.json" if validation else "test.json")
         return cached_scores(path, lambda: self._measure(lambda: self.model, validation=validation))
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> RunResult:
         """What is known of weights that nobody here has seen: nothing but the model's name, and what all replies of
         the method have cost until now, in US dollars."""
-        unknown = dict.fromkeys(("delta_norm", "certificate", "memory", "trained_parameters"))
-        known = {"reference": "none", "model": self.model, "cost": self._chat("").usage.cost}
-        return {**unknown, "timings": dict.fromkeys(TIMINGS), **known}
+        return RunResult(
+            delta_norm=None,
+            certificate=None,
+            reference="none",
+            timings=NOT_TIMED,
+            trained_parameters=None,
+            model=self.model,
+            cost=self._chat("").usage.cost,
+        )
 
     def forget_checkpoints(self) -> None:
         """There are none here."""

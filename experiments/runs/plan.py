@@ -32,6 +32,8 @@ from jaxft.planning.search import largest
 from jaxft.sharding import LAYOUTS, abstract_mesh, make_mesh
 from jaxft.training.memory import GIB, memory_limit
 
+#: Of the record's JSON; raised whenever a key changes its name or its meaning.
+FORMAT = 1
 ASSUMPTIONS = (
     "Bytes are GiB of one chip. FLOPs by formula: causal attention, no recomputation. Roofline: the longest of\n"
     "computing at the chip's stated bf16 speed, reading what is held and moving the collectives, all overlapped;\n"
@@ -268,6 +270,7 @@ def _line(plan: Plan) -> tuple[str, ...]:
 
 def _record(experiment: Experiment, plans: list[Plan], rank: int, command: str) -> dict[str, Any]:
     return {
+        "format": FORMAT,
         **heading(f"plan of {experiment.name}", command, experiment),
         "versions": versions(),
         "assumed_rank": rank,

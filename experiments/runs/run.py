@@ -22,13 +22,15 @@ from experiments.runs.calibrate import ranks
 from experiments.runs.certify import certify_model, delta_norm, describe_movement, kernel_changes
 from experiments.runs.workspace import Workspace
 from experiments.store.cache import cached_json, digest
+from experiments.store.record.codec import from_json
+from experiments.store.record.codec import to_json as encode
+from experiments.store.record.method import NOT_TIMED, Memory, RunResult, Timings, Watched
 from jaxft.distributed import agreed, run_on_leader
 from jaxft.io import read_json, write_json
 from jaxft.llama import checkpoint
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods import Method, SafeLora, SafeMerge
 from jaxft.training.loop import train
-from jaxft.training.metrics import TIMINGS
 
 #: Folder of the safe adapter's own training, in that of the run.
 SAFE = "safe_adapter"
@@ -183,11 +185,12 @@ class Run:
             self.folder / "delta_norm.json", lambda: delta_norm(base, self.method.merge(base, self.trained))
         )
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> RunResult:
         """Certificate after training and after export, timings and sizes; exports the merged model on the way."""
-        return cached_json(self.folder / "result.json", self._result)
+        path = self.folder / "result.json"
+        return from_json(RunResult, cached_json(path, lambda: encode(self._result())), str(path))
 
-    def _result(self) -> dict[str, Any]:
+    def _result(self) -> RunResult:
         base = self.work.base.model
         exported, timings = self.export(self.folder / "model"), self.folder / "timings.json"
         moved = self.delta_norm  # before `merged` is made: it merges, too, and large models fit once
@@ -195,22 +198,22 @@ class Run:
         certificate = None
         if self.work.experiment.reference is not None:
             changes = self._changes(merged)
-            certificate = {
-                **certify_model(self.work, self.method, merged, changes=changes),
-                "movement": describe_movement(self.work, changes),
-                "exported": certify_model(self.work, self.method, self.work.base.reload(exported)),
-            }
-        result = {
-            "delta_norm": moved,
-            "certificate": certificate,
-            "reference": "while training" if self.method.mix else self.method.reference,
-            "timings": read_json(timings) if timings.is_file() else dict.fromkeys(TIMINGS),  # None: lost to a kill
-            "memory": read_json(self.folder / "memory.json"),
-            "trained_parameters": self.method.trained_parameters(self.trained),
-        }
-        if (watcher := self.watcher()) is not None:
-            result |= {"watched": watcher.lines, "kept_step": watcher.kept}
-        return result
+            certificate = replace(
+                certify_model(self.work, self.method, merged, changes=changes),
+                movement=describe_movement(self.work, changes),
+                exported=certify_model(self.work, self.method, self.work.base.reload(exported)),
+            )
+        memory, watcher = self.folder / "memory.json", self.watcher()
+        return RunResult(
+            delta_norm=moved,
+            certificate=certificate,
+            reference="while training" if self.method.mix else self.method.reference,
+            timings=from_json(Timings, read_json(timings), str(timings)) if timings.is_file() else NOT_TIMED,
+            memory=from_json(Memory, read_json(memory), str(memory)),
+            trained_parameters=self.method.trained_parameters(self.trained),
+            watched=tuple(map(_watched, watcher.lines)) if watcher else None,
+            kept_step=watcher.kept if watcher else None,
+        )
 
     def export(self, folder: Path) -> Path:
         """Write the fine-tuned model as a Hugging Face folder, unless it is there."""
@@ -231,3 +234,7 @@ class Run:
         if adapters is not None:
             return {name: adapter.delta() for name, adapter in adapters.items()}
         return kernel_changes(self.work.base.model, merged)
+
+
+def _watched(line: Mapping[str, Any]) -> Watched:
+    return Watched(step=line["step"], means={name: mean for name, mean in line.items() if name != "step"})

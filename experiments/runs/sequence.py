@@ -27,6 +27,18 @@ from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
 from experiments.store.cache import cached_json
 from experiments.store.provenance import hardware, heading, versions
+from experiments.store.record import (
+    Judge,
+    SeedScores,
+    SequenceMethod,
+    SequenceRecord,
+    Stage,
+    TotalTime,
+    write_record,
+)
+from experiments.store.record.certificate import Certificate
+from experiments.store.record.codec import from_json, to_json
+from experiments.store.record.method import RunResult
 from jaxft.data.source import Source
 from jaxft.errors import UserError
 from jaxft.io import read_json, write_json
@@ -40,14 +52,16 @@ class Learnt:
     """A domain that was learnt, without the models that it took.
 
     work: its experiment and folder. model: what was exported. calibration: of the domain's text as that model sees it,
-    where the method protects what it has learnt. scores: by the record's names. result: of the run.
+    where the method protects what it has learnt. scores: by the record's names. result: of the run. against_first:
+    the certificate against the first base.
     """
 
     work: Workspace
     model: Path
     calibration: Calibration | None
     scores: dict[str, float | None]
-    result: dict[str, Any]
+    result: RunResult
+    against_first: Certificate | None
 
 
 @dataclass(frozen=True)
@@ -102,7 +116,7 @@ def check_sequence(sequence: Sequence) -> None:
         training_rows(experiment, Base(experiment.model))
 
 
-def learn_sequence(sequence: Sequence, out: Path, command: str) -> dict[str, Any]:
+def learn_sequence(sequence: Sequence, out: Path, command: str) -> SequenceRecord:
     """Every method through all domains; what is done already is read back."""
     began = time.perf_counter()
     check_sequence(sequence)
@@ -118,33 +132,31 @@ def learn_sequence(sequence: Sequence, out: Path, command: str) -> dict[str, Any
         kind = settings.kind
         if isinstance(settings, Auto):
             found, _ = AutoSearch(first, name, settings).found()
-            settings, rate, sweep = found.method, found.learning_rate, []
+            settings, rate, rates = found.method, found.learning_rate, ()
         else:
-            rate, sweep = choose_rate(first, name, settings)
+            rate, rates = choose_rate(first, name, settings)
         seeds = [_learn(plan, first, name, settings, rate, seed) for seed in sequence.experiment.seeds]
         works = works or [learnt.work for learnt in seeds[0]]
-        results[name] = {"kind": kind, "learning_rate": rate, "sweep": sweep, **_described(plan, seeds)}
-    timings = {"total_seconds": round(earlier + time.perf_counter() - began, 1)}
-    write_json(clock, timings)
-    record = {
+        results[name] = SequenceMethod(kind=kind, learning_rate=rate, rates=rates, **_described(plan, seeds))
+    timings = TotalTime(total_seconds=round(earlier + time.perf_counter() - began, 1))
+    write_json(clock, to_json(timings))
+    record = SequenceRecord(
         **heading(sequence.name, command, sequence),
-        "versions": versions(),
-        "hardware": hardware(),
-        "seeds": list(sequence.experiment.seeds),
-        "data": {name: data for work in works for name, data in work.inputs["data"].items()},
-        "contamination": {
-            plan.names[number]: plan.named(number, work.contamination) for number, work in enumerate(works)
-        },
-        "reference": first.calibration.describe_text() if sequence.experiment.reference else None,
-        "base": first.base.description,
-        "judge": first.judge.name if first.judge else None,
-        "stages": list(plan.names),
-        "axes": {name: describe_axis(axis) for name, axis in plan.axes.items()},
-        "before": before,
-        "methods": results,
-        "timings": timings,
-    }
-    write_json(out / "record.json", record)
+        versions=versions(),
+        hardware=hardware(),
+        seeds=sequence.experiment.seeds,
+        data={name: data for work in works for name, data in work.inputs["data"].items()},
+        contamination={plan.names[number]: plan.named(number, work.contamination) for number, work in enumerate(works)},
+        reference=tuple(first.calibration.describe_text()) if sequence.experiment.reference else None,
+        base=first.base.description,
+        judge=Judge(name=first.judge.name, usage=first.judge.usage) if first.judge else None,
+        stages=plan.names,
+        axes={name: describe_axis(axis) for name, axis in plan.axes.items()},
+        before=before,
+        methods=results,
+        timings=timings,
+    )
+    write_record(out / "record.json", record)
     return record
 
 
@@ -185,21 +197,14 @@ def _stage(plan: Plan, first: Workspace, run: Run, number: int) -> Learnt:
     result, model = run.result(), run.export(run.folder / "model")
     against = None
     if first.experiment.reference is not None:
-        against = cached_json(
-            run.folder / "against_first.json",
-            lambda: certify_model(first, run.method, first.base.reload(model)),
-        )
+        path = run.folder / "against_first.json"
+        found = cached_json(path, lambda: to_json(certify_model(first, run.method, first.base.reload(model))))
+        against = from_json(Certificate, found, str(path))
     known = None
     if name != plan.names[-1] and run.method.reads & {"bases", "input_moments", "output_moments"}:
         _domain(run, model).measure()
         known = _domain(run, model)
-    return Learnt(
-        Workspace(work.experiment, work.out, earlier=work.earlier),
-        model,
-        known,
-        scores,
-        {**result, "against_first": against},
-    )
+    return Learnt(Workspace(work.experiment, work.out, earlier=work.earlier), model, known, scores, result, against)
 
 
 def _domain(run: Run, model: Path) -> Calibration:
@@ -222,22 +227,24 @@ def _described(plan: Plan, seeds: list[list[Learnt]]) -> dict[str, Any]:
     for number, name in enumerate(plan.names):
         scores = [learnt[number].scores for learnt in seeds]
         result = seeds[0][number].result
-        kept = ("delta_norm", "certificate", "against_first", "timings", "trained_parameters")
         stages.append(
-            {
-                "stage": name,
-                "scores": {axis: _mean([one[axis] for one in scores]) for axis in plan.axes},
-                "seeds": [
-                    {"seed": seed, "scores": one}
+            Stage(
+                stage=name,
+                scores={axis: _mean([one[axis] for one in scores]) for axis in plan.axes},
+                seeds=tuple(
+                    SeedScores(seed=seed, scores=one)
                     for seed, one in zip(plan.sequence.experiment.seeds, scores, strict=True)
-                ],
-                **{key: result[key] for key in kept},
-            }
+                ),
+                delta_norm=result.delta_norm,
+                certificate=result.certificate,
+                against_first=seeds[0][number].against_first,
+                timings=result.timings,
+                trained_parameters=result.trained_parameters,
+            )
         )
-    alike = len({describe_axis(plan.axes[name])["metric"] for name in plan.names}) == 1
-    last = stages[-1]["scores"]
-    changes = [_change(last[stage["stage"]], stage["scores"][stage["stage"]]) for stage in stages[:-1]]
-    return {"stages": stages, "backward_transfer": _mean(changes) if alike else None}
+    alike = len({describe_axis(plan.axes[name]).metric for name in plan.names}) == 1
+    changes = [_change(stages[-1].scores[stage.stage], stage.scores[stage.stage]) for stage in stages[:-1]]
+    return {"stages": tuple(stages), "backward_transfer": _mean(changes) if alike else None}
 
 
 def _change(last: float | None, just: float | None) -> float | None:

@@ -27,6 +27,8 @@ from experiments.runs import watch
 from experiments.runs.accumulated import Accumulated
 from experiments.runs.calibrate import Calibration
 from experiments.store.cache import cached_json, cached_path
+from experiments.store.record import Contamination
+from experiments.store.record.codec import from_json
 from jaxft.data.batches import batches
 from jaxft.data.packing import Rows
 from jaxft.data.source import Mix
@@ -123,7 +125,7 @@ class Workspace:
         }
 
     @cached_property
-    def contamination(self) -> dict[str, Any]:
+    def contamination(self) -> dict[str, Contamination]:
         """Copies of test examples in the text that is trained on and in the reference text."""
         experiment, path = self.experiment, self.out / "contamination.json"
         if self.shared is not None:
@@ -137,7 +139,7 @@ class Workspace:
             texts = [one for part in written for text in part for one in turns(text, self.base.tokenizer)]
             return contamination(experiment, written=texts)
 
-        return cached_json(path, find)
+        return from_json(dict[str, Contamination], cached_json(path, find), str(path))
 
     @cached_property
     def _base_folder(self) -> Path:

@@ -17,9 +17,8 @@ PACKAGES = ("jaxft", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grai
 
 
 def heading(name: str, command: str, config: Any) -> dict[str, Any]:
-    """How every record of a command begins; config: the dataclass that the command ran."""
+    """What every record of a command begins with; config: the dataclass that the command ran."""
     return {
-        "format": 1,
         "name": name,
         "command": command,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

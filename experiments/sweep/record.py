@@ -2,64 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from experiments.config import Sweep
 from experiments.config_loader import to_json
 from experiments.evaluation.matched import matched
-from experiments.report.reading import comparison, worst_leak
+from experiments.store import record
 from experiments.store.provenance import heading
+from experiments.store.record import ComparisonRecord, SweepRecord, TotalTime, encode, read_record
+from experiments.store.record.certificate import Certificate
+from experiments.store.record.method import MethodResult
 from experiments.sweep.units import Unit
-from jaxft.io import read_json
 
-#: Of a method's entry in the record of a comparison.
-KEPT = ("kind", "learning_rate", "sweep", "delta_norm", "reference", "timings", "memory", "trained_parameters")
 #: Of all units alike, or else listed for each value.
 COMMON = ("versions", "hardware", "base", "judge")
-_CERTIFIED = ("logit_kl", "logit_max_difference", "relative_delta_norm", "unprojected")
 
 
-def condense(settings: Sweep, found: list[Unit], command: str) -> dict[str, Any]:
-    """The record; its "units" have those that are not done, too, with their error."""
-    records = {unit.label: read_json(unit.folder / "record.json") for unit in found if unit.state == "done"}
-    record = {
+def sweep_record(settings: Sweep, found: list[Unit], command: str) -> SweepRecord:
+    """The record; it has the units that are not done, too, with their error."""
+    done = {unit.label: read_record(unit.folder / "record.json") for unit in found if unit.state == "done"}
+    units = {unit.label: _unit(unit, done.get(unit.label)) for unit in found}
+    methods = {label: unit.result for label, unit in units.items() if unit.result is not None}
+    axes = {name: axis for one in done.values() for name, axis in one.axes.items()}
+    plain = [encode(one) for one in done.values()]
+    return SweepRecord(
         **heading(settings.name, command, settings),
-        "kind": "sweep",
-        "seeds": list(settings.experiment.seeds),
-        **{name: _common([one[name] for one in records.values()]) for name in COMMON},
-        "axes": {name: axis for one in records.values() for name, axis in one["axes"].items()},
-        "units": {unit.label: _unit(unit, records.get(unit.label)) for unit in found},
-        "timings": {"total_seconds": round(sum(one["timings"]["total_seconds"] for one in records.values()), 1)},
-    }
-    record["matched"] = matched(comparison(record), settings.experiment.evaluation.matched)
-    return record
+        seeds=settings.experiment.seeds,
+        **{name: _common([one[name] for one in plain]) for name in COMMON},
+        axes=axes,
+        units=units,
+        timings=TotalTime(total_seconds=round(sum(one.timings.total_seconds for one in done.values()), 1)),
+        matched=matched(methods, axes, settings.experiment.evaluation.matched),
+    )
 
 
-def _unit(unit: Unit, record: Mapping[str, Any] | None) -> dict[str, Any]:
-    entry = {
-        "method": unit.method,
-        "changes": to_json(unit.changes),
-        "folder": unit.folder.name,
-        "status": unit.state,
-    }
-    if record is None:
-        return {**entry, "error": unit.error if unit.state == "failed" else None}
-    method = record["methods"][unit.method]
-    axes = {
-        name: {key: value for key, value in axis.items() if key not in ("groups", "p_value_holm")}
-        for name, axis in method["axes"].items()
-    }
-    searched = {"search": method["search"]} if "search" in method else {}  # of `Auto` alone
-    kept = {key: method[key] for key in KEPT} | searched
-    return {**entry, **kept, "axes": axes, "certificate": _certified(method)}
+def _unit(unit: Unit, done: ComparisonRecord | None) -> record.Unit:
+    return record.Unit(
+        method=unit.method,
+        changes=to_json(unit.changes),
+        folder=unit.folder.name,
+        status=unit.state,
+        error=unit.error if unit.state == "failed" else None,
+        result=_condensed(done.methods[unit.method]) if done else None,
+    )
 
 
-def _certified(method: Mapping[str, Any]) -> dict[str, Any] | None:
-    if (found := method["certificate"]) is None:
+def _condensed(method: MethodResult) -> MethodResult:
+    axes = {name: replace(axis, groups=None, p_value_holm=None) for name, axis in method.axes.items()}
+    return replace(method, axes=axes, certificate=_summary(method.certificate), examples=None, watched=None)
+
+
+def _summary(certificate: Certificate | None) -> Certificate | None:
+    """The certificate without layers."""
+    if certificate is None:
         return None
-    leaks = {"worst_leak": worst_leak(found), "exported_leak": worst_leak(found["exported"])}
-    return {**{key: found[key] for key in _CERTIFIED}, **leaks}
+    exported, domain, movement = certificate.exported, certificate.domain, certificate.movement
+    return replace(
+        certificate,
+        spaces=None,
+        worst_leak=certificate.own_leak,
+        exported=None,
+        exported_leak=exported.own_leak if exported else None,
+        hidden_drift=None,
+        domain=replace(domain, hidden_drift=None) if domain else None,
+        movement=replace(movement, linears={}) if movement else None,
+    )
 
 
 def _common(values: list[Any]) -> Any:

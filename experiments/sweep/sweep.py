@@ -14,24 +14,23 @@ import time
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 from experiments.base_model import note
 from experiments.config import Sweep
 from experiments.runs.checks import check_experiment
+from experiments.store.record import SweepRecord, write_record
 from experiments.sweep.places import Place, places
 from experiments.sweep.process import work
-from experiments.sweep.record import condense
+from experiments.sweep.record import sweep_record
 from experiments.sweep.units import Unit, shared_folder, units
 from jaxft.errors import UserError
-from jaxft.io import write_json
 from jaxft.training.metrics import format_seconds
 
 #: How processes begin. Fork servers exist on Linux; forking is not safe beside the threads of macOS.
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 
 
-def sweep(settings: Sweep, out: Path, jobs: int, command: str) -> dict[str, Any]:
+def sweep(settings: Sweep, out: Path, jobs: int, command: str) -> SweepRecord:
     """Do every unit that is not done yet, `jobs` at once, and write the record of all.
 
     All settings are checked before anything begins. Units that failed before are tried again.
@@ -48,8 +47,8 @@ def sweep(settings: Sweep, out: Path, jobs: int, command: str) -> dict[str, Any]
     if waiting:
         note(f"logs: {out / 'logs'}")
         _work(waiting, places(jobs), out, command)
-    record = condense(settings, found, command)
-    write_json(out / "record.json", record)
+    record = sweep_record(settings, found, command)
+    write_record(out / "record.json", record)
     return record
 
 

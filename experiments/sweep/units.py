@@ -15,6 +15,7 @@ from experiments.config_loader import changed, to_json
 from experiments.runs.compare import binding, check_format
 from experiments.runs.workspace import Workspace
 from experiments.store.cache import digest
+from experiments.store.record import read_record
 from jaxft.data.source import Source
 from jaxft.errors import UserError
 from jaxft.io import read_json, write_json
@@ -52,7 +53,7 @@ class Unit:
         """Forget a failure and a record of other seeds, so that the unit is worked on again; what it has done stays."""
         self._failure.unlink(missing_ok=True)
         record = self.folder / "record.json"
-        if record.is_file() and read_json(record)["seeds"] != list(self.experiment.seeds):
+        if record.is_file() and read_record(record).seeds != self.experiment.seeds:
             record.unlink()
 
     def free(self) -> None:

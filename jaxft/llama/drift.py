@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxft.distributed import gather
 from jaxft.llama.loss import batch_drift
 from jaxft.llama.model import Layers, Llama, block, embed, logits, packed_mask
 from jaxft.llama.rope import rotary_angles
@@ -23,13 +24,17 @@ class Drift:
 
     hidden [L]: |h - h0| / |h0| after every block, root mean square over tokens. logit_kl: mean KL to the base in
     nat/token. logit_max_difference: largest difference of a logit. relative_drift: the KL as a
-    share of the base's entropy, which is the relative rise of loss to expect on text of the base itself.
+    share of the base's entropy, which is the relative rise of loss to expect on text of the base itself. text_kl,
+    text_tokens [N]: the sum of the KL in nat over the tokens of every segment of a row, and how many tokens it has. A
+    segment is one text, or a part of one that is longer than a row.
     """
 
     hidden: Float[np.ndarray, " L"]
     logit_kl: float
     logit_max_difference: float
     relative_drift: float
+    text_kl: Float[np.ndarray, " N"]
+    text_tokens: Float[np.ndarray, " N"]
 
 
 def drift(before: Llama, after: Llama, batches: Iterable[Mapping[str, Any]]) -> Drift:
@@ -39,19 +44,38 @@ def drift(before: Llama, after: Llama, batches: Iterable[Mapping[str, Any]]) -> 
     """
     hidden = np.zeros(before.config.num_layers)
     divergence = entropy = tokens = largest = 0.0
+    texts: list[tuple[np.ndarray, np.ndarray]] = []
     for batch in batches:
-        ratios, kl, uncertain, count, difference = _batch(before, after, shard_rows(batch, before.compute.layout))
+        found = _batch(before, after, shard_rows(batch, before.compute.layout))
+        ratios, kl, uncertain, count, difference, by_token = found
+        texts.append(_by_text(gather(by_token), np.asarray(batch["segments"])))
         hidden += np.asarray(ratios, np.float64)
         divergence, entropy, tokens = divergence + float(kl), entropy + float(uncertain), tokens + float(count)
         largest = max(largest, float(difference))
     count, moved = max(tokens, 1.0), max(divergence, 0.0)
-    return Drift(np.sqrt(hidden / count), moved / count, largest, moved / max(entropy, 1e-30))
+    text_kl, text_tokens = (np.concatenate(parts) for parts in zip(*texts, strict=True))
+    return Drift(
+        np.sqrt(hidden / count),
+        moved / count,
+        largest,
+        moved / max(entropy, 1e-30),
+        np.maximum(text_kl, 0),
+        text_tokens,
+    )
+
+
+def _by_text(values: Float[np.ndarray, "B T"], segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(sum of the values, number of tokens) of every segment that is not padding, [N] each."""
+    keys = segments + (1 + segments.max()) * np.arange(len(segments))[:, None]
+    real = segments > 0
+    counts = np.bincount(keys[real])
+    return np.bincount(keys[real], values[real])[counts > 0], counts[counts > 0].astype(float)
 
 
 @jax.jit
-def _batch(before: Llama, after: Llama, batch: Mapping[str, Array]) -> tuple[Array, Array, Array, Array, Array]:
-    """Sums over one batch's tokens (|h - h0|^2 / |h0|^2 after every block [L], KL, entropy, tokens), and the largest
-    difference of a logit."""
+def _batch(before: Llama, after: Llama, batch: Mapping[str, Array]) -> tuple[Array, ...]:
+    """Sums over one batch's tokens (|h - h0|^2 / |h0|^2 after every block [L], KL, entropy, tokens), the largest
+    difference of a logit, and the KL of every token [B, T]."""
     config, layout, real = before.config, before.compute.layout, batch["segments"] > 0
     angles, visible = rotary_angles(config, batch["positions"]), packed_mask(batch["segments"])
 

@@ -44,13 +44,16 @@ def divergence(before: Float[Array, "B T V"], after: Float[Array, "B T V"]) -> F
 @jax.jit
 def batch_drift(
     before: Float[Array, "B T V"], after: Float[Array, "B T V"], weights: Float[Array, "B T"]
-) -> tuple[Array, Array, Array, Array]:
-    """(KL(before || after), entropy of `before`, weights, max |after - before|); all but the last summed, in nat."""
+) -> tuple[Array, Array, Array, Array, Array]:
+    """(KL(before || after), entropy of `before`, weights, max |after - before|, KL of every token [B, T]), in nat.
+
+    The first three are sums over tokens; the last is 0 where the weight is.
+    """
     p = jax.nn.log_softmax(before)
     entropy = -(jnp.exp(p) * p).sum(-1)
     largest = jnp.where(weights > 0, jnp.abs(after - before).max(-1), 0.0).max()
-    moved = jnp.where(weights > 0, divergence(before, after) * weights, 0.0).sum()
-    return moved, (entropy * weights).sum(), weights.sum(), largest
+    moved = jnp.where(weights > 0, divergence(before, after) * weights, 0.0)
+    return moved.sum(), (entropy * weights).sum(), weights.sum(), largest, moved
 
 
 def chunked_loss_sum(

@@ -21,11 +21,22 @@ def test_train_evaluate_export_and_certify_one_method(world, done, tmp_path, cap
     record = done.record["methods"]["projection"]
     out = tmp_path / "certify"
     assert world.run("certify", out, "--method", "projection") == 0
-    training, export, *moved, plots = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr().out
+    training, export, _, common, *moved, plots = said.splitlines()
     assert training.startswith("after training: largest |dW Q|/|dW| ") and export.startswith("after export: ")
-    assert f"KL {record['certificate']['logit_kl']:.3e} nat/token" in training
-    linears = record["certificate"]["movement"]["linears"]
-    assert [line.split()[0] for line in moved[2:9]] == list(linears) == ["q", "k", "v", "o", "gate", "up", "down"]
+    certificate = record["certificate"]
+    assert (
+        f"KL {certificate['logit_kl']:.3g} ±" in training and f"{certificate['domain']['logit_kl']:.3g} ±" in training
+    )
+    movement = certificate["movement"]
+    leak, isotropic = (movement[key][movement["energies"].index(0.99)] ** 0.5 for key in ("shares", "isotropic"))
+    assert common.endswith(f", 99% {leak:.2g} ({isotropic:.2g})")
+    assert "Real text never lies there wholly." in " ".join(said.split())
+    table = [line.split()[0] for line in moved[moved.index("") :] if line]
+    linears = list(movement["linears"])
+    assert linears == ["q", "k", "v", "o", "gate", "up", "down"]
+    start = table.index("q")
+    assert table[start : start + 7] == linears
     figure = out / "projection" / "lr_0.001" / "seed_0" / "movement.svg"
     assert plots == f"plots: {figure}" and figure.read_bytes().startswith(b"<?xml")
 

@@ -195,7 +195,7 @@ def test_the_record_is_that_of_one_device(ways: Ways) -> None:
             assert a["leak"].keys() == b["leak"].keys()
     ours = found["methods"]["projection"]["certificate"]
     assert max(leak for space in ours["spaces"] for leak in space["leak"].values()) < 1e-5
-    assert found["methods"]["lora"]["sweep"] and found["matched"][0].keys() == wanted["matched"][0].keys()
+    assert found["methods"]["lora"]["rates"] and found["matched"][0].keys() == wanted["matched"][0].keys()
 
 
 def test_the_exports_are_those_of_one_device(ways: Ways) -> None:

@@ -21,6 +21,7 @@ from experiments.evaluation.judges import Question, Verdict
 from experiments.evaluation.scores import Scores
 from experiments.evaluation.tasks import TASKS, task
 from experiments.evaluation.tasks.task import Subject
+from experiments.store.record import AxisDescription
 from jaxft.data.example import Example, Message
 from jaxft.data.source import Source
 from jaxft.data.template import encode, encode_prompt
@@ -227,18 +228,10 @@ def test_every_axis_on_its_own_split(base, world, monkeypatch) -> None:
 
 def test_an_axis_as_the_record_states_it() -> None:
     hotel = Source("hotel", "test", 5)
-    assert describe_axis(Axis("hotel", hotel, hotel)) == {
-        "task": "hotel",
-        "metric": "accuracy",
-        "unit": "fraction",
-        "higher_is_better": True,
-        "examples": 5,
-    }
-    assert describe_axis(Axis("choice", hotel, hotel))["task"] == "choice of hotel"
-    assert describe_axis(Axis("likelihood", hotel, hotel)) == {
-        "task": "likelihood of hotel",
-        "metric": "loss",
-        "unit": "nat/token",
-        "higher_is_better": False,
-        "examples": 5,
-    }
+    assert describe_axis(Axis("hotel", hotel, hotel)) == AxisDescription(
+        task="hotel", metric="accuracy", unit="fraction", higher_is_better=True, examples=5
+    )
+    assert describe_axis(Axis("choice", hotel, hotel)).task == "choice of hotel"
+    assert describe_axis(Axis("likelihood", hotel, hotel)) == AxisDescription(
+        task="likelihood of hotel", metric="loss", unit="nat/token", higher_is_better=False, examples=5
+    )

@@ -60,57 +60,57 @@ def test_one_seed_of_binary_scores_is_mcnemar() -> None:
     before, after = binary(20, 12), np.roll(binary(20, 12), 3)
     after[:3] = 0.0
     found = compare(before, after[None], np.ones(20), True)
-    assert (found["negative_flips"], found["positive_flips"]) == (3.0, 3.0)
-    assert found["p_value"] == 1.0
+    assert (found.negative_flips, found.positive_flips) == (3.0, 3.0)
+    assert found.p_value == 1.0
     found = compare(binary(20, 12), binary(20, 4)[None], np.ones(20), True)
-    assert (found["negative_flips"], found["positive_flips"]) == (8.0, 0.0)
-    assert found["p_value"] == pytest.approx(2 * 0.5**8)
+    assert (found.negative_flips, found.positive_flips) == (8.0, 0.0)
+    assert found.p_value == pytest.approx(2 * 0.5**8)
 
 
 def test_flips_are_a_mean_over_seeds() -> None:
     before = binary(10, 5)
     found = compare(before, np.stack([binary(10, 3), binary(10, 6)]), np.ones(10), True)
-    assert (found["negative_flips"], found["positive_flips"]) == (1.0, 0.5)
+    assert (found.negative_flips, found.positive_flips) == (1.0, 0.5)
 
 
 def test_few_differences_are_tested_exactly() -> None:
     """All six signs agree: two of the 2^6 sign patterns are as extreme."""
     found = compare(np.zeros(6), np.arange(1.0, 7.0)[None], np.ones(6), False)
-    assert found["p_value"] == pytest.approx(2 / 64)
+    assert found.p_value == pytest.approx(2 / 64)
 
 
 def test_the_permutation_test_agrees_with_the_t_test() -> None:
     before, noise = np.random.default_rng(4).normal(size=(2, 200))
     after = before + 0.15 + noise
     expected = stats.ttest_rel(before, after).pvalue
-    found = compare(before, after[None], np.ones(200), False)["p_value"]
+    found = compare(before, after[None], np.ones(200), False).p_value
     assert found == pytest.approx(expected, rel=0.25)
 
 
 def test_the_p_value_is_uniform_when_nothing_changed() -> None:
     draws = np.random.default_rng(5).normal(size=(120, 10))
-    found = [compare(np.zeros(10), draw[None], np.ones(10), False)["p_value"] for draw in draws]
+    found = [compare(np.zeros(10), draw[None], np.ones(10), False).p_value for draw in draws]
     assert stats.kstest(found, "uniform").pvalue > 0.01
 
 
 def test_loss_means_are_weighted_and_have_no_flips() -> None:
     found = compare(np.array([1.0, 2.0]), np.array([[2.0, 2.0], [4.0, 2.0]]), np.array([3.0, 1.0]), False)
-    assert (found["before"], found["after"]) == (1.25, 2.75)
-    assert found["change"] == pytest.approx(1.5)
-    assert found["relative_change"] == pytest.approx(1.2)
-    assert found["negative_flips"] is None and found["positive_flips"] is None
-    assert found["examples"] == 2
+    assert (found.before, found.after) == (1.25, 2.75)
+    assert found.change == pytest.approx(1.5)
+    assert found.relative_change == pytest.approx(1.2)
+    assert found.negative_flips is None and found.positive_flips is None
+    assert found.examples == 2
 
 
 def test_no_relative_change_from_zero() -> None:
     found = compare(np.zeros(4), np.array([[1.0, 0.0, 0.0, 0.0]]), np.ones(4), True)
-    assert found["relative_change"] is None and found["change"] == 0.25
+    assert found.relative_change is None and found.change == 0.25
 
 
 def test_nothing_changed() -> None:
     for scores, kind in ((binary(8, 3), True), (np.linspace(1, 2, 8), False)):
         found = compare(scores, np.stack([scores, scores]), np.ones(8), kind)
-        assert (found["change"], found["change_interval"], found["p_value"]) == (0.0, [0.0, 0.0], 1.0)
+        assert (found.change, found.change_interval, found.p_value) == (0.0, (0.0, 0.0), 1.0)
 
 
 @settings(max_examples=25, deadline=None)
@@ -122,13 +122,13 @@ def test_what_always_holds(seeds: int, n: int, seed: int, kind: bool) -> None:
         before, after = np.round(before), np.round(after)
     weights = np.ones(n) if kind else rng.integers(1, 50, n).astype(float)
     found = compare(before, after, weights, kind)
-    assert found["change"] == pytest.approx(found["after"] - found["before"])
+    assert found.change == pytest.approx(found.after - found.before)
     for key in ("before", "after", "change"):
-        low, high = found[f"{key}_interval"]
+        low, high = getattr(found, f"{key}_interval")
         assert low <= high
-    assert 0 < found["p_value"] <= 1
+    assert 0 < found.p_value <= 1
     if kind:
-        assert (found["positive_flips"] - found["negative_flips"]) / n == pytest.approx(found["change"])
+        assert (found.positive_flips - found.negative_flips) / n == pytest.approx(found.change)
     assert found == compare(before, after, weights, kind)
 
 

@@ -1,4 +1,4 @@
-"""A synthetic record, built as `compare` writes it."""
+"""A synthetic record as JSON data, as `compare` writes it, which a test may change before `typed` reads it."""
 
 import copy
 from typing import Any
@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 
 from experiments.evaluation.matched import matched
+from experiments.store.record import ComparisonRecord, decode
+from experiments.store.record.codec import to_json
+from jaxft.subspace.movement import ENERGIES
 
 HOSTILE = "<script>alert('x & y')</script>"
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
@@ -21,6 +24,17 @@ LOSSES = {
 TASKS = {"proficiency": "hotel", "safety": "toxigen", "knowledge": "dolly"}
 
 
+def typed(record: dict[str, Any]) -> ComparisonRecord:
+    """The record that a report is drawn from."""
+    return decode(record, "builder")
+
+
+def at_equal(record: dict[str, Any], levels: tuple[float, ...] = ()) -> dict[str, Any]:
+    """The record with what its methods lost at equal proficiency."""
+    found = typed({**record, "matched": []})
+    return {**record, "matched": to_json(matched(found.methods, found.axes, levels))}
+
+
 def build(*, losses: bool = False, seeds: int = 3, layers: int = 4) -> dict[str, Any]:
     """A full record; with `losses` it has the two loss axes of the stories config."""
     numbers = LOSSES if losses else FRACTIONS
@@ -32,7 +46,8 @@ def build(*, losses: bool = False, seeds: int = 3, layers: int = 4) -> dict[str,
     leaks = {"lora": 0.61, "full": 0.48, "projection": 2e-6, "soft": 0.031}
     methods = {name: _method(name, numbers, leak, losses, seeds, layers) for name, leak in leaks.items()}
     record = {
-        "format": 1,
+        "format": 2,
+        "kind": "comparison",
         "name": "pocket",
         "command": "jaxft compare configs/pocket.py",
         "created": "2025-01-02T03:04:05+00:00",
@@ -52,16 +67,40 @@ def build(*, losses: bool = False, seeds: int = 3, layers: int = 4) -> dict[str,
         "methods": methods,
         "timings": {"total_seconds": 612.0},
     }
-    return {**record, "matched": matched(record)}
+    return at_equal(record)
+
+
+def moving(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with what every method moved, the leak the same in every linear and at every energy, more in later
+    layers; the KL has an interval."""
+    for method in record["methods"].values():
+        found = method["certificate"]
+        leaks = [space["leak"]["q"] for space in found["spaces"] if "q" in space["leak"]]
+        linear = {name: [0.5] * len(leaks) for name in ("norm", "relative", "effective_rank", "changed")}
+        linear |= {"full_rank": 64, "shares": [[leak**2] * len(ENERGIES) for leak in leaks]}
+        drift = {"logit_kl": 0.5, "logit_max_difference": 7.0, "hidden_drift": [0.5] * len(leaks)}
+        found |= {
+            "logit_kl_interval": [0.8 * found["logit_kl"], 1.1 * found["logit_kl"]],
+            "hidden_drift": [0.5] * len(leaks),
+            "domain": {**drift, "logit_kl_interval": [0.4, 0.55]},
+            "movement": {
+                "changed_above": 1e-3,
+                "energies": list(ENERGIES),
+                "shares": [leaks[0] ** 2] * len(ENERGIES),
+                "isotropic": [0.9 * energy**2 for energy in ENERGIES],
+                "linears": dict.fromkeys(LINEARS, linear),
+            },
+        }
+    return record
 
 
 def _method(name: str, numbers: dict, leak: float, losses: bool, seeds: int, layers: int) -> dict[str, Any]:
     after = {axis: values[1][name] for axis, values in numbers.items()}
     before = {axis: values[0] for axis, values in numbers.items()}
-    sweep = [
+    rates = [
         {
             "learning_rate": rate,
-            **_part(before, after, share * 0.99),
+            "validation": _part(before, after, share * 0.99),
             "test": _part(before, after, share),
             "delta_norm": 4.0 * share,
             "chosen": share == 1.0,
@@ -104,7 +143,7 @@ def _method(name: str, numbers: dict, leak: float, losses: bool, seeds: int, lay
             "optimizer_bytes": 2**21,
             "constants_bytes": 0 if name in ("lora", "full") else 5 * 2**18,
         },
-        "sweep": sweep,
+        "rates": rates,
         "axes": {axis: _axis(before[axis], after[axis], losses, seeds) for axis in after},
         "certificate": {**measured, "exported": copy.deepcopy(measured)},
         "timings": {
@@ -156,7 +195,7 @@ def hostile() -> dict[str, Any]:
     record["methods"] = {HOSTILE if name == "lora" else name: method for name, method in record["methods"].items()}
     record["name"] = record["command"] = HOSTILE
     record["config"][HOSTILE] = HOSTILE
-    return {**record, "matched": matched(record)}
+    return at_equal(record)
 
 
 def judged() -> dict[str, Any]:
@@ -205,7 +244,7 @@ def many(count: int) -> dict[str, Any]:
         for axis in method["axes"]:
             scale = random.uniform(0.5, 1.0)
             method["axes"][axis]["after"] *= scale
-            for point in method["sweep"]:
-                point["test"][axis] *= scale
+            for rate in method["rates"]:
+                rate["test"][axis] *= scale
         methods[f"method {index}, methods.a_long_key {index}"] = method
-    return {**record, "methods": methods, "matched": matched({**record, "methods": methods})}
+    return at_equal({**record, "methods": methods})

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import pytest
+from matplotlib.figure import Figure
 
 from experiments.report.page import page
+from tests.experiments.report.builder import typed
 
 
-def drawn(record: dict[str, Any]) -> str:
-    """The page of a record as it would be if no axis could be drawn."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("experiments.report.charts.figures", lambda record: iter(()))
-        return page(record)
+def drawn(record: dict[str, Any], **charts: Figure) -> str:
+    """The page of a record with these charts alone."""
+    return page(typed(record), charts)

@@ -28,11 +28,17 @@ def hostile_record() -> dict[str, Any]:
 
 
 @pytest.fixture
+def moving_record() -> dict[str, Any]:
+    """Movement of every linear, so leaks in common bases, and intervals of the KL."""
+    return builder.moving(builder.build())
+
+
+@pytest.fixture
 def uncertified_record() -> dict[str, Any]:
     """No reference text, so no certificates; one learning rate, so no sweep."""
     record = builder.build()
     for method in record["methods"].values():
-        method.update(certificate=None, sweep=[])
+        method.update(certificate=None, rates=[])
     return {**record, "matched": []}
 
 

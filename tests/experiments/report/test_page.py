@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from experiments.report import write_report
+from experiments.report.charts import figures
 from experiments.report.page import page
 from tests.experiments.report import builder
+from tests.experiments.report.builder import typed
 from tests.experiments.report.chartless import drawn
 
 VOID = {"meta", "img", "input"}
@@ -61,7 +63,8 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def reader() -> Reader:
-    return Reader(page(builder.build()))
+    record = typed(builder.moving(builder.build()))
+    return Reader(page(record, dict(figures(record))))
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +83,18 @@ def judged_reader() -> Reader:
         "0: 10.5%, 1: 10.5%, 2: 10.5%",  # seeds
         "40 / 128",  # rank of width
         "q 2e-06, k 2e-06, v 2e-06",
-        "KL to the base, nat/token on held-out reference 6.67e-07 (exported: 6.67e-07)",
+        "KL to the base, nat/token on held-out reference 6.67e-07 ±1.3e-07 (exported: 6.67e-07)",
         "chosen",
         "model.width 128",
         "hotel/train.examples 2000",
         "jax 0.10.2",
         "platform cpu",
         "lora.timings.step_milliseconds 48.0",
-        "record format 1",
+        "record format 2",
+        "leak 80% (no preference)",
+        "6.67e-07 ±1.3e-07",
+        "an input whose hidden states lie in span(Q) at every layer gives the same output",
+        "Real text never lies there wholly.",
     ],
 )
 def test_everything_is_on_the_page(reader: Reader, words: str) -> None:
@@ -95,7 +102,7 @@ def test_everything_is_on_the_page(reader: Reader, words: str) -> None:
 
 
 def test_the_page_fetches_nothing_and_runs_only_its_own_script(reader: Reader) -> None:
-    assert len(reader.links) == 7
+    assert len(reader.links) == 8
     assert all(link.startswith("data:image/svg+xml;base64,") for link in reader.links)
     assert not reader.tags & {"link", "iframe", "object", "embed", "form"}
     text = reader.html
@@ -136,19 +143,20 @@ def test_what_a_judged_run_adds_is_on_the_page(judged_reader: Reader, words: str
 
 @pytest.mark.parametrize("name", ["loss_record", "hostile_record", "uncertified_record"])
 def test_every_kind_of_record_makes_a_page(name: str, request: pytest.FixtureRequest) -> None:
-    assert "Result" in Reader(page(request.getfixturevalue(name))).text
+    record = typed(request.getfixturevalue(name))
+    assert "Result" in Reader(page(record, dict(figures(record)))).text
 
 
 def test_what_is_missing_is_said(uncertified_record) -> None:
     for method in uncertified_record["methods"].values():
         method["examples"] = {}
-    text = Reader(page(uncertified_record)).text
+    text = Reader(drawn(uncertified_record)).text
     assert "No sweep was run." in text and "None were recorded." in text and "nothing to certify against" in text
 
 
 def test_the_report_is_drawn_from_json_alone_and_never_differs(loss_record, tmp_path: Path) -> None:
     again = json.loads(json.dumps(loss_record))
-    first, second = write_report(loss_record, tmp_path / "a"), write_report(again, tmp_path / "b")
+    first, second = write_report(typed(loss_record), tmp_path / "a"), write_report(typed(again), tmp_path / "b")
     assert [path.name for path in first[:3]] == ["report.html", "table.txt", "table.md"]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     assert sorted((tmp_path / "a").iterdir()) == sorted(first)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.report.pareto import dominated, front, path
+from tests.experiments.report.builder import typed
 
 POINTS = st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=1, max_size=12)
 SIGNS = st.tuples(st.sampled_from((1, -1)), st.sampled_from((1, -1)))
@@ -28,27 +29,36 @@ def test_the_front_is_what_nobody_beats(points, signs) -> None:
     assert along == sorted(along, key=lambda p: (-p[0], p[1]))  # x gets worse, y better
 
 
-def result(**scores: float | None) -> dict:
-    return {"axes": {name: {"after": value} for name, value in scores.items()}, "sweep": []}
-
-
-def test_a_method_is_dominated_on_all_axes_or_not_at_all() -> None:
-    axes = {"proficiency": {"higher_is_better": True}, "loss": {"higher_is_better": False}}
-    methods = {
-        "best": result(proficiency=0.9, loss=1.0),
-        "same": result(proficiency=0.9, loss=1.0),
-        "worse": result(proficiency=0.9, loss=1.1),
-        "other": result(proficiency=0.95, loss=2.0),
-        "unknown": result(proficiency=0.1),
-        "diverged": result(proficiency=0.1, loss=math.nan),
-        "unjudged": result(proficiency=0.1, loss=None),
+def test_a_method_is_dominated_on_all_axes_or_not_at_all(loss_record) -> None:
+    loss_record["axes"]["proficiency"] |= {"higher_is_better": True}
+    scores = {
+        "best": {"proficiency": 0.9, "knowledge": 1.0},
+        "same": {"proficiency": 0.9, "knowledge": 1.0},
+        "worse": {"proficiency": 0.9, "knowledge": 1.1},
+        "other": {"proficiency": 0.95, "knowledge": 2.0},
+        "unknown": {"proficiency": 0.1},
+        "diverged": {"proficiency": 0.1, "knowledge": math.nan},
+        "unjudged": {"proficiency": 0.1, "knowledge": None},
     }
-    assert dominated({"axes": axes, "methods": methods}) == {"worse": "best"}
+    like = loss_record["methods"]["lora"]
+    methods = {
+        name: {
+            **like,
+            "rates": [],
+            "axes": {axis: {**like["axes"][axis], "after": after} for axis, after in its.items()},
+        }
+        for name, its in scores.items()
+    }
+    assert dominated(typed({**loss_record, "methods": methods, "matched": []})) == {"worse": "best"}
 
 
 def test_a_path_has_every_learning_rate_that_has_scores(record) -> None:
+    def found() -> list[tuple[float, float]]:
+        return path(typed(record).methods["lora"], "safety")
+
     lora = record["methods"]["lora"]
-    assert len(path(lora, "safety")) == 3 and path(lora, "safety")[-1] == pytest.approx((0.86, 0.105))
-    lora["sweep"][1]["test"]["safety"] = math.nan
-    assert len(path(lora, "safety")) == 2
-    assert path({**lora, "sweep": []}, "safety") == [(0.86, 0.105)]
+    assert len(found()) == 3 and found()[-1] == pytest.approx((0.86, 0.105))
+    lora["rates"][1]["test"]["safety"] = math.nan
+    assert len(found()) == 2
+    lora["rates"] = []
+    assert found() == [(0.86, 0.105)]

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 import experiments.report
 from experiments.report.replies import FACETS, packed
 from tests.experiments.report import builder
+from tests.experiments.report.builder import typed
 from tests.experiments.report.chartless import drawn
 
 FOLDER = Path(experiments.report.__file__).parent
@@ -54,7 +55,7 @@ def test_whatever_a_model_says_comes_back_from_the_page(replies) -> None:
 
 
 def test_old_examples_have_no_group_label_or_reference(record) -> None:
-    row = unpacked(packed(record))[0]
+    row = unpacked(packed(typed(record)))[0]
     assert row == {
         "method": ["lora"],
         "axis": ["safety"],
@@ -72,7 +73,7 @@ def test_old_examples_have_no_group_label_or_reference(record) -> None:
 
 
 def test_labels_and_flags_are_filtered_by_one_by_one(judged_record) -> None:
-    rows = unpacked(packed(judged_record))
+    rows = unpacked(packed(typed(judged_record)))
     assert len(rows) == 8
     assert rows[0]["after_label"] == ["agrees", "repetitive"] and rows[0]["group"] == ["Velmari"]
     assert rows[1]["change"] == ["no verdict"] and rows[1]["after_label"] == []
@@ -90,11 +91,11 @@ def test_labels_and_flags_are_filtered_by_one_by_one(judged_record) -> None:
 )
 def test_what_became_of_the_verdict(record, before: bool | None, after: bool | None, change: list[str]) -> None:
     record["methods"]["lora"]["examples"]["safety"][0].update(before_ok=before, after_ok=after)
-    assert unpacked(packed(record))[0]["change"] == change
+    assert unpacked(packed(typed(record)))[0]["change"] == change
 
 
 def test_a_text_stands_once_and_choices_are_in_order(judged_record) -> None:
-    found = packed(judged_record)
+    found = packed(typed(judged_record))
     assert len(set(found["texts"])) == len(found["texts"])
     order = [*judged_record["methods"], *judged_record["axes"], "Oskandi", "Velmari"]
     assert found["texts"][: len(order)] == order
@@ -119,5 +120,5 @@ def test_the_script_finds_what_it_looks_for(judged_record) -> None:
     buttons = set(re.findall(r"""button\("(\w+)"\)""", script))
     assert buttons == set(re.findall(r'<button type="button" name="(\w+)"', text))
     assert re.findall(r'<label>[\w ]+<select name="(\w+)">', text) == list(FACETS)
-    row = packed(judged_record)["rows"][0]
+    row = packed(typed(judged_record))["rows"][0]
     assert set(re.findall(r"\brow\.(\w+)", script)) <= set(row) and set(FACETS) <= set(row)

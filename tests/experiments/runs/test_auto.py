@@ -17,19 +17,19 @@ from tests.experiments.world import World
 
 
 def model(best_rate: float, floor: float, power: float):
-    """Drift falls with decay and rises with the rate; proficiency peaks at a rate and suffers from decay."""
+    """Drift falls with strength and rises with the rate; proficiency peaks at a rate and suffers from strength."""
 
-    def measure(rate: float, decay: float) -> Trial:
-        drift = floor + 0.5 * (rate / best_rate) / decay**power
-        return Trial(rate, decay, drift, 1 - 0.1 * abs(math.log(rate / best_rate)) - 0.02 * math.log1p(decay))
+    def measure(rate: float, strength: float) -> Trial:
+        drift = floor + 0.5 * (rate / best_rate) / strength**power
+        return Trial(rate, strength, drift, 1 - 0.1 * abs(math.log(rate / best_rate)) - 0.02 * math.log1p(strength))
 
     return measure
 
 
-@example(0.002, 0.5, -3.0, 0.0, 12)  # the first rate is twenty times too high, and decay helps little
+@example(0.002, 0.5, -3.0, 0.0, 12)  # the first rate is twenty times too high, and strength helps little
 @given(st.floats(0.002, 0.1), st.floats(0.5, 1.5), st.floats(-3, 3), st.floats(0, 0.3), st.integers(12, 20))
 def test_the_budget_is_kept_and_nearly_used(budget: float, power: float, away: float, floor: float, most: int) -> None:
-    """Wherever the best rate lies within e^3 of the first and the budget is well above what no decay can hold."""
+    """Wherever the best rate lies within e^3 of the first and the budget is well above what no strength can hold."""
     measure = model(1e-3 * math.exp(away), floor * budget, power)
     trials = search(measure, budget, 1e-3, most)
     assert 1 <= len(trials) <= most
@@ -57,23 +57,25 @@ def test_a_budget_that_nothing_meets_gives_the_least_drift() -> None:
 
 
 def test_where_steps_themselves_drift_a_smaller_rate_is_tried_before_a_crushing_decay() -> None:
-    """With Adam, decay beyond some strength shakes the weights by the learning rate, and nothing is learnt any more."""
+    """With Adam, too high a strength shakes the weights by the learning rate, and nothing is learnt any more."""
 
-    def measure(rate: float, decay: float) -> Trial:
-        noise = 0.04 * (rate / 1e-3) ** 2 if decay < 1e4 else 0.0
-        return Trial(rate, decay, noise + 0.2 * (rate / 1e-3) / decay, rate / (rate + 1e-3) / (1 + decay / 1e3))
+    def measure(rate: float, strength: float) -> Trial:
+        noise = 0.04 * (rate / 1e-3) ** 2 if strength < 1e4 else 0.0
+        return Trial(
+            rate, strength, noise + 0.2 * (rate / 1e-3) / strength, rate / (rate + 1e-3) / (1 + strength / 1e3)
+        )
 
     trials = search(measure, 0.01, 1e-3, 16)
     chosen = choose(trials, 0.01)
-    assert within(chosen, 0.01) and chosen.decay < 1e3
+    assert within(chosen, 0.01) and chosen.strength < 1e3
     largest = 1e-3 * math.sqrt(MOST * 0.01 / 0.04)  # rate whose noise alone fits the budget
     assert largest / CLIMB <= chosen.learning_rate <= largest
     assert len(trials) <= 10
 
 
 def test_drift_that_is_not_finite_is_answered_by_more_decay() -> None:
-    def measure(rate: float, decay: float) -> Trial:
-        return Trial(rate, decay, math.inf if decay < 500 else 0.005, 1.0)
+    def measure(rate: float, strength: float) -> Trial:
+        return Trial(rate, strength, math.inf if strength < 500 else 0.005, 1.0)
 
     trials = search(measure, 0.01, 1e-3, 16)
     assert within(choose(trials, 0.01), 0.01)
@@ -97,18 +99,19 @@ def automatic(own_world: World) -> World:
 def test_one_search_for_real(automatic: World, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = load_experiment(automatic.config)
     record = compare(experiment, tmp_path / "out", "test")
-    method = record["methods"]["auto"]
-    found = method["search"]
-    assert 1 <= len(found["trials"]) <= 3
-    (chosen,) = (trial for trial in found["trials"] if trial["chosen"])
-    assert method["learning_rate"] == chosen["learning_rate"]
-    assert found["kept"] == (found["realised_drift"] <= 0.05)
-    assert method["certificate"]["relative_drift"] > 0
+    method = record.methods["auto"]
+    found, certificate = method.search, method.certificate
+    assert found is not None and certificate is not None and certificate.relative_drift is not None
+    assert 1 <= len(found.trials) <= 3
+    (chosen,) = (trial for trial in found.trials if trial.chosen)
+    assert method.learning_rate == chosen.learning_rate
+    assert found.kept == (found.realised_drift <= 0.05)
+    assert certificate.relative_drift > 0
     # Over all of the held-out text, drift lies between those of its halves.
-    both = sorted((chosen["drift"], found["realised_drift"]))
-    assert both[0] * 0.999 <= method["certificate"]["relative_drift"] <= both[1] * 1.001
+    both = sorted((chosen.drift, found.realised_drift))
+    assert both[0] * 0.999 <= certificate.relative_drift <= both[1] * 1.001
     again = compare(experiment, tmp_path / "out", "test")  # everything is read back
-    assert again["methods"]["auto"]["search"] == found
+    assert again.methods["auto"].search == found
     assert automatic.run("train", tmp_path / "out", "--method", "auto") == 0
 
 

@@ -35,7 +35,12 @@ def numbers(record: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_record_has_every_key(done, world) -> None:
     record = done.record
-    assert record["format"] == 1 and record["name"] == "world" and record["seeds"] == [0, 1]
+    assert (
+        record["format"] == 2
+        and record["kind"] == "comparison"
+        and record["name"] == "world"
+        and record["seeds"] == [0, 1]
+    )
     assert record["command"].startswith("jaxft compare ") and world.config in record["command"]
     assert record["config"] == to_json(load_experiment(world.config))
     assert record["base"]["parameters"] == 9360 and len(record["base"]["sha256"]) == 64
@@ -59,7 +64,7 @@ def test_every_method_has_every_key(done, name) -> None:
     assert method.keys() == {
         "kind",
         "learning_rate",
-        "sweep",
+        "rates",
         "axes",
         "delta_norm",
         "reference",
@@ -77,9 +82,12 @@ def test_every_method_has_every_key(done, name) -> None:
     assert (memory["constants_bytes"] > 0) == (name == "projection") == (method["reference"] != "none")
     assert method["delta_norm"] > 0 and method["trained_parameters"] > 0
     for part in (method["certificate"], method["certificate"]["exported"]):
-        drift = {"logit_kl", "logit_max_difference", "relative_drift", "hidden_drift"}
+        drift = {"logit_kl", "logit_kl_interval", "logit_max_difference", "relative_drift", "hidden_drift"}
         expected = {*drift, "domain", "unprojected", "delta_norm", "relative_delta_norm", "spaces"}
         assert part.keys() - {"exported", "movement"} == expected and part["domain"].keys() == drift
+        for where in (part, part["domain"]):
+            low, high = where["logit_kl_interval"]
+            assert 0 <= low <= high and low * 0.999 <= where["logit_kl"] <= high * 1.001
         assert part["spaces"][0].keys() == {"space", "layer", "width", "rank", "captured_heldout", "leak"}
     for axis in AXES:
         found = method["axes"][axis]
@@ -109,12 +117,12 @@ def test_every_method_has_every_key(done, name) -> None:
 
 def test_learning_rates_are_swept_where_there_are_several(done) -> None:
     methods = done.record["methods"]
-    assert methods["full"]["sweep"] == [] == methods["projection"]["sweep"]
-    small, large = methods["lora"]["sweep"]
+    assert methods["full"]["rates"] == [] == methods["projection"]["rates"]
+    small, large = methods["lora"]["rates"]
     assert (small["learning_rate"], large["learning_rate"]) == (0.001, 0.01)
     assert (small["chosen"], large["chosen"]) == (False, True)  # none reaches the target; the larger comes nearer
     assert methods["lora"]["learning_rate"] == 0.01
-    assert {*AXES, "test", "delta_norm"} <= small.keys() and small["test"].keys() == set(AXES)
+    assert small["validation"].keys() == small["test"].keys() == set(AXES) and small["delta_norm"] > 0
     assert large["test"]["proficiency"] == methods["lora"]["axes"]["proficiency"]["seeds"][0]["after"]
 
 

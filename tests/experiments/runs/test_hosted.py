@@ -138,7 +138,7 @@ def test_a_run_costs_no_more_than_was_foretold(
     assert len(replies) == counts[0] and lab["cost"] == pytest.approx(costs[0], abs=0.01)
     assert judge["answers"] <= counts[1] and judge["cost"] <= costs[1]
     assert lab["cost"] + judge["cost"] == pytest.approx(server.billed)
-    assert [point["chosen"] for point in lab["sweep"]] == [True, False] and len(server.jobs.created) == 2
+    assert [point["chosen"] for point in lab["rates"]] == [True, False] and len(server.jobs.created) == 2
     assert record["methods"]["full"]["certificate"] is None and record["methods"]["full"]["delta_norm"] > 0
     assert (out / "base_test.json").exists() and "full" in (out / "table.txt").read_text()
 

@@ -10,12 +10,15 @@ import pytest
 from experiments.config_loader import load_experiment
 from experiments.data.sources import load_examples
 from experiments.evaluation.scores import Scores, cached_scores
+from experiments.runs import certify
 from experiments.runs.certify import delta_norm, kernel_changes
 from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
+from experiments.store.record.certificate import Certificate
 from jaxft.errors import UserError
 from jaxft.io import read_json
 from jaxft.llama.checkpoint import load
+from jaxft.llama.drift import Drift as Drifted
 from jaxft.methods import GradientProjection
 
 
@@ -81,46 +84,67 @@ def test_the_export_is_the_trained_model(work, name) -> None:
     assert delta_norm(work.base.model, exported) == read_json(one.folder / "result.json")["delta_norm"] > 0
 
 
+def certificate_of(work: Workspace, name: str, rate: float | None) -> Certificate:
+    found = run(work, name, rate).result().certificate
+    assert found is not None and found.exported is not None and found.movement is not None
+    return found
+
+
 def test_certificates_of_all_methods(work) -> None:
     full, lora, ours = (
-        run(work, name, rate).result()["certificate"]
-        for name, rate in (("full", None), ("lora", 0.01), ("projection", None))
+        certificate_of(work, name, rate) for name, rate in (("full", None), ("lora", 0.01), ("projection", None))
     )
     for certificate in (full, lora, ours):
-        for part in (certificate, certificate["exported"]):
-            assert len(part["spaces"]) == 8  # 4 input spaces of 2 layers
-            assert part["logit_kl"] >= 0 and part["relative_delta_norm"] > 0
-            for space in part["spaces"]:
-                assert 0 <= space["captured_heldout"] <= 1 + 1e-6
+        for part in (certificate, certificate.exported):
+            assert part is not None and part.spaces is not None
+            assert len(part.spaces) == 8  # 4 input spaces of 2 layers
+            assert part.logit_kl >= 0 and part.relative_delta_norm > 0
+            for space in part.spaces:
+                assert 0 <= space.captured_heldout <= 1 + 1e-6
 
-    def leaks(certificate):
-        return [leak for space in certificate["spaces"] for leak in space["leak"].values()]
+    def leaks(certificate: Certificate) -> list[float]:
+        return [leak for space in certificate.spaces or () for leak in space.leak.values()]
 
     assert len(leaks(ours)) == len(leaks(full)) == 14
     assert max(leaks(ours)) < 1e-5 < 0.05 < min(max(leaks(full)), max(leaks(lora)))
-    assert ours["unprojected"] == lora["unprojected"] == []
-    assert {"embed", "norm", "layers.attention_norm"} <= set(full["unprojected"])
+    assert ours.unprojected == lora.unprojected == ()
+    assert {"embed", "norm", "layers.attention_norm"} <= set(full.unprojected)
+
+
+def test_the_interval_of_the_kl_is_over_texts(work, monkeypatch) -> None:
+    found = certificate_of(work, "full", None)
+    for part in (found, found.domain, found.exported):
+        assert part is not None and part.logit_kl_interval is not None
+        low, high = part.logit_kl_interval
+        assert low is not None and high is not None and low < part.logit_kl < high
+    texts = Drifted(np.ones(2), 1.5, 2.0, 0.1, np.array([1.0, 8.0, 6.0]), np.array([2.0, 4.0, 4.0]))
+    monkeypatch.setattr(certify, "drift", lambda *_: texts)
+    alike = certify.reference_drift(work, work.base.model)
+    assert alike.logit_kl == 1.5 and alike.logit_kl_interval is not None
+    assert alike.logit_kl_interval[0] == 0.5 and alike.logit_kl_interval[1] == 2.0  # of one text alone, three times
 
 
 def test_what_moved_is_said_by_linear_and_layer(work) -> None:
     for name, rate in (("full", None), ("lora", 0.01), ("projection", None)):
-        certificate = run(work, name, rate).result()["certificate"]
-        movement = certificate["movement"]
-        assert list(movement["linears"]) == ["q", "k", "v", "o", "gate", "up", "down"]
-        norms = np.array([linear["norm"] for linear in movement["linears"].values()])
+        certificate = certificate_of(work, name, rate)
+        movement = certificate.movement
+        assert movement is not None and certificate.exported is not None
+        assert list(movement.linears) == ["q", "k", "v", "o", "gate", "up", "down"]
+        norms = np.array([linear.norm for linear in movement.linears.values()])
         assert norms.shape == (7, 2)
-        assert np.linalg.norm(norms) == pytest.approx(certificate["delta_norm"], rel=1e-3)
-        for linear in movement["linears"].values():
-            ranks, shares = np.array(linear["effective_rank"]), np.array(linear["shares"])
-            limit = 2 if name == "lora" else linear["full_rank"]  # 2 is LoRA's rank
+        assert np.linalg.norm(norms) == pytest.approx(certificate.delta_norm, rel=1e-3)
+        for linear in movement.linears.values():
+            ranks, shares = np.array(linear.effective_rank), np.array(linear.shares)
+            limit = 2 if name == "lora" else linear.full_rank  # 2 is LoRA's rank
             assert (ranks >= 0.999).all() and (ranks <= 1.001 * limit).all()
-            assert shares.shape == (2, len(movement["energies"])) and (np.diff(shares) >= 0).all()
-            assert 0 < min(linear["changed"]) <= max(linear["changed"]) <= 1
-        for part in (certificate, certificate["domain"], certificate["exported"], certificate["exported"]["domain"]):
-            assert len(part["hidden_drift"]) == 2 and min(part["hidden_drift"]) > 0
+            assert shares.shape == (2, len(movement.energies)) and (np.diff(shares) >= 0).all()
+            assert 0 < min(linear.changed) <= max(linear.changed) <= 1
+        for part in (certificate, certificate.domain, certificate.exported, certificate.exported.domain):
+            assert part is not None and part.hidden_drift is not None
+            assert len(part.hidden_drift) == 2 and min(part.hidden_drift) > 0
         # The projection protects half of the energy, and so nothing of its change lies there.
-        half = movement["energies"].index(0.5)
-        assert movement["shares"][half] < 1e-9 if name == "projection" else movement["shares"][half] > 0.01
+        half = movement.energies.index(0.5)
+        assert movement.shares[half] < 1e-9 if name == "projection" else movement.shares[half] > 0.01
 
 
 def test_drift_is_measured_on_examples_from_all_over_the_domain(work, monkeypatch) -> None:

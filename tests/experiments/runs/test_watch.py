@@ -19,6 +19,7 @@ from experiments.runs import run as run_module
 from experiments.runs.run import Run
 from experiments.runs.watch import best, lost, rule, subset
 from experiments.runs.workspace import Workspace
+from experiments.store.record.method import Watched
 from jaxft.errors import UserError
 from tests.experiments.runs.watched import BASE, LAST, WATCH, assert_same, watcher
 
@@ -111,13 +112,14 @@ def test_a_run_records_what_it_saw(runs, monkeypatch) -> None:
     plain, looking = runs(None), runs(Watch(every=2, examples=2))
     assert_same(looking.trained, plain.trained)
     result = looking.result()
-    assert [line["step"] for line in result["watched"]] == [2, 3] and result["kept_step"] == 3
+    assert result.watched is not None
+    assert [line.step for line in result.watched] == [2, 3] and result.kept_step == 3
     work = looking.work
     scores = measure_axes(work.base, *looking.assembled, work.watched, work.judge, validation=True)
-    assert {"step": 3, **means(scores)} == result["watched"][-1]
+    assert Watched(step=3, means=means(scores)) == result.watched[-1]
     assert len(scores["proficiency"].values) == len(scores["knowledge"].values) == 2
     assert work.watched_base.keys() == {"proficiency", "knowledge"}
-    assert not plain.result().keys() & {"watched", "kept_step"}
+    assert plain.result().watched is plain.result().kept_step is None
     monkeypatch.setattr(run_module, "measure_axes", None)
     read_back = Run(Workspace(work.experiment, work.out), "lora", looking.method, 1e-2, 0)
     assert_same(read_back.trained, plain.trained)

@@ -18,9 +18,10 @@ from experiments.config import Sweep
 from experiments.config_loader import load
 from experiments.report import sweep_page, sweep_table, write_sweep_report
 from experiments.store.cache import occupied
+from experiments.store.record import decode, encode
 from experiments.sweep import sweep as sweep_module
 from experiments.sweep.places import Place
-from experiments.sweep.record import condense
+from experiments.sweep.record import sweep_record
 from experiments.sweep.units import units
 from tests.experiments.report import builder
 from tests.experiments.sweep import stand_in
@@ -36,7 +37,7 @@ def numbers(out: Path) -> dict[str, Any]:
     for key in ("command", "created", "timings"):
         del record[key]
     for unit in record["units"].values():
-        unit.pop("timings", None)
+        unit.get("result", {}).pop("timings", None)
     return record
 
 
@@ -87,23 +88,24 @@ def test_the_record_has_every_unit(grown, world) -> None:
     record = json.loads((grown / "record.json").read_text())
     assert record["kind"] == "sweep" and record["command"].startswith("jaxft sweep ")
     assert list(record["units"]) == [SLOW, "projection", FAST] and record["hardware"]["devices"] >= 1
-    for unit in record["units"].values():
+    for unit in (unit["result"] for unit in record["units"].values()):
         assert unit["axes"].keys() == {"proficiency", "safety", "knowledge"}
         assert {"before", "after", "change_interval", "negative_flips"} <= unit["axes"]["safety"].keys()
         assert unit["memory"]["peak_bytes"] > unit["memory"]["trained_bytes"] > 0 and unit["delta_norm"] > 0
         certificate = unit["certificate"]
         assert 0 <= certificate["worst_leak"] <= 1 and certificate["logit_kl"] >= 0
-        assert 0 <= certificate["exported_leak"] <= 1
+        assert 0 <= certificate["exported_leak"] <= 1 and certificate["logit_kl_interval"] is not None
+        assert len(certificate["movement"]["shares"]) == 10 and certificate["movement"]["linears"] == {}
         assert unit["timings"]["step_milliseconds"] > 0
         assert not {"examples", "spaces"} & (unit.keys() | unit["certificate"].keys())
     assert record["units"][SLOW]["changes"] == {"methods.lora.learning_rates": [0.001]}
-    assert [unit["reference"] for unit in record["units"].values()] == ["none", "before training", "none"]
+    assert [unit["result"]["reference"] for unit in record["units"].values()] == ["none", "before training", "none"]
 
 
 def test_a_unit_is_a_comparison_of_its_own_and_keeps_no_weights(grown, world) -> None:
     folder = folder_of(world, grown, "projection")
     alone = json.loads((folder / "record.json").read_text())["methods"]["projection"]
-    unit = numbers(grown)["units"]["projection"]
+    unit = numbers(grown)["units"]["projection"]["result"]
     assert unit["axes"]["knowledge"]["after"] == alone["axes"]["knowledge"]["after"]
     assert not [*grown.glob("**/model"), *grown.glob("**/checkpoints")]
     assert not (folder / "base_test.json").exists() and len(list(grown.glob("shared/base/*/base_test.json"))) == 1
@@ -243,18 +245,19 @@ def test_two_hundred_units_are_drawn_in_seconds(sweep, tmp_path) -> None:
         (unit.folder / "record.json").write_text(json.dumps({**made, "methods": methods}))
     found[-1].fail("UserError: <script> of mine\nand more")
     began = time.process_time()
-    record = condense(sweep, found, "jaxft sweep large.py")
-    assert len(json.dumps(record)) < 2_000_000
-    paths = write_sweep_report(json.loads(json.dumps(record)), tmp_path / "report")
+    record = sweep_record(sweep, found, "jaxft sweep large.py")
+    text = json.dumps(encode(record))
+    assert len(text) < 2_000_000
+    paths = write_sweep_report(decode(json.loads(text), "large"), tmp_path / "report")
     assert time.process_time() - began < 15
     assert [path.name for path in paths] == ["report.html", "table.txt", "front_safety.png", "front_knowledge.png"]
-    page = sweep_page(record)
+    page = sweep_page(record, {})
     assert "199 of 200 units are done, 1 failed" in page and "&lt;script&gt; of mine" in page
-    assert "training.steps 50" in sweep_table(record) and len(record["matched"]) == 1
-    assert "dominated" in page and page == sweep_page(record)
+    assert "training.steps 50" in sweep_table(record) and len(record.matched) == 1
+    assert "dominated" in page and page == sweep_page(record, {})
 
 
 def test_nothing_done_is_a_record_too(sweep, tmp_path) -> None:
-    record = condense(sweep, units(sweep, tmp_path), "jaxft sweep x.py")
-    assert record["versions"] is None and record["matched"] == []
-    assert "0 of 3 units are done, 3 open" in sweep_table(record) and "3 open" in sweep_page(record)
+    record = sweep_record(sweep, units(sweep, tmp_path), "jaxft sweep x.py")
+    assert record.versions is None and record.matched == ()
+    assert "0 of 3 units are done, 3 open" in sweep_table(record) and "3 open" in sweep_page(record, {})

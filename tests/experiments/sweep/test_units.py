@@ -13,6 +13,7 @@ from experiments.sweep.units import Unit, units
 from jaxft.data.source import Mix, Source
 from jaxft.errors import UserError
 from jaxft.io import write_json
+from tests.experiments.report import builder
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_the_folder_names_config_and_inputs_but_no_seeds_devices_and_levels(own_
 
 def test_a_record_of_other_seeds_is_made_anew(sweep, tmp_path) -> None:
     done, *_ = units(sweep, tmp_path)
-    write_json(done.folder / "record.json", {"seeds": list(sweep.experiment.seeds)})
+    write_json(done.folder / "record.json", {**builder.build(), "seeds": list(sweep.experiment.seeds)})
     done.reopen()
     assert done.state == "done"
     more, *_ = units(replace(sweep, experiment=replace(sweep.experiment, seeds=(0, 1, 2, 3))), tmp_path)
@@ -75,6 +76,15 @@ def test_a_sweep_that_another_version_began_is_refused(sweep, tmp_path) -> None:
     write_json(tmp_path / "units" / "1a2b" / "config.json", {"config": {}, "inputs": {}})
     with pytest.raises(UserError, match="units/1a2b: was begun by another version of jaxft"):
         units(sweep, tmp_path)
+
+
+def test_a_record_of_an_earlier_version_is_refused(sweep, tmp_path) -> None:
+    done, *_ = units(sweep, tmp_path)
+    path = done.folder / "record.json"
+    write_json(path, {**builder.build(), "format": 1})
+    with pytest.raises(UserError, match=f"{path}: found record format 1, expected 2.* Delete its folder or choose"):
+        done.reopen()
+    assert path.is_file()
 
 
 @pytest.mark.parametrize(

@@ -87,11 +87,23 @@ def test_drift_is_that_of_the_two_models_alone(batches, found) -> None:
     assert found.logit_kl == pytest.approx(np.mean(divergences), rel=1e-5)
     assert found.relative_drift == pytest.approx(sum(divergences) / sum(entropies), rel=1e-5)
     assert found.logit_max_difference == pytest.approx(largest, rel=1e-5)
+    starts = np.cumsum([0, 12, 7, 3, 9, 1, 2, 12, 5])
+    np.testing.assert_allclose(found.text_kl, np.add.reduceat(divergences, starts), rtol=1e-4)
+    assert found.text_tokens.tolist() == [12, 7, 3, 9, 1, 2, 12, 5, 2]
 
 
 def test_a_model_does_not_drift_from_itself(batches) -> None:
     same = drift(model(), model(), batches)
     assert same.hidden.tolist() == [0, 0, 0] and same.logit_kl == same.logit_max_difference == same.relative_drift == 0
+
+
+def test_every_segment_of_a_row_is_a_text(batches) -> None:
+    batch = batches[0]
+    parts = {**batch, "segments": batch["segments"] * (1 + (np.arange(12) >= 6))}
+    whole, cut = drift(model(), model(moved=True), [batch]), drift(model(), model(moved=True), [parts])
+    assert cut.text_tokens.tolist() == [6, 6, 6, 1, 3, 6, 3, 1, 2, 6, 6, 5]
+    assert cut.text_kl.sum() == pytest.approx(51 * cut.logit_kl, rel=1e-5)
+    assert whole.text_kl.shape == (8,)
 
 
 def test_a_mesh_finds_the_same_drift(batches, found) -> None:
@@ -101,3 +113,4 @@ def test_a_mesh_finds_the_same_drift(batches, found) -> None:
     np.testing.assert_allclose(on_mesh.hidden, found.hidden, rtol=1e-5, atol=1e-7)
     assert on_mesh.logit_kl == pytest.approx(found.logit_kl, rel=1e-4)
     assert on_mesh.logit_max_difference == pytest.approx(found.logit_max_difference, rel=1e-4)
+    np.testing.assert_allclose(on_mesh.text_kl, found.text_kl, rtol=1e-3)

@@ -23,7 +23,8 @@ def test_drift_is_the_kl_of_real_tokens() -> None:
     kl = (p * (np.log(p) - np.log(np.maximum(q, 1e-300)))).sum(-1)
     weights = jnp.asarray(real, jnp.float32)
     sums = batch_drift(jnp.asarray(before, jnp.float32), jnp.asarray(after, jnp.float32), weights)
-    total, entropy, tokens, largest = (float(value) for value in sums)
+    total, entropy, tokens, largest = (float(value) for value in sums[:4])
+    np.testing.assert_allclose(sums[4], np.where(real, kl, 0), rtol=1e-4, atol=1e-6)
     assert total == pytest.approx(kl[real].sum(), rel=1e-5)
     assert entropy == pytest.approx(-(p * np.log(p)).sum(-1)[real].sum(), rel=1e-5)
     assert tokens == real.sum()
@@ -37,6 +38,6 @@ def test_the_kl_has_float32s_digits_however_small_it_is(size: float) -> None:
     after = (before + size * random.standard_normal((2, 3, 50)) + 2).astype(np.float32)  # a shift changes nothing
     x, y = before.astype(np.float64), after.astype(np.float64)
     kl = (softmax(x) * (np.log(softmax(x)) - np.log(softmax(y)))).sum(-1).mean()
-    total, _, tokens, _ = batch_drift(jnp.asarray(before), jnp.asarray(after), jnp.ones((2, 3)))
+    total, _, tokens, *_ = batch_drift(jnp.asarray(before), jnp.asarray(after), jnp.ones((2, 3)))
     # Differences of logits of order 1 have an error of 1e-7 / size.
     assert float(total / tokens) == pytest.approx(kl, rel=1e-5 + 1e-6 / size)

@@ -1,0 +1,236 @@
+"""The records of a comparison, a sweep and a sequence, as dataclasses. JSON only where a file is read or written.
+
+A field with a default was not recorded by every version of jaxft: None means "not recorded".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.store.record.certificate import Certificate
+from experiments.store.record.codec import from_json, to_json
+from experiments.store.record.method import Means, MethodResult, Rate, Timings
+from jaxft.errors import UserError
+from jaxft.io import read_json, write_json
+
+#: Of the JSON files of these records; raised whenever a key changes its name or its meaning.
+FORMAT = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxisDescription:
+    """What an axis measures. unit: "fraction" or "nat/token". examples: how many test examples it has."""
+
+    task: str
+    metric: str
+    unit: str
+    higher_is_better: bool
+    examples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """Who decided on judged axes. usage: requests, tokens and US dollars; empty for a judge that is not asked."""
+
+    name: str
+    usage: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """Change of the other axes, by method, at equal proficiency. given: by the config, else the best LoRA reaches."""
+
+    proficiency: float
+    given: bool
+    changes: Mapping[str, Means]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """A test example that was found in other text."""
+
+    kind: str
+    evaluation: str
+    training: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """How many test examples have a copy: `experiments.data.contamination` says of which kind."""
+
+    examples: int
+    exact: int
+    exact_short: int | None = None
+    near: int
+    prompt: int | None = None
+    copies: tuple[Copy, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contamination:
+    """Copies of one axis' test examples in the text that is trained on and in the reference text."""
+
+    source: str
+    domain: Found | None = None
+    reference: Found | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TotalTime:
+    """Seconds of all invocations that worked on a record."""
+
+    total_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """Evaluation while training: how the kept step is chosen, and the base's means on the same examples."""
+
+    rule: str
+    base: Means
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What all records hold. config, versions, hardware and base are plain JSON; in a sweep also a list, if units
+    differ, or None, if no unit is done."""
+
+    name: str
+    command: str
+    created: str
+    config: Any
+    versions: Any
+    hardware: Any
+    base: Any
+    judge: Any
+    seeds: tuple[int, ...]
+    axes: Mapping[str, AxisDescription]
+    timings: TotalTime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonRecord(Record):
+    """`jaxft compare`. data: count and hash of every source. reference: the parts of the reference text."""
+
+    judge: Judge | None
+    data: Mapping[str, Any]
+    contamination: Mapping[str, Contamination] | None = None
+    reference: tuple[Any, ...] | None = None
+    methods: Mapping[str, MethodResult]
+    watch: Watch | None = None
+    matched: tuple[Level, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """One method at one point of a sweep. changes: of the config, by key, plain JSON. folder: below "units".
+
+    status: "done", "failed" or "open". error: what it failed with. result: None unless it is done.
+    """
+
+    method: str
+    changes: Mapping[str, Any]
+    folder: str
+    status: str
+    error: str | None = None
+    result: MethodResult | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRecord(Record):
+    """`jaxft sweep`: what tables and charts need of every unit, without replies and layers."""
+
+    units: Mapping[str, Unit]
+    matched: tuple[Level, ...]
+
+    @property
+    def methods(self) -> dict[str, MethodResult]:
+        """The units that are done, by label, as the methods of one comparison."""
+        return {label: unit.result for label, unit in self.units.items() if unit.result is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedScores:
+    """Every axis after a stage with one seed."""
+
+    seed: int
+    scores: Means
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One method after one domain. scores: mean over seeds, the rest of the first seed. certificate: against the model
+    that the stage began with. against_first: against the first base."""
+
+    stage: str
+    scores: Means
+    seeds: tuple[SeedScores, ...]
+    delta_norm: float | None
+    certificate: Certificate | None
+    against_first: Certificate | None
+    timings: Timings
+    trained_parameters: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceMethod:
+    """One method through all domains. backward_transfer: see `experiments.runs.sequence`."""
+
+    kind: str
+    learning_rate: float
+    rates: tuple[Rate, ...]
+    stages: tuple[Stage, ...]
+    backward_transfer: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceRecord(Record):
+    """`jaxft sequence`. stages: names of the domains in their order. before: every axis of the base."""
+
+    judge: Judge | None
+    data: Mapping[str, Any]
+    contamination: Mapping[str, Mapping[str, Contamination]]
+    reference: tuple[Any, ...] | None
+    stages: tuple[str, ...]
+    before: Means
+    methods: Mapping[str, SequenceMethod]
+
+
+KINDS: Mapping[str, type[Record]] = {
+    "comparison": ComparisonRecord,
+    "sweep": SweepRecord,
+    "sequence": SequenceRecord,
+}
+
+
+def encode(record: Record) -> dict[str, Any]:
+    """A record as JSON data, with its format and kind."""
+    kind = next(name for name, its in KINDS.items() if type(record) is its)
+    return {"format": FORMAT, "kind": kind, **to_json(record)}
+
+
+def decode(value: Any, where: str) -> Any:
+    """The record in JSON data; UserError, naming `where`, for another format or a form that is not a record's."""
+    found = value.get("format") if isinstance(value, dict) else None
+    if found != FORMAT:
+        raise UserError(
+            f"{where}: found record format {found}, expected {FORMAT}; another version of jaxft wrote it. Delete its "
+            "folder or choose another one to run anew"
+        )
+    if value.get("kind") not in KINDS:
+        raise UserError(f"{where}: found record kind {value.get('kind')!r}, expected one of {', '.join(KINDS)}")
+    rest = {name: part for name, part in value.items() if name not in ("format", "kind")}
+    return from_json(KINDS[value["kind"]], rest, where)
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record, whole or not at all."""
+    write_json(path, encode(record))
+
+
+def read_record(path: Path) -> Any:
+    """The record in a file, a `ComparisonRecord`, `SweepRecord` or `SequenceRecord`; UserError as `decode`."""
+    return decode(read_json(path), str(path))

@@ -1,0 +1,168 @@
+"""What a record says of one method: how it was trained, and every axis before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from experiments.store.record.certificate import Certificate, Interval
+
+#: A score of every axis; None where a judge gave no verdict.
+Means = Mapping[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The mean scores of a group of examples, before and after."""
+
+    before: float | None
+    after: float | None
+    examples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedScore:
+    """The score after training with one seed."""
+
+    seed: int
+    after: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxisResult:
+    """One axis of one method: `statistics.compare` says what the numbers are.
+
+    p_value_holm: corrected over the methods. unjudged: examples left out because a judge gave no verdict. groups: None
+    in the record of a sweep. labels: of each label of a reply, how many replies had it before and after (mean over
+    seeds); empty where replies get no label.
+    """
+
+    before: float
+    after: float | None
+    change: float | None
+    relative_change: float | None
+    before_interval: Interval
+    after_interval: Interval
+    change_interval: Interval
+    p_value: float
+    negative_flips: float | None
+    positive_flips: float | None
+    examples: int
+    seeds: tuple[SeedScore, ...]
+    unjudged: int | None = None
+    p_value_holm: float | None = None
+    groups: Mapping[str, Group] | None = None
+    labels: Mapping[str, tuple[float, float]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """One learning rate of a method at the first seed. delta_norm: |dW|; None where a provider keeps the weights."""
+
+    learning_rate: float
+    validation: Means
+    test: Means
+    delta_norm: float | None
+    chosen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One training run of the search of `Auto`. drift: see `Drift.relative_drift`."""
+
+    learning_rate: float
+    kfac_strength: float
+    drift: float
+    proficiency: float
+    chosen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How `Auto` found its settings. realised_drift: on text that no decision has seen; kept: it is within budget."""
+
+    budget: float
+    trials: tuple[Trial, ...]
+    realised_drift: float
+    kept: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timings:
+    """Speed of a training run without its first step, which compiles. None: lost when the run was killed, or hosted."""
+
+    train_seconds: float | None
+    tokens_per_second: float | None
+    step_milliseconds: float | None
+
+
+NOT_TIMED = Timings(train_seconds=None, tokens_per_second=None, step_milliseconds=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Bytes on one device. constants: what a method reads in every step beside weights and optimizer."""
+
+    peak_bytes: int | None
+    trained_bytes: int | None
+    optimizer_bytes: int | None
+    constants_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """The means on validation examples after a step of training."""
+
+    step: int
+    means: Means
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What one training run left beside its scores.
+
+    certificate: None without reference text. reference: when the method reads that text: "none", "before training" or
+    "while training". memory: None of hosted systems. watched, kept_step: evaluation while training, and the step whose
+    weights were kept. model, cost: of hosted systems, the provider's name and US dollars.
+    """
+
+    delta_norm: float | None
+    certificate: Certificate | None
+    reference: str | None = None
+    timings: Timings
+    memory: Memory | None = None
+    trained_parameters: int | None
+    watched: tuple[Watched, ...] | None = None
+    kept_step: int | None = None
+    model: str | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """A test example with the replies before and after. ok: right; None: no verdict."""
+
+    prompt: str
+    reference: str = ""
+    before: str
+    after: str
+    before_ok: bool | None
+    after_ok: bool | None
+    before_label: str = ""
+    after_label: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodResult(RunResult):
+    """One method: its learning rates at the first seed, every axis over all seeds, the rest of the first seed.
+
+    rates: empty where there is one rate alone. examples: replies by axis; None in the record of a sweep.
+    """
+
+    kind: str
+    learning_rate: float
+    search: Search | None = None
+    rates: tuple[Rate, ...]
+    axes: Mapping[str, AxisResult]
+    examples: Mapping[str, tuple[Reply, ...]] | None = None
