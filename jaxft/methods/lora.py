@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
+from annotated_types import Predicate
 from jax import Array
 
-from jaxft.bounds import BelowOne, Count, NotNegative, Positive
+from jaxft.bounds import BelowOne, Count, Positive
 from jaxft.errors import require
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Llama
@@ -20,6 +21,12 @@ from jaxft.methods.adapters import LowRank
 from jaxft.methods.base import ALL_LINEARS, Method, Targets
 from jaxft.optim import AdamSettings, Schedule, adamw
 from jaxft.sharding import reshard
+
+Decay = Annotated[
+    float | None,
+    Predicate(lambda decay: decay is None or 0 <= decay < math.inf),
+    "0 or a number above it, or None for that of training",
+]
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Lora(Method):
     alpha: Positive = 16.0
     scaling: Literal["lora", "rslora"] = "lora"
     dropout: BelowOne = 0.0
-    weight_decay: NotNegative | None = None  # of the adapters; None: training.weight_decay
+    weight_decay: Decay = None  # of the adapters; None: training.weight_decay
     targets: Targets = ALL_LINEARS
 
     @property

@@ -65,7 +65,7 @@ def test_what_decides_the_weights_decides_the_identity(work) -> None:
     assert one.identity == run(work, "projection").identity
     others = [run(work, "projection", 0.5), run(work, "projection", seed=1), run(work, "lora")]
     stronger = replace(one.method, kfac_strength=9.0)
-    others.append(replace(one, settings=stronger))
+    others.append(replace(one, method=stronger))
     steps = replace(work.experiment, training=replace(work.experiment.training, steps=9))
     others.append(replace(one, work=Workspace(steps, work.out)))
     template = replace(work.experiment, model=replace(work.experiment.model, template="plain"))

@@ -103,7 +103,7 @@ def test_what_edits_the_weights_decides_the_identity(work: Workspace, world: Wor
     aligned = replace(plain, method=replace(plain.method, unaligned=str(world.folder / "model")))
     assert plain.identity["unaligned"] != aligned.identity["unaligned"]
     fewer = replace(merge.method, safe_sources=(Source(f"{world.folder}/other.jsonl", limit=2),))
-    assert merge.identity["safe"] != replace(merge, settings=fewer).identity["safe"]
+    assert merge.identity["safe"] != replace(merge, method=fewer).identity["safe"]
     (name,) = (key for key in work.inputs if key.startswith("unaligned "))
     assert work.inputs[name] == plain.identity["unaligned"]
     assert any("other.jsonl" in source for source in work.inputs["data"])
