@@ -15,7 +15,7 @@ from absl import logging
 
 from experiments import verbs
 from jaxft import preemption
-from jaxft.errors import UserError
+from jaxft.errors import DoesNotFit, UserError
 
 INTERRUPTED = 130
 #: What the machine may refuse: a full, read-only or foreign folder. Anything else is a fault of the program.
@@ -41,7 +41,8 @@ def main(words: Words[str] | None = None) -> int:
             stack.enter_context(preemption.as_exception())
             arguments.verb(arguments)
     except UserError as error:
-        print(f"jaxft: {error}", file=sys.stderr)
+        advice = "\n`jaxft plan CONFIG --find` says what fits, here or on other devices."
+        print(f"jaxft: {error}{advice if isinstance(error, DoesNotFit) else ''}", file=sys.stderr)
         return 1
     except OSError as error:
         if error.errno not in REFUSALS:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
+from jaxft.bounds import Positive
 from jaxft.data.source import Mix, Source
 
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
@@ -45,7 +46,7 @@ class EWC(Trained):
 class KL(Trained):
     """All weights; loss + strength * KL(base || model) per token of reference text."""
 
-    strength: float = 1.0
+    strength: Positive = 1.0
     kind: Literal["kl"] = "kl"
 
 
@@ -69,7 +70,9 @@ class Grafted(Trained):
 class FrozenLayers(Trained):
     """All weights but those of some layers."""
 
-    layers: tuple[int, int] = field(kw_only=True)  # first and last that stay as they are, from 0
+    layers: Annotated[tuple[int, int], "a first and a last layer, from 0"] = field(
+        kw_only=True
+    )  # first and last that stay as they are, from 0
     kind: Literal["frozen_layers"] = "frozen_layers"
 
 

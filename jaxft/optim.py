@@ -8,7 +8,8 @@ is stored between steps is rounded.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,21 +18,23 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, UInt32
 
-from jaxft.errors import UserError
+from jaxft.bounds import BelowOne, NotNegative, Positive
 from jaxft.sharding import out_sharding
-from jaxft.training.config import Training
 
-DTYPES = ("float32", "bfloat16")
+Dtype = Literal["float32", "bfloat16"]
 _MOMENTS = 0x6D6F6D  # seeds the rounding of moments
 
 
-def check(training: Training) -> None:
-    """UserError where a setting of the run's memory has no meaning."""
-    for name in ("optimizer_dtype", "weights_dtype"):
-        if (found := getattr(training, name)) not in DTYPES:
-            raise UserError(f"training.{name} {found!r}: expected {' or '.join(DTYPES)}")
-    if training.loss_chunk < 0:
-        raise UserError(f"training.loss_chunk {training.loss_chunk}: expected a number of tokens, or 0 for all")
+@dataclass(frozen=True)
+class AdamSettings:
+    """What every method's optimizer has in common."""
+
+    optimizer_dtype: Dtype = "float32"  # of Adam's moments; bfloat16 is rounded stochastically
+    weights_dtype: Dtype = "float32"  # of trained weights; bfloat16 is rounded stochastically
+    clip: Positive = 1.0  # global gradient norm
+    weight_decay: NotNegative = 0.0  # decoupled; toward zero for full weights, toward the base for changes of weights
+    beta1: BelowOne = 0.9
+    beta2: BelowOne = 0.999
 
 
 def stochastic_round(x: Float[Array, "*n"], seed: UInt32[Array, ""]) -> Float[Array, "*n"]:

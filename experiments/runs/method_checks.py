@@ -30,16 +30,11 @@ from jaxft.method_config import (
     Trained,
 )
 
-#: Folders of an output that are no method's.
-RESERVED = ("calibration", "judge", "dry_run")
-
 
 def check_methods(experiment: Experiment) -> None:
     """UserError that names the first method, or key of one, with an impossible value."""
     require(bool(experiment.methods), "methods", {}, "at least one method")
     for name, settings in experiment.methods.items():
-        usable = bool(name) and name not in RESERVED and not set(name) & set("/\\") and not name.startswith(".")
-        require(usable, "methods", name, f"a name that can be a folder's, other than {', '.join(RESERVED)}")
         if isinstance(settings, Auto):
             _check_auto(f"methods.{name}", settings)
             settings = settings.at(1.0, 1e-3)

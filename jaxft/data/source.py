@@ -1,8 +1,13 @@
-"""Names of data; who runs a method resolves them to examples."""
+"""Names of data. `experiments/data/sources.py` reads the examples that they name."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import MinLen
+
+from jaxft.bounds import Between, Count
 
 
 @dataclass(frozen=True)
@@ -11,7 +16,7 @@ class Source:
 
     name: str
     split: str = "train"
-    limit: int | None = None  # so many examples, evenly spaced over the split; all where None
+    limit: Count | None = None  # examples, evenly spaced over the split; None: all of them
 
 
 @dataclass(frozen=True)
@@ -22,5 +27,5 @@ class Mix:
     SafeInstruct (Bianchi et al. 2023, arXiv:2309.07875): safety data, of which a few percent were found to suffice.
     """
 
-    sources: tuple[Source, ...]
-    share: float  # of the rows that are trained on
+    sources: Annotated[tuple[Source, ...], MinLen(1), "at least one Source"]
+    share: Between  # of the rows that are trained on

@@ -109,7 +109,7 @@ def generate(
     if longest + max_new_tokens > model.config.max_positions:
         raise UserError(
             f"prompt of {longest} tokens + max_new_tokens {max_new_tokens} exceed the model's context of "
-            f"{model.config.max_positions} tokens; shorten the prompt or lower --max-new-tokens"
+            f"{model.config.max_positions} tokens; shorten the prompt or lower max_new_tokens"
         )
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     replies: list[list[int]] = [[] for _ in prompts]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,8 @@ from jaxft.llama.attention import Segments, Visible, attend, packed_mask, splash
 from jaxft.llama.config import LlamaConfig
 from jaxft.sharding import Layout, on_mesh, reshard
 
-REMAT_POLICIES = {
+Remat = Literal["nothing", "dots", "full"]
+REMAT_POLICIES: dict[Remat, Any] = {
     "nothing": None,  # store every intermediate
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # store matmul outputs, recompute the rest
     "full": jax.checkpoint_policies.nothing_saveable,  # store block inputs alone
@@ -40,7 +41,7 @@ class Compute:
     """
 
     dtype: str = "float32"
-    remat: str = "nothing"
+    remat: Remat = "nothing"
     scan: bool = True
     unroll_decoding: bool = False
     layout: Layout = Layout()

@@ -62,7 +62,7 @@ def gpu_count(topology: str) -> int:
     """How many GPUs "h100:8" has."""
     kind, _, count = topology.partition(":")
     if not count.isdecimal() or int(count) < 1:
-        raise UserError(f"--topology {topology!r}: expected {kind}:COUNT, such as {kind}:8")
+        raise UserError(f"topology {topology!r}: expected {kind}:COUNT, such as {kind}:8")
     return int(count)
 
 
@@ -82,7 +82,7 @@ def topology_devices(name: str) -> list[Any]:
     generation = name.split(":")[0]
     if generation not in TPUS or ":" not in name:
         raise UserError(
-            f"--topology {name!r}: expected KIND:SHAPE, for instance v5e:4x4, v4:2x2x2 or h100:8; "
+            f"topology {name!r}: expected KIND:SHAPE, for instance v5e:4x4, v4:2x2x2 or h100:8; "
             f"known kinds: {', '.join((*TPUS, *GPUS))}"
         )
     options = {"chip_config_name": "megacore"} if generation in ("v4", "v5p") else {}
@@ -91,6 +91,6 @@ def topology_devices(name: str) -> list[Any]:
     except Exception as error:  # the compiler's plug-in raises several kinds
         said = str(error).splitlines()[0][:200]
         raise UserError(
-            f"--topology {name!r}: the TPU compiler refused it ({said}).\n"
+            f"topology {name!r}: the TPU compiler refused it ({said}).\n"
             "It comes with `pip install libtpu`; shapes are those of Google Cloud, such as 2x4 for v5e or 2x2x1 for v4"
         ) from error

@@ -57,7 +57,7 @@ class Checkpoints:
             changed = sorted(k for k in {*identity, *found} if identity.get(k) != found.get(k))
             raise UserError(
                 f"{folder}: holds checkpoints of another run (different: {', '.join(changed)}); "
-                "choose another --out, or delete the folder to start anew"
+                "choose another, or delete the folder to start anew"
             )
         # Another run was stopped before its first checkpoint; Orbax would keep its identity.
         distributed.run_on_leader("checkpoints of another run deleted", lambda: shutil.rmtree(folder))

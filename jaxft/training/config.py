@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jaxft.bounds import Count, Whole, join
+from jaxft.data.packing import OnLong
+from jaxft.errors import require
+from jaxft.llama.config import LlamaConfig
+from jaxft.optim import AdamSettings
+
 
 @dataclass(frozen=True)
-class Training:
-    """One optimisation run; the same for every method."""
+class Training(AdamSettings):
+    """One optimisation run; the same for every method. Lengths in tokens."""
 
-    steps: int = 300
-    batch_rows: int = 16  # packed rows per optimizer step, over all accumulated microbatches
-    row_length: int = 128
-    accumulation: int = 1  # microbatches per step; must divide batch_rows
-    loss_chunk: int = 0  # tokens of a row whose logits are in memory at once; 0: all
-    optimizer_dtype: str = "float32"  # of Adam's moments: "float32", or "bfloat16" rounded stochastically
-    weights_dtype: str = "float32"  # of trained weights: "float32", or "bfloat16" rounded stochastically
-    warmup: int = 20  # steps of linear warm-up, then cosine decay to zero
-    clip: float = 1.0  # global gradient norm
-    weight_decay: float = 0.0  # decoupled; toward zero for full weights, toward the base for changes of weights
-    beta1: float = 0.9
-    beta2: float = 0.999
-    on_long: str = "drop"  # examples longer than a row: "drop", "split" (plain text) or "error"
-    log_every: int = 10  # steps
-    checkpoint_every: int = 100  # steps
+    steps: Count = 300
+    batch_rows: Count = 16  # packed rows per optimizer step, over all accumulated microbatches
+    row_length: Count = 128
+    accumulation: Count = 1  # microbatches per step; must divide batch_rows
+    loss_chunk: Whole = 0  # tokens of a row whose logits are in memory at once; 0: all
+    warmup: Whole = 20  # steps of linear warm-up, then cosine decay to zero
+    on_long: OnLong = "drop"  # examples longer than a row: leave out, split (plain text), or stop with an error
+    log_every: Count = 10  # steps
+    checkpoint_every: Count = 100  # steps
+
+    def check(self, key: str) -> None:
+        parts = self.accumulation
+        expected = f"a multiple of {join(key, 'accumulation')}, {parts}"
+        require(self.batch_rows % parts == 0, join(key, "batch_rows"), self.batch_rows, expected)
+
+    def check_model(self, key: str, model: LlamaConfig) -> None:
+        """UserError for rows longer than the context of the model."""
+        model.check_length(join(key, "row_length"), self.row_length)

@@ -12,7 +12,7 @@ import optax
 from jax import Array, lax
 from jaxtyping import Float, Int
 
-from jaxft import optim
+from jaxft import bounds, optim
 from jaxft.llama.loss import chunked_loss_sum, token_losses
 from jaxft.llama.model import Llama, hidden, logits
 from jaxft.methods.base import Method
@@ -41,8 +41,8 @@ def schedule(training: Training, learning_rate: Array | float) -> Callable[[Any]
 
 
 def initial_state(method: Method, training: Training, base: Llama, constants: Any, key: Array) -> TrainState:
-    """The state before the first step; the same key gives the same state. UserError where a setting is none."""
-    optim.check(training)
+    """The state before the first step; the same key gives the same state. UserError for a setting out of its bounds."""
+    bounds.check(training, "Training")
 
     @jax.jit  # on a mesh, large arrays are made in their shards
     def make(base: Llama, constants: Any, key: Array) -> TrainState:

@@ -40,8 +40,8 @@ def test_a_published_shape_stands_in_for_a_folder_that_is_not_here() -> None:
     [
         (("--method", "lor"), "--method: found 'lor', expected one of full, lora, projection"),
         (("--rank", "0"), "--rank: found 0, expected at least 1"),
-        (("--topology", "v5e"), "--topology 'v5e': expected KIND:SHAPE"),
-        (("--topology", "h100:many"), "--topology 'h100:many': expected h100:COUNT"),
+        (("--topology", "v5e"), "topology 'v5e': expected KIND:SHAPE"),
+        (("--topology", "h100:many"), "topology 'h100:many': expected h100:COUNT"),
         (("--model.sharding.preset", "fsdp"), "evaluation.batch_size 4 is not a multiple of 8"),
         (("--model.folder", "/nowhere"), "/nowhere"),
     ],

@@ -22,9 +22,9 @@ needs_compiler = pytest.mark.skipif(
 
 
 def test_unknown_kinds_are_refused() -> None:
-    with pytest.raises(UserError, match="--topology 'v9:2x2': expected KIND:SHAPE.*known kinds: v4, v5e.*h100"):
+    with pytest.raises(UserError, match="topology 'v9:2x2': expected KIND:SHAPE.*known kinds: v4, v5e.*h100"):
         topology_devices("v9:2x2")
-    with pytest.raises(UserError, match="--topology 'v5e': expected KIND:SHAPE"):
+    with pytest.raises(UserError, match="topology 'v5e': expected KIND:SHAPE"):
         topology_devices("v5e")
 
 
