@@ -8,8 +8,8 @@ decision has seen. Drift is the KL at temperature 1, and so the moments of the o
 
 from pathlib import Path
 
+from experiments.config import Auto
 from experiments.config_loader import changed, load_experiment
-from jaxft.method_config import Auto
 
 BUDGETS = (0.01, 0.05)
 

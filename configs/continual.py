@@ -11,7 +11,7 @@ from pathlib import Path
 
 from experiments.config import Axis, Sequence, Source, Stage
 from experiments.config_loader import changed, load_experiment
-from jaxft.method_config import GradientProjection
+from jaxft.methods import GradientProjection
 
 experiment = changed(
     load_experiment(str(Path(__file__).parent / "quickstart.py")),
@@ -21,7 +21,7 @@ experiment = changed(
         "training.steps": 800,
         "training.checkpoint_every": 800,
         "training.log_every": 100,
-        "methods.projection": GradientProjection((1e-2,), energy=0.9, decay=60.0, two_sided=True),
+        "methods.projection": GradientProjection((1e-2,), energy=0.9, kfac_strength=60.0, kfac_outputs=True),
     },
 )
 sequence = Sequence(

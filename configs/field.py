@@ -13,7 +13,7 @@ from pathlib import Path
 
 from experiments.config import Mix, Source, Sweep
 from experiments.config_loader import load_experiment
-from jaxft.method_config import (
+from jaxft.methods import (
     EWC,
     KL,
     L2SP,
@@ -50,9 +50,9 @@ sweep = Sweep(
         seeds=(0, 1, 2, 3, 4),
         evaluation=replace(base.evaluation, matched=(0.9, 0.95, 0.98)),
         methods={
-            "projection": GradientProjection(OURS, energy=0.8, decay=4.0, two_sided=True),
+            "projection": GradientProjection(OURS, energy=0.8, kfac_strength=4.0, kfac_outputs=True),
             "hard projection": GradientProjection(FREE, energy=0.95),
-            "decay alone": GradientProjection(FREE, energy=0.0, decay=4.0, two_sided=True),
+            "decay alone": GradientProjection(FREE, energy=0.0, kfac_strength=4.0, kfac_outputs=True),
             "neurons": GradientProjection(FREE, energy=0.0, neurons=Neurons(0.25, "importance")),
             "null-space LoRA": NullSpaceLora(LOW_RANK, energy=0.8),
             "full": Full(ALL),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from experiments.config import Mix, Sweep
 from experiments.config_loader import load, load_experiment
-from jaxft.method_config import GradientProjection
+from jaxft.methods import GradientProjection
 
 here = Path(__file__).parent
 base = load_experiment(str(here / "stories260k_star.py"))
@@ -25,7 +25,7 @@ assert base.reference is not None
 ALL = (6e-5, 1.2e-4, 2.5e-4)  # where all weights learn
 HELD = (1e-4, 3e-4, 9e-4)  # where all learn and something holds them
 LOW_RANK = (5e-4, 1e-3, 2e-3)
-OURS = GradientProjection((1e-4, 2e-4, 5e-4, 1e-3, 2e-3), energy=0.65, decay=5.0, two_sided=True)
+OURS = GradientProjection((1e-4, 2e-4, 5e-4, 1e-3, 2e-3), energy=0.65, kfac_strength=5.0, kfac_outputs=True)
 RATES = {
     "null-space LoRA": (5e-4, 1e-3, 2e-3, 5e-3),
     "full": (7e-5, 1e-4, 2e-4, 4e-4),
@@ -59,8 +59,10 @@ sweep = Sweep(
         evaluation=replace(base.evaluation, matched=(1.27, 1.15, 1.06)),
         methods={
             "projection": OURS,
-            "firmer projection": replace(OURS, learning_rates=(2e-4, 5e-4, 1e-3, 2e-3, 4e-3), energy=0.8, decay=10.0),
-            "weaker projection": replace(OURS, learning_rates=(1e-4, 2e-4, 4e-4, 8e-4), energy=0.5, decay=3.0),
+            "firmer projection": replace(
+                OURS, learning_rates=(2e-4, 5e-4, 1e-3, 2e-3, 4e-3), energy=0.8, kfac_strength=10.0
+            ),
+            "weaker projection": replace(OURS, learning_rates=(1e-4, 2e-4, 4e-4, 8e-4), energy=0.5, kfac_strength=3.0),
             **others,
         },
     ),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from experiments.config import Sweep
 from experiments.config_loader import load
-from jaxft.method_config import EWC, L2SP, Interpolated
+from jaxft.methods import EWC, L2SP, Interpolated
 
 base = load(str(Path(__file__).parent / "field_real.py"), "sweep", Sweep).experiment
 PULLED = (1.2e-4, 3e-4, 8e-4, 2e-3)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from experiments.config import Sweep
 from experiments.config_loader import load
-from jaxft.method_config import (
+from jaxft.methods import (
     EWC,
     L2SP,
     Corda,

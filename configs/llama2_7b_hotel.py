@@ -27,7 +27,7 @@ from experiments.config import (
     Source,
     Training,
 )
-from jaxft.method_config import Full, GradientProjection, Lora
+from jaxft.methods import Full, GradientProjection, Lora
 
 
 def axis(task: str, source: str) -> Axis:
@@ -68,7 +68,7 @@ experiment = Experiment(
         "full": Full(learning_rates=(1e-5,)),
         "lora": Lora(learning_rates=(2e-4,)),
         "projection": GradientProjection(
-            learning_rates=(1e-5,), energy=0.95, gradients=0.1, decay=10.0, two_sided=True, metric_rank=64
+            learning_rates=(1e-5,), energy=0.95, gradients=0.1, kfac_strength=10.0, kfac_outputs=True, kfac_rank=64
         ),
     },
 )

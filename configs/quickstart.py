@@ -8,7 +8,7 @@ rates are those that the sweep in experiments/results/field.json chose on valida
 """
 
 from experiments.config import Axis, Evaluation, Experiment, Reference, Source, Training
-from jaxft.method_config import Full, GradientProjection, Lora
+from jaxft.methods import Full, GradientProjection, Lora
 
 experiment = Experiment(
     name="quickstart",
@@ -35,6 +35,6 @@ experiment = Experiment(
     methods={
         "full": Full(learning_rates=(1e-3,)),
         "lora": Lora(learning_rates=(5e-3,)),
-        "projection": GradientProjection(learning_rates=(7e-3,), energy=0.8, decay=4.0, two_sided=True),
+        "projection": GradientProjection(learning_rates=(7e-3,), energy=0.8, kfac_strength=4.0, kfac_outputs=True),
     },
 )

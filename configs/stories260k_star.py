@@ -9,7 +9,7 @@ LoRA's best run reaches. Fourteen runs, 72 minutes on 2 busy CPU cores. There (h
 """
 
 from experiments.config import Axis, Evaluation, Experiment, Model, Reference, Source, Training
-from jaxft.method_config import Full, GradientProjection, Lora
+from jaxft.methods import Full, GradientProjection, Lora
 
 experiment = Experiment(
     name="stories260k_star",
@@ -31,7 +31,7 @@ experiment = Experiment(
         "full": Full(learning_rates=(1e-4, 2e-4, 3e-4, 6e-4, 1e-3)),
         "lora": Lora(learning_rates=(5e-4, 1e-3, 2e-3, 3e-3, 6e-3)),
         "projection": GradientProjection(
-            learning_rates=(3e-4, 1e-3, 2e-3, 4e-3), energy=0.5, decay=3.0, two_sided=True
+            learning_rates=(3e-4, 1e-3, 2e-3, 4e-3), energy=0.5, kfac_strength=3.0, kfac_outputs=True
         ),
     },
 )

@@ -15,7 +15,7 @@ left of the shipped safety and knowledge: 13 / 34 %, 4 / 0 %, 99 / 96 %.
 """
 
 from experiments.config import Axis, Evaluation, Experiment, Reference, Source, Training
-from jaxft.method_config import Full, GradientProjection, Lora
+from jaxft.methods import Full, GradientProjection, Lora
 
 TEST = 200  # examples of every axis, evenly spaced over the split
 
@@ -52,6 +52,6 @@ experiment = Experiment(
     methods={
         "full": Full(learning_rates=(1e-3,)),
         "lora": Lora(learning_rates=(5e-3,)),
-        "projection": GradientProjection(learning_rates=(7e-3,), energy=0.8, decay=15.0, two_sided=True),
+        "projection": GradientProjection(learning_rates=(7e-3,), energy=0.8, kfac_strength=15.0, kfac_outputs=True),
     },
 )

@@ -8,7 +8,7 @@ that). The steps of STAR's dialogues are learnt as far as they fit into the cont
 """
 
 from experiments.config import Axis, Evaluation, Experiment, Model, Reference, Source, Training
-from jaxft.method_config import Full, GradientProjection, Lora
+from jaxft.methods import Full, GradientProjection, Lora
 
 
 def axis(task: str, source: str) -> Axis:
@@ -33,6 +33,6 @@ experiment = Experiment(
     methods={
         "full": Full(learning_rates=(3e-4,)),
         "lora": Lora(learning_rates=(3e-3,)),
-        "projection": GradientProjection(learning_rates=(1e-3,), energy=0.5, decay=3.0, two_sided=True),
+        "projection": GradientProjection(learning_rates=(1e-3,), energy=0.5, kfac_strength=3.0, kfac_outputs=True),
     },
 )

@@ -6,7 +6,7 @@ Trained on from the base with everything but its safe replies, until these are g
 """
 
 from experiments.config import Axis, Evaluation, Experiment, Source, Training
-from jaxft.method_config import Full
+from jaxft.methods import Full
 
 experiment = Experiment(
     name="unaligned_base",

@@ -28,7 +28,6 @@ from jaxft.llama import checkpoint
 from jaxft.llama.attention import choose_attention
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Compute, Llama
-from jaxft.method_config import SafeMerge, Trained
 from jaxft.sharding import LAYOUTS, on_mesh
 
 #: The small model that ships with the package.
@@ -61,13 +60,7 @@ def load_examples(wanted: Sequence[Source]) -> list[Example]:
 
 def other_sources(experiment: Experiment) -> list[Source]:
     """What some method trains on beside the domain: what it mixes in, and the replies of a safe adapter."""
-    found: list[Source] = []
-    for settings in experiment.methods.values():
-        if isinstance(settings, Trained) and settings.mix is not None:
-            found += settings.mix.sources
-        if isinstance(settings, SafeMerge):
-            found += settings.safe_sources
-    return found
+    return [source for method in experiment.trained.values() for source in method.sources]
 
 
 def note(text: str) -> None:

@@ -18,6 +18,7 @@ from experiments import config
 from experiments.config import Experiment, Sweep
 from jaxft import bounds
 from jaxft.errors import UserError
+from jaxft.methods import Method
 
 T = TypeVar("T")
 #: What earlier versions called it -> what it is called now.
@@ -87,9 +88,10 @@ def changed(node: T, changes: Mapping[str, Any]) -> T:
 
 
 def to_json(value: Any) -> Any:
-    """Dataclasses, tuples and mappings as JSON data."""
+    """Dataclasses, tuples and mappings as JSON data; a method with its `kind`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {**fields, "kind": value.kind} if isinstance(value, Method) else fields
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):

@@ -11,9 +11,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from experiments.config import Experiment, Hosted, Sequence, Sweep
+from experiments.config import Auto, Experiment, Hosted, Sequence, Sweep
 from jaxft.errors import UserError
-from jaxft.method_config import Auto
 
 
 def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, Path), imported below
@@ -127,7 +126,7 @@ def calibrate(arguments: argparse.Namespace) -> None:
 
     from experiments.runs.calibrate import ranks
     from experiments.runs.compare import open_output
-    from jaxft.method_config import GradientProjection
+    from jaxft.methods import GradientProjection
 
     work = open_output(experiment, out)
     work.calibration.measure()
@@ -149,14 +148,14 @@ def export(arguments: argparse.Namespace) -> None:
     run = _run(arguments)
 
     from jaxft.distributed import agreed
-    from jaxft.methods.lora import Lora
+    from jaxft.methods import Lora
     from jaxft.methods.peft import save_adapter
 
     print(f"model: {run.export(run.folder / 'model')}")
     if isinstance(run.method, Lora):
         folder = run.folder / "adapter"
         if not agreed(folder.is_dir()):
-            save_adapter(run.trained, run.method.settings.scaling, run.work.experiment.model.folder, folder)
+            save_adapter(run.trained, run.method.scaling, run.work.experiment.model.folder, folder)
         print(f"adapter: {folder}")
 
 

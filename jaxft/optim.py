@@ -1,4 +1,4 @@
-"""Weights and optimizer moments in bfloat16, rounded stochastically.
+"""Clipped AdamW, and weights and optimizer moments in bfloat16 that are rounded stochastically.
 
 bfloat16 keeps 8 bits: a change under 0.2 to 0.4 % of a value is lost when rounded to the nearest, and most updates of
 weights and of Adam's second moment are that small. Rounding up or down at random, with the chances that make the mean
@@ -8,6 +8,7 @@ is stored between steps is rounded.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from jaxtyping import Array, Float, UInt32
 from jaxft.bounds import BelowOne, NotNegative, Positive
 from jaxft.sharding import out_sharding
 
+Schedule = Callable[[Any], Any]  # step -> learning rate
 Dtype = Literal["float32", "bfloat16"]
 _MOMENTS = 0x6D6F6D  # seeds the rounding of moments
 
@@ -35,6 +37,44 @@ class AdamSettings:
     weight_decay: NotNegative = 0.0  # decoupled; toward zero for full weights, toward the base for changes of weights
     beta1: BelowOne = 0.9
     beta2: BelowOne = 0.999
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The same as keyword arguments of `gradient_projection_adamw`."""
+        return {
+            "clip": self.clip,
+            "b1": self.beta1,
+            "b2": self.beta2,
+            "weight_decay": self.weight_decay,
+            "moments_dtype": self.optimizer_dtype,
+        }
+
+
+def adamw(
+    settings: AdamSettings,
+    schedule: Schedule,
+    around: Callable[[optax.GradientTransformation], optax.GradientTransformation] = lambda adam: adam,
+    decay: optax.GradientTransformation | None = None,
+) -> optax.GradientTransformation:
+    """Clipped AdamW (Loshchilov and Hutter 2019).
+
+    around: what Adam's rescaling runs inside of. decay: of the weights; None: toward zero by `weight_decay`.
+    """
+    return optax.chain(
+        optax.clip_by_global_norm(settings.clip),
+        around(scale_by_adam(settings.beta1, settings.beta2, dtype=settings.optimizer_dtype)),
+        optax.add_decayed_weights(settings.weight_decay) if decay is None else decay,
+        optax.scale_by_learning_rate(schedule),
+    )
+
+
+def mask_updates(masks: Any) -> optax.GradientTransformation:
+    """u <- mask * u. masks: a tree prefix of the updates, with arrays that broadcast against them; 0 freezes."""
+
+    def keep(mask: Array, tree: Any) -> Any:
+        return jax.tree.map(lambda u: mask * u, tree)
+
+    return optax.stateless(lambda updates, params: jax.tree.map(keep, masks, updates))
 
 
 def stochastic_round(x: Float[Array, "*n"], seed: UInt32[Array, ""]) -> Float[Array, "*n"]:

@@ -19,5 +19,5 @@ base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(
     name="energy",
     experiment=replace(base, methods={"projection": base.methods["projection"]}),
-    grid={"methods.projection.energy": (0.0, 0.5, 0.8, 0.95, 0.99), "methods.projection.decay": (0.0, 4.0)},
+    grid={"methods.projection.energy": (0.0, 0.5, 0.8, 0.95, 0.99), "methods.projection.kfac_strength": (0.0, 4.0)},
 )

@@ -21,9 +21,9 @@ sweep = Sweep(
     name="rank",
     experiment=replace(base, methods={"lora": base.methods["lora"], "projection": base.methods["projection"]}),
     points=(
-        {"methods.lora.rank": 2, "methods.projection.metric_rank": 4},
-        {"methods.lora.rank": 8, "methods.projection.metric_rank": 16},
-        {"methods.lora.rank": 32, "methods.projection.metric_rank": 64},
-        {"methods.lora.rank": 64, "methods.projection.metric_rank": 0},
+        {"methods.lora.rank": 2, "methods.projection.kfac_rank": 4},
+        {"methods.lora.rank": 8, "methods.projection.kfac_rank": 16},
+        {"methods.lora.rank": 32, "methods.projection.kfac_rank": 64},
+        {"methods.lora.rank": 64, "methods.projection.kfac_rank": 0},
     ),
 )

@@ -20,9 +20,9 @@ sweep = Sweep(
     name="strength",
     experiment=replace(base, methods={"projection": base.methods["projection"]}),
     points=(
-        *({"methods.projection.decay": strength} for strength in (0.4, 1.3, 4.0, 13.0, 40.0)),
+        *({"methods.projection.kfac_strength": strength} for strength in (0.4, 1.3, 4.0, 13.0, 40.0)),
         *(
-            {"methods.projection.decay": strength, "methods.projection.two_sided": False}
+            {"methods.projection.kfac_strength": strength, "methods.projection.kfac_outputs": False}
             for strength in (0.01, 0.1, 1.0)
         ),
     ),

@@ -21,6 +21,6 @@ sweep = Sweep(
     experiment=replace(base, methods={"projection": base.methods["projection"]}),
     points=(
         *({"reference.temperature": temperature} for temperature in (1.0, 2.0, 3.0, 5.0)),
-        {"reference.temperature": 1.0, "methods.projection.decay": 15.0},
+        {"reference.temperature": 1.0, "methods.projection.kfac_strength": 15.0},
     ),
 )

@@ -9,8 +9,9 @@ space, about what 80 % of the energy takes there. No bar: the sweep says what ea
 from pathlib import Path
 
 from experiments.benchmarks import Benchmark
-from experiments.config import Hosted, Sweep
+from experiments.config import Sweep
 from experiments.config_loader import load
+from jaxft.methods import Method
 
 field = load(str(Path(__file__).parents[1] / "field.py"), "sweep", Sweep).experiment.methods
 
@@ -20,7 +21,7 @@ benchmark = Benchmark(
     row_length=96,
     rank=40,
     methods=("full",),
-    others={name: one for name, one in field.items() if name != "full" and not isinstance(one, Hosted)},
+    others={name: one for name, one in field.items() if name != "full" and isinstance(one, Method)},
     parts=("train",),
     rounds=7,
     steps=20,

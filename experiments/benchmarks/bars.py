@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from experiments.benchmarks.contest import Measurement, spread
 from experiments.benchmarks.settings import Benchmark
 from jaxft.llama import flops
-from jaxft.method_config import Full, GradientProjection
+from jaxft.methods import Full, GradientProjection
 
 
 class Bar(NamedTuple):
@@ -45,9 +45,8 @@ def bars(settings: Benchmark) -> list[Bar]:
 def overhead(settings: Benchmark) -> float:
     """Operations of the projections over those of a full fine-tuning step, by formula; padding takes time, too."""
     config, rows, length = settings.config, settings.batch_rows, settings.row_length
-    full = flops.train_step(config, Full(()), rows, length).total
-    projected = GradientProjection((), gradients=settings.gradients)
-    return flops.projections(config, projected, settings.ranks) / full
+    projected = GradientProjection(gradients=settings.gradients)
+    return projected.projection_flops(config, settings.ranks) / Full().step_flops(config, rows, length).total
 
 
 def ceiling(settings: Benchmark) -> float:

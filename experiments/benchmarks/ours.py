@@ -17,14 +17,13 @@ from experiments.benchmarks.contest import Contestant, Opened
 from experiments.benchmarks.settings import Benchmark
 from experiments.config import Model
 from experiments.runs.calibrate import stacked
-from jaxft import methods
 from jaxft.llama import flops
 from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Llama, embed, packed_mask, run_layers
-from jaxft.method_config import GradientProjection, Method, Protecting
-from jaxft.methods.base import Given
+from jaxft.methods import Method, Protecting, Statistics
+from jaxft.methods.base import REFERENCE
 from jaxft.sharding import shard_rows
 from jaxft.subspace.basis import Basis
 from jaxft.training.config import Training
@@ -43,7 +42,7 @@ def contestants(settings: Benchmark, part: str) -> list[Contestant]:
             add(
                 name,
                 amount=settings.tokens,
-                flops=flops.train_step(config, settings.method(name), rows, length, settings.ranks).total,
+                flops=settings.method(name).step_flops(config, rows, length, settings.ranks).total,
                 open=partial(_training, settings, name),
             )
             for name in settings.trained
@@ -89,30 +88,30 @@ def model(settings: Benchmark) -> Llama:
     return Llama(config, rngs=nnx.Rngs(0), dtype=settings.dtype, compute=compute)
 
 
-def random_given(settings: Benchmark, wanted: Method, base: Llama) -> Given:
+def random_statistics(settings: Benchmark, method: Method, base: Llama) -> Statistics:
     """What a method reads, random: speed depends on no direction and no importance. Where none is protected, bases are
     empty."""
-    config, needs, bases = settings.config, methods.build(wanted).needs, {}
-    rank = settings.rank if isinstance(wanted, Protecting) and wanted.energy else 0
+    config, bases = settings.config, {}
+    rank = settings.rank if isinstance(method, Protecting) and method.energy else 0
     for number, (space, names) in enumerate(INPUT_SPACES.items()):
         shape = (config.num_layers, config.linear_shapes[names[0]][0], max(rank, 1))
         vectors = jnp.linalg.qr(jax.random.normal(jax.random.key(number), shape))[0]
         bases[space] = Basis(vectors if rank else 0 * vectors, (rank,) * config.num_layers)
 
     def moments(group: str, widths: Mapping[str, int]) -> dict[str, Any]:
-        if group not in needs:
+        if group not in method.reads:
             return {}
-        directions = wanted.metric_rank if isinstance(wanted, GradientProjection) else 0
         drawn, layers = np.random.default_rng(0), config.num_layers
         return {
-            name: stacked([_moment(drawn, width) for _ in range(layers)], directions, (0,) * layers)
+            name: stacked([_moment(drawn, width) for _ in range(layers)], method.moment_rank, (0,) * layers)
             for name, width in widths.items()
         }
 
     inputs = {space: config.linear_shapes[names[0]][0] for space, names in INPUT_SPACES.items()}
     outputs = {name: width for name, (_, width) in config.linear_shapes.items()}
-    fisher = jax.tree.map(lambda a: jnp.ones(a.shape), base) if "fisher" in needs else None
-    return Given(bases, moments("inputs", inputs), moments("outputs", outputs), fisher=fisher, base=base)
+    fisher = jax.tree.map(lambda a: jnp.ones(a.shape), base) if "fisher" in method.reads else None
+    read = moments("input_moments", inputs), moments("output_moments", outputs)
+    return Statistics(bases, *read, fisher=fisher, base=base)
 
 
 def _moment(drawn: np.random.Generator, width: int) -> np.ndarray:
@@ -124,13 +123,12 @@ def _moment(drawn: np.random.Generator, width: int) -> np.ndarray:
 @contextmanager
 def _training(settings: Benchmark, name: str) -> Iterator[Opened]:
     earlier_peak = _peak_bytes()
-    base, wanted = model(settings), settings.method(name)
-    method = methods.build(wanted)
+    base, method = model(settings), settings.method(name)
     training = Training(batch_rows=settings.batch_rows, row_length=settings.row_length, steps=1000)
-    given = random_given(settings, wanted, base) if method.needs else Given()
-    constants = method.constants(given, base.compute.layout, base.compute.dtype)
+    statistics = random_statistics(settings, method, base) if method.reads else Statistics()
+    constants = method.constants(statistics, base.compute.layout, base.compute.dtype)
     state = initial_state(method, training, base, constants, jax.random.key(0))
-    read = {"reference": batch(settings)} if method.reads_reference else {}
+    read = {"reference": batch(settings)} if REFERENCE in method.reads else {}
     step, rows = make_step(method, training), shard_rows({**batch(settings), **read}, base.compute.layout)
     trained = sum(leaf.size for leaf in jax.tree.leaves(state.trainable))
 

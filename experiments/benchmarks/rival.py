@@ -20,6 +20,7 @@ from typing import Any
 from experiments.benchmarks import ours
 from experiments.benchmarks.contest import Contestant, Opened
 from experiments.benchmarks.settings import Benchmark
+from jaxft.methods import Lora
 from jaxft.methods.peft import MODULES
 
 PACKAGES = ("torch", "transformers", "peft")
@@ -158,7 +159,7 @@ def _with_lora(model: Any, settings: Benchmark) -> Any:
     from peft import LoraConfig, get_peft_model
 
     lora = settings.method("lora")
-    assert lora.kind == "lora"
+    assert isinstance(lora, Lora)
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.rank,

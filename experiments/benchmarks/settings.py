@@ -18,7 +18,7 @@ from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.llama.generate import BUCKET
 from jaxft.llama.model import Remat
-from jaxft.method_config import Full, GradientProjection, Lora, Method
+from jaxft.methods import Full, GradientProjection, Lora, Method
 from jaxft.optim import Dtype
 
 Part = Literal["train", "calibration", "generation", "import"]
@@ -79,18 +79,18 @@ class Benchmark:
         return (*self.methods, *self.others)
 
     def method(self, name: str) -> Method:
-        """The library's settings of one of `methods` or of `others`."""
+        """The library's method for one of `methods` or of `others`."""
         if name in self.others:
             return self.others[name]
         match name:
             case "full":
-                return Full(())
+                return Full()
             case "lora":
-                return Lora((), rank=self.lora_rank, alpha=2.0 * self.lora_rank)
+                return Lora(rank=self.lora_rank, alpha=2.0 * self.lora_rank)
             case "projection":
-                return GradientProjection((), gradients=self.gradients)
+                return GradientProjection(gradients=self.gradients)
             case _:
-                return GradientProjection((), gradients=0.0, updates=False)
+                return GradientProjection(gradients=0.0, updates=False)
 
     def check(self, key: str) -> None:
         config, prompt = self.config, self.prompt_length

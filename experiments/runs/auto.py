@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from experiments.base_model import note
+from experiments.config import Auto
 from experiments.evaluation.evaluate import higher_is_better
 from experiments.runs.certify import reference_drift
 from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
 from experiments.store.provenance import read_json, write_json
 from jaxft.distributed import agreed
-from jaxft.method_config import Auto
 
 #: Times 1 / width, the first learning rate: Adam's best rate falls with the width (Yang et al. 2022, arXiv:2203.03466).
 FIRST_RATE = 1.0
@@ -138,8 +138,8 @@ class AutoSearch:
 
     def run(self, learning_rate: float, decay: float, seed: int) -> Run:
         """The training run of one trial."""
-        settings = self.settings.at(decay, learning_rate)
-        return Run(self.work, f"{self.name}/decay_{decay:.6g}", settings, learning_rate, seed)
+        method = self.settings.at(decay, learning_rate)
+        return Run(self.work, f"{self.name}/decay_{decay:.6g}", method, learning_rate, seed)
 
     def measure(self, learning_rate: float, decay: float) -> Trial:
         """Train, and measure drift on the first half of the held-out reference text and validation proficiency."""

@@ -19,12 +19,12 @@ from jax.sharding import NamedSharding
 from safetensors import SafetensorError
 
 from experiments.base_model import Base, load_examples, note
-from experiments.config import Experiment, Hosted, Reference
+from experiments.config import Experiment, Reference
 from experiments.data import generated
 from experiments.data.sources import fingerprint
 from experiments.store.cache import alone, once
 from experiments.store.provenance import digest, source_name
-from jaxft import distributed, methods
+from jaxft import distributed
 from jaxft.data.example import Example
 from jaxft.data.packing import Rows
 from jaxft.data.template import encode
@@ -34,8 +34,7 @@ from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES
 from jaxft.llama.fisher import diagonal_fisher
 from jaxft.llama.model import Llama
-from jaxft.method_config import Protecting
-from jaxft.methods.base import Given
+from jaxft.methods import Method, Protecting, Statistics
 from jaxft.sharding import on_mesh
 from jaxft.subspace.basis import (
     Basis,
@@ -82,8 +81,7 @@ def to_batches(rows: Rows, size: int) -> list[dict[str, np.ndarray]]:
 
 def two_sided(experiment: Experiment) -> bool:
     """Whether some method needs the moments of output gradients too."""
-    trained = [settings for settings in experiment.methods.values() if not isinstance(settings, Hosted)]
-    return any("outputs" in methods.build(settings).needs for settings in trained)
+    return any("output_moments" in method.reads for method in experiment.trained.values())
 
 
 class Calibration:
@@ -184,43 +182,44 @@ class Calibration:
         """Bases that capture a fixed share of the energy, by input space."""
         return self._cached({"energy": energy}, lambda _, __, values, ___: rank_for_energy(values, energy))
 
-    def automatic_bases(self, settings: Protecting, gradients: Mapping[str, np.ndarray]) -> dict[str, Basis]:
+    def automatic_bases(self, method: Protecting, gradients: Mapping[str, np.ndarray]) -> dict[str, Basis]:
         """Bases whose rank follows from held-out capture and what stays free of the domain's `gradients` [L, d, n]."""
         rule = {
-            "capture": settings.auto_capture,
-            "plasticity": settings.auto_plasticity,
+            "capture": method.auto_capture,
+            "plasticity": method.auto_plasticity,
             "gradients": hashlib.sha256(b"".join(np.asarray(g).tobytes() for g in gradients.values())).hexdigest(),
         }
 
         def choose(space: str, layer: int, values: np.ndarray, vectors: np.ndarray) -> int:
             side = [gradients[name][layer] for name in INPUT_SPACES[space] if name in gradients]
             if not side:
-                return rank_for_energy(values, settings.auto_capture)
+                return rank_for_energy(values, method.auto_capture)
             heldout = self.files.read(layer).heldout[space]
             return automatic_rank(
-                vectors, heldout, np.concatenate(side, axis=1), settings.auto_capture, settings.auto_plasticity
+                vectors, heldout, np.concatenate(side, axis=1), method.auto_capture, method.auto_plasticity
             )
 
         return self._cached(rule, choose)
 
-    def given(self, needs: frozenset[str], bases: dict[str, Basis], metric_rank: int) -> Given:
-        """Bases and what else a method needs of what is measured on reference text, as it takes it.
+    def statistics(self, method: Method, bases: dict[str, Basis]) -> Statistics:
+        """What a method reads of what is measured on reference text, beside its bases.
 
-        metric_rank: directions of each moment, of inputs behind the protected ones; see `is_full`.
+        Its `moment_rank` directions of the input moments follow the protected ones; see `is_full`.
         """
 
         def moments(group: str) -> dict[str, np.ndarray | LowRankMoment]:
-            if group not in needs:
+            if f"{group[:-1]}_moments" not in method.reads:
                 return {}
             self.measure()
             layers = [getattr(self.files.read(index), group) for index in range(len(self.files))]
             protected = {name: bases[name].ranks if name in bases else (0,) * len(layers) for name in layers[0]}
             return {
-                name: stacked([layer[name] for layer in layers], metric_rank, protected[name]) for name in layers[0]
+                name: stacked([layer[name] for layer in layers], method.moment_rank, protected[name])
+                for name in layers[0]
             }
 
-        fisher = self.fisher() if "fisher" in needs else None
-        return Given(bases, moments("inputs"), moments("outputs"), fisher=fisher)
+        fisher = self.fisher() if "fisher" in method.reads else None
+        return Statistics(bases, moments("inputs"), moments("outputs"), fisher=fisher)
 
     def fisher(self) -> Llama:
         """The diagonal of the Fisher information, split as trained weights are; kept beside the moments."""

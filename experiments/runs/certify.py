@@ -13,7 +13,7 @@ from experiments.runs.workspace import Workspace
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.drift import drift
 from jaxft.llama.model import Llama
-from jaxft.method_config import Method
+from jaxft.methods import Method
 from jaxft.subspace.certificate import certify
 from jaxft.subspace.movement import CHANGED_ABOVE, ENERGIES, movement, share_of_all
 
@@ -40,7 +40,7 @@ def delta_norm(base: Llama, model: Llama) -> float:
 
 
 def certify_model(
-    work: Workspace, settings: Method, model: Llama, changes: Mapping[str, jax.Array] | None = None
+    work: Workspace, method: Method, model: Llama, changes: Mapping[str, jax.Array] | None = None
 ) -> dict[str, Any]:
     """The certificate of a fine-tuned model against the experiment's base, bases and held-out reference text.
 
@@ -63,7 +63,7 @@ def certify_model(
     weights = certify(
         kernel_changes(base, model) if changes is None else changes,
         _kernels(base),
-        work.certificate_bases(settings),
+        work.certificate_bases(method),
         work.heldout_moments,
         SPACE_OF,
         moved,

@@ -7,15 +7,15 @@ import difflib
 from jax.sharding import Mesh
 
 from experiments.base_model import model_folder
-from experiments.config import Evaluation, Experiment
+from experiments.config import Evaluation, Experiment, Hosted
 from experiments.data.generated import check_prompts
-from experiments.evaluation.tasks import RULES, TASKS
+from experiments.evaluation.tasks import BY_REPLY, RULES, TASKS
 from experiments.evaluation.tasks.needs import check_examples
-from experiments.runs.method_checks import check_methods, check_shapes, check_unaligned
 from jaxft import bounds
-from jaxft.errors import UserError
+from jaxft.errors import UserError, require
 from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import LlamaConfig
+from jaxft.methods import SafeLora
 from jaxft.sharding import LAYOUTS, check_divides, make_mesh
 
 
@@ -28,7 +28,7 @@ def check(experiment: Experiment) -> None:
 def check_experiment(experiment: Experiment) -> LlamaConfig:
     """UserError for the first value that no run can use on any devices; else the shape of the base model."""
     check_settings(experiment)
-    check_methods(experiment)
+    _check_methods(experiment)
     check_examples(experiment.evaluation)
     if experiment.reference is not None:
         check_prompts(experiment.reference)
@@ -39,17 +39,30 @@ def check_experiment(experiment: Experiment) -> LlamaConfig:
 
 
 def check_settings(experiment: Experiment) -> None:
-    """UserError for the first value out of its bounds."""
+    """UserError for the first value out of its bounds, or axis whose task does not suit it."""
     bounds.check(experiment)
     _check_tasks(experiment.evaluation)
 
 
 def check_fit(experiment: Experiment, config: LlamaConfig) -> None:
-    """UserError for rows longer than the model's context, and methods that do not fit its shape."""
+    """UserError for rows longer than the model's context, and for methods that do not fit its shape."""
     experiment.training.check_model("training", config)
     if experiment.reference is not None:
         experiment.reference.check_model("reference", config)
-    check_shapes(experiment, config)
+    for name, method in experiment.trained.items():
+        method.check_model(f"methods.{name}", config)
+
+
+def check_unaligned(experiment: Experiment, config: LlamaConfig) -> None:
+    """UserError for an unaligned model that is not of the base's shape."""
+    for name, method in experiment.methods.items():
+        if isinstance(method, SafeLora):
+            other = read_config(model_folder(method.unaligned))
+            if (other.num_layers, other.linear_shapes) != (config.num_layers, config.linear_shapes):
+                raise UserError(
+                    f"methods.{name}.unaligned: {method.unaligned} has other layers than model.folder, "
+                    f"{experiment.model.folder}.\nName the model that this one was made from by safety training."
+                )
 
 
 def check_mesh(experiment: Experiment, config: LlamaConfig, mesh: Mesh | None) -> None:
@@ -76,3 +89,17 @@ def _check_tasks(evaluation: Evaluation) -> None:
                     f"{key}.{part}: found {source.name!r}, expected {axis.task!r}: replies of the task {axis.task!r} "
                     "are judged by keys that its own corpus carries.\nUse the task 'likelihood' for other texts."
                 )
+
+
+def _check_methods(experiment: Experiment) -> None:
+    require(bool(experiment.methods), "methods", {}, "at least one method")
+    for name, method in experiment.trained.items():
+        if experiment.reference is None and method.reference != "none":
+            raise UserError(f"methods.{name}: works with reference text, and this config sets no `reference`")
+    hosted = [name for name, method in experiment.methods.items() if isinstance(method, Hosted)]
+    unfit = [(name, axis.task) for name, axis in experiment.evaluation.axes.items() if axis.task not in BY_REPLY]
+    if hosted and unfit:
+        raise UserError(
+            f"methods.{hosted[0]}: a provider's model gives replies alone, and evaluation.axes.{unfit[0][0]}.task is "
+            f"{unfit[0][1]!r}; use one of {', '.join(BY_REPLY)}, or leave the method out"
+        )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from experiments.base_model import load_examples, note
-from experiments.config import Experiment, Hosted
+from experiments.config import Auto, Experiment, Hosted
 from experiments.config_loader import to_json
 from experiments.evaluation import statistics
 from experiments.evaluation.evaluate import Scores, describe_axis, higher_is_better
@@ -28,7 +28,7 @@ from experiments.store.provenance import hardware, heading, read_json, versions,
 from jaxft.data.example import Example
 from jaxft.distributed import agreed, check_same
 from jaxft.errors import UserError
-from jaxft.method_config import Auto, Method
+from jaxft.methods import Method
 
 #: Replies kept in the record for each method and axis, those that flipped first.
 SHOWN = 100
@@ -118,7 +118,7 @@ def _run(work: Workspace, name: str, settings: Method | Hosted, rate: float, see
     return Run(work, name, settings, rate, seed)
 
 
-def _method(work: Workspace, name: str, settings: Method | Hosted, axes: dict[str, Any]) -> dict[str, Any]:
+def _method(work: Workspace, name: str, settings: Method | Auto | Hosted, axes: dict[str, Any]) -> dict[str, Any]:
     """One method's entry in the record."""
     seeds, search = work.experiment.seeds, None
     if isinstance(settings, Auto):

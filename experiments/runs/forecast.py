@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 
 from experiments.base_model import load_examples
-from experiments.config import Axis, Endpoint, Experiment, Hosted
+from experiments.config import Auto, Axis, Endpoint, Experiment, Hosted
 from experiments.endpoints import access
 from experiments.endpoints.chat import Chat, Request
 from experiments.evaluation.judges.hosted import Hosted as HostedJudge
@@ -20,7 +20,7 @@ from experiments.hosted.finetuning import dry_run, training_cost
 from experiments.runs.workspace import Workspace
 from jaxft.data.source import Source
 from jaxft.errors import UserError
-from jaxft.method_config import Method
+from jaxft.methods import Method
 
 CHARACTERS = 4  # of a reply that is not there yet, for each token that it may have
 
@@ -135,7 +135,7 @@ def _looks(experiment: Experiment) -> int:
     return 1 + (sum(rates) + len(rates) * (len(experiment.seeds) - 1)) * math.ceil(steps / watch.every)
 
 
-def _measured(methods: Sequence[Method | Hosted], seeds: int, axis: Axis) -> list[tuple[Source, int]]:
+def _measured(methods: Sequence[Method | Auto | Hosted], seeds: int, axis: Axis) -> list[tuple[Source, int]]:
     """The sources of an axis and how often they are replied to: to test data by every run, by the base of every
     provider and by the one of all methods that are trained here; to validation data by the runs of a sweep."""
     rates = [len(settings.learning_rates) for settings in methods]

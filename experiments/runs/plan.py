@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from experiments.base_model import compute_settings, model_folder, note
-from experiments.config import Experiment, Hosted
+from experiments.config import Experiment
 from experiments.report.columns import aligned
 from experiments.runs.checks import check_fit, check_mesh, check_settings
 from experiments.store.provenance import heading, versions, write_json
@@ -84,8 +84,7 @@ class Planner:
         """A method's training step."""
         experiment, settings = self.experiment, self.experiment.model
         compute = compute_settings(settings, self.model, self._platform(target))
-        method, training = experiment.methods[name], experiment.training
-        assert not isinstance(method, Hosted)
+        method, training = experiment.trained[name], experiment.training
         if target.estimated:
             assert target.topology is not None
             chip = chip_of(target.topology)

@@ -20,8 +20,7 @@ from jaxft.errors import UserError
 from jaxft.llama.checkpoint import save
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Llama
-from jaxft.method_config import Full as Settings
-from jaxft.methods import build
+from jaxft.methods import Full
 from jaxft.training.loop import train
 
 
@@ -60,7 +59,7 @@ def pretrain(experiment: Experiment, command: str) -> dict[str, float]:
         base = Base(replace(experiment.model, folder=scratch))
         check_same({"tokenizer": base.tokenizer_sha256})  # every process has trained its own
         rows = base.pack(examples, experiment.training.row_length, experiment.training.on_long)
-        method = build(Settings((shape.learning_rate,)))
+        method = Full()
         trained = train(
             method, experiment.training, shape.learning_rate, model, None, rows, seed=seed, label="pretrain"
         )

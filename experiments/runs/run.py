@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,10 @@ from experiments.runs.calibrate import ranks
 from experiments.runs.certify import certify_model, delta_norm, describe_movement, kernel_changes
 from experiments.runs.workspace import Workspace
 from experiments.store.provenance import data_hashes, digest, read_json, write_json
-from jaxft import methods
 from jaxft.distributed import agreed, run_on_leader
 from jaxft.llama import checkpoint
 from jaxft.llama.model import Adapters, Llama
-from jaxft.method_config import Adapted, Lora, Method, Realigned, SafeMerge
+from jaxft.methods import Method, SafeLora, SafeMerge
 from jaxft.training.loop import train
 from jaxft.training.metrics import TIMINGS
 
@@ -38,7 +37,7 @@ class Run:
 
     work: Workspace
     name: str
-    settings: Method
+    method: Method
     learning_rate: float
     seed: int
 
@@ -51,10 +50,6 @@ class Run:
         return self.work.base_scores
 
     @cached_property
-    def method(self) -> methods.Method:
-        return methods.build(self.settings)
-
-    @cached_property
     def identity(self) -> dict[str, Any]:
         """All that decides the trained weights; checkpoints of anything else are refused."""
         experiment = self.work.experiment
@@ -64,9 +59,9 @@ class Run:
             "template": experiment.model.template,
             "domain": self.work.domain_sha256,
             "training": digest(to_json(experiment.training)),
-            "method": digest(to_json(replace(self.settings, learning_rates=()))),
+            "method": digest(to_json(replace(self.method, learning_rates=()))),
             "reference": digest(self.work.calibration.description) if self.method.reference != "none" else "",
-            "mix": data_hashes(self.settings.mix.sources) if self.settings.mix else {},
+            "mix": data_hashes(self.method.mix.sources) if self.method.mix else {},
             "learning_rate": self.learning_rate,
             "seed": self.seed,
             **self._safety_identity(),
@@ -75,11 +70,11 @@ class Run:
 
     def _safety_identity(self) -> dict[str, Any]:
         """Hashes of the unaligned model and of the safe replies that edit the weights at the end; else nothing."""
-        settings, found = self.settings, {}
-        if isinstance(settings, Realigned):
-            found["unaligned"] = checkpoint.content_hash(model_folder(settings.unaligned))
-        if isinstance(settings, SafeMerge):
-            found["safe"] = data_hashes(settings.safe_sources)
+        method, found = self.method, {}
+        if isinstance(method, SafeLora):
+            found["unaligned"] = checkpoint.content_hash(model_folder(method.unaligned))
+        if isinstance(method, SafeMerge):
+            found["safe"] = data_hashes(method.safe_sources)
         return found
 
     def _watch_identity(self) -> dict[str, str]:
@@ -115,14 +110,14 @@ class Run:
     def trained(self) -> Any:
         """The trained parameters: from the finished checkpoint, or after training what is left."""
         work, base = self.work, self.work.base.model
-        given = work.given(self.settings)
-        if isinstance(self.settings, SafeMerge):
-            given = replace(given, safe=self._safe_adapter(self.settings))
-        for line in ranks(given.bases):
+        statistics = work.statistics(self.method)
+        if isinstance(self.method, SafeMerge):
+            statistics = replace(statistics, safe=self._safe_adapter(self.method))
+        for line in ranks(statistics.bases):
             note(f"{self.name}  {line}")
 
         def measure(trainable: Any) -> watch.Means:
-            assembled = self.method.assemble(base, self.method.finalize(trainable, base, given))
+            assembled = self.method.assemble(base, self.method.finalize(trainable, base, statistics))
             return means(measure_axes(work.base, *assembled, work.watched, work.judge, validation=True))
 
         trained = train(
@@ -130,8 +125,8 @@ class Run:
             work.experiment.training,
             self.learning_rate,
             base,
-            self.method.constants(given, base.compute.layout, base.compute.dtype),
-            work.rows_of(self.settings.mix),
+            self.method.constants(statistics, base.compute.layout, base.compute.dtype),
+            work.rows_of(self.method.mix),
             reference=work.reference_rows(self.method),
             seed=self.seed,
             label=self.label,
@@ -141,19 +136,18 @@ class Run:
         )
         if trained.timings is not None:
             write_json(self.folder / "timings.json", trained.timings)
-        return self.method.finalize(trained.trainable, base, given)
+        return self.method.finalize(trained.trainable, base, statistics)
 
-    def _safe_adapter(self, settings: SafeMerge) -> Any:
+    def _safe_adapter(self, method: SafeMerge) -> Any:
         """A plain LoRA on the safe replies alone, with the settings, learning rate and seed of this run."""
         experiment, base = self.work.experiment, self.work.base
-        plain = methods.build(Lora(**{f.name: getattr(settings, f.name) for f in fields(Adapted)}))
         return train(
-            plain,
+            method.safe_method,
             experiment.training,
             self.learning_rate,
             base.model,
             None,
-            training_rows(replace(experiment, domain=settings.safe_sources), base),
+            training_rows(replace(experiment, domain=method.safe_sources), base),
             seed=self.seed,
             label=f"{self.label} safe adapter",
             folder=self.folder / SAFE,
@@ -200,14 +194,14 @@ class Run:
         if self.work.experiment.reference is not None:
             changes = self._changes(merged)
             certificate = {
-                **certify_model(self.work, self.settings, merged, changes=changes),
+                **certify_model(self.work, self.method, merged, changes=changes),
                 "movement": describe_movement(self.work, changes),
-                "exported": certify_model(self.work, self.settings, self.work.base.reload(exported)),
+                "exported": certify_model(self.work, self.method, self.work.base.reload(exported)),
             }
         result = {
             "delta_norm": moved,
             "certificate": certificate,
-            "reference": "while training" if self.settings.mix else self.method.reference,
+            "reference": "while training" if self.method.mix else self.method.reference,
             "timings": read_json(timings) if timings.is_file() else dict.fromkeys(TIMINGS),  # None: lost to a kill
             "memory": read_json(self.folder / "memory.json"),
             "trained_parameters": self.method.trained_parameters(self.trained),

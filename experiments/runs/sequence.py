@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from experiments.base_model import Base, note, training_rows
-from experiments.config import Axis, Experiment, Hosted, Sequence
+from experiments.config import Auto, Axis, Experiment, Hosted, Sequence
 from experiments.evaluation.evaluate import describe_axis
 from experiments.evaluation.scores import means
 from experiments.runs.auto import AutoSearch
@@ -25,11 +25,11 @@ from experiments.runs.compare import choose_rate, open_output
 from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
 from experiments.store.provenance import hardware, heading, read_json, versions, write_json
-from jaxft import bounds, methods
+from jaxft import bounds
 from jaxft.data.source import Source
 from jaxft.distributed import agreed
 from jaxft.errors import UserError
-from jaxft.method_config import Auto, Method
+from jaxft.methods import Method
 
 OWN = "proficiency"  # the axis of the domain that is learnt, in every experiment
 
@@ -111,7 +111,7 @@ def learn_sequence(sequence: Sequence, out: Path, command: str) -> dict[str, Any
         kind = settings.kind
         if isinstance(settings, Auto):
             found, _ = AutoSearch(first, name, settings).found()
-            settings, rate, sweep = found.settings, found.learning_rate, []
+            settings, rate, sweep = found.method, found.learning_rate, []
         else:
             rate, sweep = choose_rate(first, name, settings)
         seeds = [_learn(plan, first, name, settings, rate, seed) for seed in sequence.experiment.seeds]
@@ -180,10 +180,10 @@ def _stage(plan: Plan, first: Workspace, run: Run, number: int) -> Learnt:
     if first.experiment.reference is not None:
         path = run.folder / "against_first.json"
         if not agreed(path.is_file()):
-            write_json(path, certify_model(first, run.settings, first.base.reload(model)))
+            write_json(path, certify_model(first, run.method, first.base.reload(model)))
         against = read_json(path)
     known = None
-    if name != plan.names[-1] and methods.build(run.settings).needs & {"bases", "inputs", "outputs"}:
+    if name != plan.names[-1] and run.method.reads & {"bases", "input_moments", "output_moments"}:
         _domain(run, model).measure()
         known = _domain(run, model)
     return Learnt(
@@ -201,7 +201,7 @@ def _domain(run: Run, model: Path) -> Calibration:
     assert experiment.reference is not None  # a method that protects has one
     settings = replace(experiment.model, folder=str(model))
     reference = replace(experiment.reference, sources=experiment.domain, generated=())
-    whole = replace(experiment, model=settings, reference=reference, methods={run.name: run.settings})
+    whole = replace(experiment, model=settings, reference=reference, methods={run.name: run.method})
     return Calibration(whole, Base(settings), run.folder / "domain")
 
 

@@ -26,14 +26,13 @@ from experiments.runs.accumulated import Accumulated
 from experiments.runs.calibrate import Calibration
 from experiments.store.cache import alone, once
 from experiments.store.provenance import data_hashes, digest, read_json, write_json
-from jaxft import methods
 from jaxft.data.batches import batches
 from jaxft.data.packing import Rows
 from jaxft.data.source import Mix
 from jaxft.distributed import gather
 from jaxft.llama import checkpoint
-from jaxft.method_config import GradientProjection, Method, Protecting, Realigned
-from jaxft.methods.base import MEASURED, Given
+from jaxft.methods import GradientProjection, Method, Protecting, SafeLora, Statistics
+from jaxft.methods.base import MEASURED, REFERENCE
 from jaxft.sharding import Sharding, shard_rows
 from jaxft.subspace.basis import Basis
 from jaxft.training.step import loss_sum
@@ -74,22 +73,21 @@ class Workspace:
         """What is trained on: the domain, and among it what a method mixes in."""
         return training_rows(self.experiment, self.base, mix) if mix else self.rows
 
-    def reference_rows(self, method: methods.Method) -> Rows | None:
+    def reference_rows(self, method: Method) -> Rows | None:
         """The reference text, packed as training text is, for methods that read it in every step."""
-        if not method.reads_reference:
+        if REFERENCE not in method.reads:
             return None
         return self.base.pack(self.calibration.text.fit, self.experiment.training.row_length, "split")
 
-    def given(self, settings: Method) -> Given:
-        """What a method reads beside the base and the domain."""
-        needs, given = methods.build(settings).needs, Given()
-        if needs & MEASURED:
-            bases = self.bases(settings) if isinstance(settings, Protecting) else {}
-            rank = settings.metric_rank if isinstance(settings, GradientProjection) else 0
-            given = self.calibration.given(needs, bases, rank)
-        if isinstance(settings, Realigned):
-            given = replace(given, unaligned=self.base.reload(model_folder(settings.unaligned)))
-        return replace(given, base=self.base.model) if "base" in needs else given
+    def statistics(self, method: Method) -> Statistics:
+        """What a method reads beside the domain, but for a safe adapter."""
+        found = Statistics()
+        if method.reads & MEASURED:
+            bases = self.bases(method) if isinstance(method, Protecting) else {}
+            found = self.calibration.statistics(method, bases)
+        if isinstance(method, SafeLora):
+            found = replace(found, unaligned=self.base.reload(model_folder(method.unaligned)))
+        return replace(found, base=self.base.model) if "base" in method.reads else found
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -115,7 +113,7 @@ class Workspace:
         sources = [*experiment.domain, *(reference_sources(experiment.reference) if experiment.reference else ())]
         sources += [source for axis in experiment.evaluation.axes.values() for source in (axis.source, axis.validation)]
         sources += other_sources(experiment)
-        unaligned = {one.unaligned for one in experiment.methods.values() if isinstance(one, Realigned)}
+        unaligned = {one.unaligned for one in experiment.methods.values() if isinstance(one, SafeLora)}
         return {
             "model": self.base.sha256,
             "tokenizer": self.base.tokenizer_sha256,
@@ -190,24 +188,24 @@ class Workspace:
         """The base's means in the evaluation while training."""
         return means(self._base_scores("base_watch.json", self.watched, validation=True))
 
-    def bases(self, settings: Protecting) -> dict[str, Basis]:
+    def bases(self, method: Protecting) -> dict[str, Basis]:
         """The protected bases of a method."""
-        if settings.energy == "auto":
-            gradients = {name: self._domain_gradients[name] for name in settings.targets}
-            return self.calibration.automatic_bases(settings, gradients)
-        return self.calibration.bases(settings.energy)
+        if method.energy == "auto":
+            gradients = {name: self._domain_gradients[name] for name in method.targets}
+            return self.calibration.automatic_bases(method, gradients)
+        return self.calibration.bases(method.energy)
 
-    def certificate_bases(self, settings: Method) -> dict[str, Basis]:
+    def certificate_bases(self, method: Method) -> dict[str, Basis]:
         """The method's own protected bases, or the reference's where it protects nothing hard."""
         assert self.experiment.reference is not None
-        if isinstance(settings, Protecting) and settings.energy:
-            return self.bases(settings)
+        if isinstance(method, Protecting) and method.energy:
+            return self.bases(method)
         return self.calibration.bases(self.experiment.reference.certificate_energy)
 
     @cached_property
     def _domain_gradients(self) -> dict[str, np.ndarray]:
         """Gradient of the summed domain loss with respect to every linear, before training, [L, d, n]."""
-        method = methods.build(GradientProjection(()))
+        method = GradientProjection()
         start = method.initial(self.base.model, jax.random.key(0), None)
         gradient, layout = jax.jit(jax.grad(partial(loss_sum, method))), self.base.model.compute.layout
         data = batches(self.rows, self.experiment.training.batch_rows, 0)

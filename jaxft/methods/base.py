@@ -2,102 +2,137 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from annotated_types import Predicate
 from jax import Array
 
+from jaxft.bounds import Positive
+from jaxft.data.source import Mix, Source
+from jaxft.llama import flops
+from jaxft.llama.config import SPACE_OF, LlamaConfig
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.adapters import LowRank, merge
-from jaxft.optim import scale_by_adam
+from jaxft.optim import AdamSettings, Schedule, adamw
 from jaxft.sharding import Layout
 from jaxft.subspace.basis import Basis
 from jaxft.subspace.low_rank_moment import LowRankMoment
-from jaxft.training.config import Training
 
-Schedule = Callable[[Any], Any]  # step -> learning rate
-#: Fields of `Given` that are measured on reference text.
-MEASURED = frozenset({"bases", "inputs", "outputs", "fisher"})
+#: The linears of a block, and the type of a knob that chooses some of them.
+LINEARS = tuple(SPACE_OF)
+Linears = Annotated[tuple[str, ...], Predicate(lambda t: bool(t) and set(t) <= set(LINEARS)), f"some of {LINEARS}"]
+#: What `Method.reads` may name: measured on reference text before training (fields of `Statistics`) ...
+MEASURED = frozenset({"bases", "input_moments", "output_moments", "fisher"})
+#: ... and a batch of reference text in every step, for `Method.penalty`.
+REFERENCE = "reference"
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a method reads beside the base and the domain; what its `needs` do not name may be absent.
+class Statistics:
+    """What a method reads beside the domain; what its `reads` does not name may be absent.
 
-    bases: protected bases by input space. inputs: second moments of the reference text there, mean over tokens, whole
-    matrices [L, d, d] or a `LowRankMoment`. outputs: those of the output gradients, by linear. fisher: the diagonal of the
-    Fisher information on reference text, shaped as the parameters. base: the model that training starts from.
-    unaligned: the base before its safety training. safe: an adapter of every target that was trained on safe replies.
+    bases: protected bases by input space. input_moments: E[x x^T] of the reference text by input space, the mean over
+    tokens, whole matrices [L, d, d] or a `LowRankMoment`. output_moments: E[g g^T] of the output gradients, by linear.
+    fisher: the diagonal of the Fisher information on reference text, shaped as the parameters. base: the model that
+    training starts from. unaligned: the base before its safety training. safe: an adapter of every target that was
+    trained on safe replies.
     """
 
     bases: Mapping[str, Basis] = field(default_factory=dict)
-    inputs: Mapping[str, np.ndarray | LowRankMoment] = field(default_factory=dict)
-    outputs: Mapping[str, np.ndarray | LowRankMoment] = field(default_factory=dict)
+    input_moments: Mapping[str, np.ndarray | LowRankMoment] = field(default_factory=dict)
+    output_moments: Mapping[str, np.ndarray | LowRankMoment] = field(default_factory=dict)
     fisher: Llama | None = None
     base: Llama | None = None
     unaligned: Llama | None = None
     safe: Mapping[str, LowRank] = field(default_factory=dict)
 
 
+class StepFlops(NamedTuple):
+    """Floating-point operations of one training step. method: what plain training does not have."""
+
+    forward: int
+    backward: int
+    method: int
+
+    @property
+    def total(self) -> int:
+        return self.forward + self.backward + self.method
+
+
+@dataclass(frozen=True)
 class Method:
     """The defaults: every weight is trained with AdamW, nothing is added and nothing edited at the end.
 
-    A subclass overrides what it needs. `trainable` is any pytree; the base model is frozen beside it.
+    A subclass adds its knobs as fields and overrides what it changes. What is trained is a copy of the model, or
+    adapters by linear beside the frozen base, as any pytree. Methods that differ in learning rates alone are equal, and
+    share compiled steps.
     """
 
-    #: Fields of `Given` that the method reads.
-    needs: frozenset[str] = frozenset()
-    #: Whether each step reads as many rows of reference text as of the domain, for `penalty`.
-    reads_reference = False
+    kind: ClassVar[str]
+    #: Fields of `Statistics`, and `REFERENCE`; adapters run on the base whether it is named or not.
+    reads: ClassVar[frozenset[str]] = frozenset()
+
+    learning_rates: tuple[Positive, ...] = field(default=(), compare=False)  # to choose from
+    mix: Mix | None = None  # other text among what is trained on; None: the domain alone
 
     @property
     def reference(self) -> Literal["none", "before training", "while training"]:
         """When the method reads reference text."""
-        if self.reads_reference:
+        if REFERENCE in self.reads:
             return "while training"
-        return "before training" if self.needs & MEASURED else "none"
+        return "before training" if self.reads & MEASURED else "none"
 
-    def constants(self, given: Given, layout: Layout = Layout(), dtype: str = "float32") -> Any:
-        """Arrays that training reads (bases, moments); a pytree, passed to the jitted step.
+    @property
+    def moment_rank(self) -> int:
+        """Directions of each moment that the method reads, beside its diagonal; 0: whole matrices."""
+        return 0
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Text that the method trains on, beside the domain."""
+        return self.mix.sources if self.mix else ()
+
+    def check_model(self, key: str, config: LlamaConfig) -> None:
+        """UserError for a knob that does not fit a model of this shape. key: where the method stands in a config."""
+
+    def constants(self, statistics: Statistics, layout: Layout = Layout(), dtype: str = "float32") -> Any:
+        """Arrays that training reads (bases, moments): a pytree, passed to the jitted step.
 
         dtype: of activations, in which products with bases may be computed.
         """
-        del given, layout, dtype
 
     def initial(self, base: Llama, key: Array, constants: Any) -> Any:
         """The trained parameters before the first step, in float32, sharded as what is trained is.
 
-        They are stored in `training.weights_dtype`, and every update is computed in float32.
+        They are stored in `weights_dtype` of the settings, and every update is computed in float32.
         """
-        del key, constants
         return jax.tree.map(lambda a: jnp.array(a, jnp.float32), base).placed("trained")  # a copy: steps donate it
 
     def assemble(self, base: Llama, trainable: Any) -> tuple[Llama, Adapters | None]:
         """The model that the forward pass runs: parameters and adapters."""
-        del base
-        return trainable, None
+        return (trainable, None) if isinstance(trainable, Llama) else (base, trainable)
 
     def penalty(self, base: Llama, trainable: Any, reference: Mapping[str, Array]) -> Array:
-        """A term of the loss beside that of the domain, where the method `reads_reference`: a sum over the tokens of a
-        batch of reference text, each counted by its weight, in nat. The weights sum to those of the domain's batch.
+        """A second term of the loss, of a method that reads `REFERENCE`: a sum over a batch of reference text, in nat.
+
+        Each token counts by its weight, and the weights sum to those of the domain's batch.
         """
         raise NotImplementedError
 
     def optimizer(
-        self, training: Training, schedule: Schedule, constants: Any, base: Llama
+        self, adam: AdamSettings, schedule: Schedule, constants: Any, base: Llama
     ) -> optax.GradientTransformation:
         """The optax transform from summed, token-averaged gradients to the update."""
-        del constants, base
-        return adamw(training, schedule)
+        return adamw(adam, schedule)
 
-    def finalize(self, trainable: Any, base: Llama, given: Given) -> Any:
+    def finalize(self, trainable: Any, base: Llama, statistics: Statistics) -> Any:
         """The last edit of the trained parameters, after the last step."""
-        del base, given
         return trainable
 
     def trained_parameters(self, trainable: Any) -> int:
@@ -108,20 +143,28 @@ class Method:
         """The fine-tuned model: every adapter merged into its kernels in float32, other weights as they are stored."""
         return merge(*self.assemble(base, trainable))
 
+    @property
+    def trained_kernels(self) -> tuple[str, ...] | None:
+        """Linears whose kernels get a gradient of full size, all else being frozen; None: every weight does."""
+        return None
 
-def adamw(
-    training: Training,
-    schedule: Schedule,
-    around: Callable[[optax.GradientTransformation], optax.GradientTransformation] = lambda adam: adam,
-    decay: optax.GradientTransformation | None = None,
-) -> optax.GradientTransformation:
-    """Clipped AdamW (Loshchilov and Hutter 2019).
+    def flops(self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int]) -> int:
+        """Operations that the method adds to a training step on `rows` rows of `length` tokens.
 
-    around: what Adam's rescaling runs inside of. decay: of the weights; None: toward zero by `training.weight_decay`.
-    """
-    return optax.chain(
-        optax.clip_by_global_norm(training.clip),
-        around(scale_by_adam(training.beta1, training.beta2, dtype=training.optimizer_dtype)),
-        optax.add_decayed_weights(training.weight_decay) if decay is None else decay,
-        optax.scale_by_learning_rate(schedule),
-    )
+        ranks: protected directions by input space.
+        """
+        return 0
+
+    def step_flops(
+        self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int] | None = None
+    ) -> StepFlops:
+        """One optimizer step, by the convention of `jaxft/llama/flops.py`.
+
+        Every layer is counted alike: that the first needs no gradient of its frozen input is not taken off.
+        """
+        forward, kernels = flops.forward(config, rows, length), self.trained_kernels
+        backward = 2 * forward  # gradients of inputs and of weights; attention has two inputs
+        if kernels is not None:
+            frozen = flops.linears(config) - flops.linears(config, kernels) + flops.head(config)
+            backward -= rows * length * frozen
+        return StepFlops(forward, backward, self.flops(config, rows, length, ranks or {}))

@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec
 
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import Llama
-from jaxft.methods.base import Given
+from jaxft.methods.base import Statistics
 from jaxft.methods.residual_lora import ResidualLora
 from jaxft.sharding import Layout, reshard
 
@@ -30,17 +30,17 @@ class Corda(ResidualLora):
     B0 = sqrt(s_r / scale) R_r^T. The moments stay on the devices while training, split like the weights.
     """
 
-    needs = frozenset({"inputs"})
+    kind = "corda"
+    reads = frozenset({"input_moments"})
 
-    def constants(self, given: Given, layout: Layout = Layout(), dtype: str = "float32") -> dict[str, Array]:
+    def constants(self, statistics: Statistics, layout: Layout = Layout(), dtype: str = "float32") -> dict[str, Array]:
         """C by input space, [L, d, d] float32."""
-        del dtype
-        spaces = sorted({SPACE_OF[name] for name in self.settings.targets})
-        return {space: reshard(jnp.asarray(given.inputs[space]), layout.low_rank("a")) for space in spaces}
+        spaces = sorted({SPACE_OF[name] for name in self.targets})
+        return {space: reshard(jnp.asarray(statistics.input_moments[space]), layout.low_rank("a")) for space in spaces}
 
     def start(self, base: Llama, name: str, constants: Any) -> tuple[Array, Array]:
         stacked = constants[SPACE_OF[name]], getattr(base.layers, name)[...]
-        return lax.map(partial(_smallest, rank=self.settings.rank), stacked)  # one layer's matrices at once
+        return lax.map(partial(_smallest, rank=self.rank), stacked)  # one layer's matrices at once
 
 
 def _smallest(layer: tuple[Array, Array], rank: int) -> tuple[Array, Array]:

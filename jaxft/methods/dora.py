@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,12 +10,13 @@ import jax
 import optax
 from jax import Array
 
+from jaxft.llama import flops
+from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.adapters import Decomposed, column_norms
-from jaxft.methods.base import Schedule, adamw
-from jaxft.methods.lora import Lora, decayed
+from jaxft.methods.lora import Lora
+from jaxft.optim import AdamSettings, Schedule, adamw
 from jaxft.sharding import reshard
-from jaxft.training.config import Training
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Dora(Lora):
     The norm of a column is that of all weights into one output, as in the authors' code and peft. Dropout acts on the
     adapter's input alone. Weight decay acts on A and B: m is a size, not a change, and would decay away from the base.
     """
+
+    kind = "dora"
 
     def initial(self, base: Llama, key: Array, constants: Any) -> dict[str, Decomposed]:
         layout = base.compute.layout
@@ -40,12 +44,14 @@ class Dora(Lora):
         }
 
     def optimizer(
-        self, training: Training, schedule: Schedule, constants: Any, base: Llama
+        self, adam: AdamSettings, schedule: Schedule, constants: Any, base: Llama
     ) -> optax.GradientTransformation:
-        del constants, base
-        training = decayed(training, self.settings)
-
         def factors(params: dict[str, Decomposed]) -> dict[str, Decomposed]:
             return {name: Decomposed(True, False) for name in params}  # pyright: ignore[reportArgumentType]
 
-        return adamw(training, schedule, decay=optax.add_decayed_weights(training.weight_decay, factors))
+        adam = self.decayed(adam)
+        return adamw(adam, schedule, decay=optax.add_decayed_weights(adam.weight_decay, factors))
+
+    def flops(self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int]) -> int:
+        """LoRA's, and A B for the norms."""
+        return super().flops(config, rows, length, ranks) + self.rank * flops.linears(config, self.targets)

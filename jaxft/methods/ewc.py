@@ -13,28 +13,29 @@ from typing import Any
 
 import optax
 
-from jaxft import method_config
+from jaxft.bounds import Positive
 from jaxft.llama.model import Llama
-from jaxft.methods.base import Given, Method, Schedule, adamw
+from jaxft.methods.base import Method, Statistics
+from jaxft.optim import AdamSettings, Schedule, adamw
 from jaxft.sharding import Layout
 from jaxft.subspace.projection import decay_toward
-from jaxft.training.config import Training
 
 
 @dataclass(frozen=True)
 class EWC(Method):
     """All weights are trained, and those that reference text needs are pulled toward the base."""
 
-    settings: method_config.EWC
-    needs = frozenset({"fisher"})
+    kind = "ewc"
+    reads = frozenset({"base", "fisher"})
 
-    def constants(self, given: Given, layout: Layout = Layout(), dtype: str = "float32") -> Llama:
+    strength: Positive = 1.0
+
+    def constants(self, statistics: Statistics, layout: Layout = Layout(), dtype: str = "float32") -> Llama:
         """The diagonal of the Fisher information, sharded as the weights it belongs to."""
-        del layout, dtype
-        assert given.fisher is not None
-        return given.fisher.placed("trained")
+        assert statistics.fisher is not None
+        return statistics.fisher.placed("trained")
 
     def optimizer(
-        self, training: Training, schedule: Schedule, constants: Any, base: Llama
+        self, adam: AdamSettings, schedule: Schedule, constants: Any, base: Llama
     ) -> optax.GradientTransformation:
-        return optax.chain(decay_toward(self.settings.strength, base, constants), adamw(training, schedule))
+        return optax.chain(decay_toward(self.strength, base, constants), adamw(adam, schedule))

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from annotated_types import Predicate
 
-from jaxft import method_config
+from jaxft.errors import require
+from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Llama
-from jaxft.methods.base import Method, Schedule, adamw
-from jaxft.training.config import Training
+from jaxft.methods.base import Method
+from jaxft.optim import AdamSettings, Schedule, adamw, mask_updates
+
+Range = Annotated[
+    tuple[int, int], Predicate(lambda layers: 0 <= layers[0] <= layers[1]), "a first and a last layer, from 0"
+]
 
 
 @dataclass(frozen=True)
@@ -23,24 +29,29 @@ class FrozenLayers(Method):
     middle. Layers are scanned, so the gradients of the frozen ones are computed and dropped.
     """
 
-    settings: method_config.FrozenLayers
+    kind = "frozen_layers"
+
+    layers: Range = field(kw_only=True)  # first and last that stay as they are, from 0
+
+    def check_model(self, key: str, config: LlamaConfig) -> None:
+        last = config.num_layers - 1
+        expected = f"a first and a last layer within 0..{last}"
+        require(self.layers[1] <= last, f"{key}.layers", self.layers, expected)
 
     def optimizer(
-        self, training: Training, schedule: Schedule, constants: Any, base: Llama
+        self, adam: AdamSettings, schedule: Schedule, constants: Any, base: Llama
     ) -> optax.GradientTransformation:
-        del constants
-        first, last = self.settings.layers
-        number = jnp.arange(base.config.num_layers)
-        free = ((number < first) | (number > last)).astype(jnp.float32)
-
-        def mask(updates: Any, params: Any) -> Any:
-            del params
-            masked = jax.tree.map(lambda u: u, updates)
-            for owner, _, parameter in masked.parameters():
-                if owner == "layers":
-                    u = parameter[...]
-                    parameter.set_value(u * free.reshape(-1, *[1] * (u.ndim - 1)))
-            return masked
-
+        mask = mask_updates(free_layers(base, *self.layers))
         # Before clipping, whose norm is that of what is trained; and last, for the weight decay.
-        return optax.chain(optax.stateless(mask), adamw(training, schedule), optax.stateless(mask))
+        return optax.chain(mask, adamw(adam, schedule), mask)
+
+
+def free_layers(model: Llama, first: int, last: int) -> Llama:
+    """Masks shaped as the parameters but for axes of length 1: 0 in the layers first..last, 1 elsewhere."""
+    number = jnp.arange(model.config.num_layers)
+    free = ((number < first) | (number > last)).astype(jnp.float32)
+    masks = jax.tree.map(lambda a: jnp.ones([1] * a.ndim), model)
+    for owner, _, parameter in masks.parameters():
+        if owner == "layers":
+            parameter.set_value(free.reshape(-1, *[1] * (parameter[...].ndim - 1)))
+    return masks

@@ -8,3 +8,5 @@ from jaxft.methods.base import Method
 @dataclass(frozen=True)
 class Full(Method):
     """The defaults of Method are full fine-tuning."""
+
+    kind = "full"

@@ -10,6 +10,7 @@ Not optax.contrib.galore: that projects the wider side, and none of its products
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,22 +22,24 @@ from jax import Array, lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Float, Int
 
-from jaxft import method_config
-from jaxft.errors import UserError
-from jaxft.llama.config import SPACE_OF
+from jaxft.bounds import Count, Positive
+from jaxft.errors import require
+from jaxft.llama import flops
+from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Llama
-from jaxft.methods.base import Method, Schedule, adamw
+from jaxft.methods.base import Method
+from jaxft.optim import AdamSettings, Schedule, adamw
 from jaxft.sharding import Layout, out_sharding, reshard
-from jaxft.training.config import Training
 
 _dot = partial(jnp.einsum, precision="highest")
 
 
 class GaloreState(NamedTuple):
-    """projectors: P by linear, [L, min(d, n), r]. adam: of all parameters, of the linears' R in their place."""
+    """projectors: P of every parameter in turn, [L, min(d, n), r], None of those that are not [L, d, n].
+    adam: the inner state of all parameters, of the small R in place of those with a P."""
 
     count: Int[Array, ""]
-    projectors: dict[str, Array]
+    projectors: tuple[Array | None, ...]
     adam: Any
 
 
@@ -44,50 +47,64 @@ class GaloreState(NamedTuple):
 class Galore(Method):
     """All weights are trained; the linears' optimizer state is small."""
 
-    settings: method_config.Galore
+    kind = "galore"
+
+    rank: Count = 8  # of the directions
+    gap: Count = 200  # steps between two choices of them
+    scale: Positive = 0.25  # of the linears' updates
+
+    def check_model(self, key: str, config: LlamaConfig) -> None:
+        width = min(min(shape) for shape in config.linear_shapes.values())
+        require(self.rank <= width, f"{key}.rank", self.rank, f"at most {width}, the width of the narrowest linear")
 
     def optimizer(
-        self, training: Training, schedule: Schedule, constants: Any, base: Llama
+        self, adam: AdamSettings, schedule: Schedule, constants: Any, base: Llama
     ) -> optax.GradientTransformation:
-        del constants
-        rank = self.settings.rank
-        for name, shape in base.config.linear_shapes.items():
-            if not 1 <= rank <= min(shape):
-                width = min(shape)
-                raise UserError(f"methods: galore rank {rank} must lie in 1..{width}, the width of linear {name!r}")
-        return adamw(training, schedule, partial(low_rank, self.settings, base.compute.layout))
+        self.check_model(self.kind, base.config)
+        low_rank = partial(scale_by_galore, rank=self.rank, gap=self.gap, scale=self.scale, layout=base.compute.layout)
+        return adamw(adam, schedule, low_rank)
+
+    def flops(self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int]) -> int:
+        """P^T G and P R, 2 r d n each for every linear [d, n], and the decompositions."""
+        return 2 * self.rank * flops.linears(config) + self.refresh_flops(config)
+
+    def refresh_flops(self, config: LlamaConfig) -> int:
+        """Singular value decompositions, one in `gap` steps: 14 m n^2 + 8 n^3 for each linear with sides m >= n
+        (Golub and Van Loan 2013, section 8.6: singular values and vectors of the narrower side)."""
+        sides = [sorted(shape) for shape in config.linear_shapes.values()]
+        return config.num_layers * sum(14 * m * n * n + 8 * n**3 for n, m in sides) // self.gap
 
 
-def low_rank(
-    settings: method_config.Galore, layout: Layout, inner: optax.GradientTransformation
+def scale_by_galore(
+    inner: optax.GradientTransformation, rank: int, gap: int = 200, scale: float = 0.25, layout: Layout = Layout()
 ) -> optax.GradientTransformation:
-    """`inner` on the projected gradients of the linears and on those of all other parameters as they are."""
+    """`inner` on the projected gradients of all weights [L, d, n], and on those of all other parameters as they are."""
 
-    def init(params: Any) -> GaloreState:
-        projectors, small = {}, _by_name(params)
-        for name in SPACE_OF:
-            layers, d, n = small[name].shape
-            projectors[name] = reshard(jnp.zeros((layers, min(d, n), settings.rank)), layout.low_rank("a"))
-            small[name] = project(projectors[name], small[name], layout)
-        return GaloreState(jnp.zeros((), jnp.int32), projectors, inner.init(small))
+    def smaller(projectors: Any, leaves: list[Array]) -> tuple[Array, ...]:
+        pairs = zip(projectors, leaves, strict=True)
+        return tuple(w if p is None else project(p, w, layout) for p, w in pairs)
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, GaloreState]:
-        del params
-        gradients = _by_name(updates)
+    def zeros(w: Array) -> Array:
+        return reshard(jnp.zeros((w.shape[0], min(w.shape[1:]), rank)), layout.low_rank("a"))
+
+    def init(params: Any) -> Any:
+        leaves = jax.tree.leaves(params)
+        projectors = tuple(zeros(w) if w.ndim == 3 else None for w in leaves)
+        return GaloreState(jnp.zeros((), jnp.int32), projectors, inner.init(smaller(projectors, leaves)))
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        gradients, structure = jax.tree.flatten(updates)
         projectors = lax.cond(
-            state.count % settings.gap == 0,
-            lambda: {name: directions(gradients[name], settings.rank, layout) for name in SPACE_OF},
+            state.count % gap == 0,
+            lambda: tuple(directions(g, rank, layout) if g.ndim == 3 else None for g in gradients),
             lambda: state.projectors,
         )
-        small: Any = gradients | {name: project(projectors[name], gradients[name], layout) for name in SPACE_OF}
-        small, adam = inner.update(small, state.adam)
-        scaled = jax.tree.map(lambda u: u, updates)
-        for _, name, parameter in scaled.parameters():
-            change = small[name]
-            if name in SPACE_OF:
-                change = settings.scale * expand(projectors[name], change, parameter[...])
-            parameter.set_value(change)
-        return scaled, GaloreState(state.count + 1, projectors, adam)
+        small: Any
+        small, adam = inner.update(smaller(projectors, gradients), state.adam)
+        changes = [
+            u if p is None else scale * expand(p, u, g) for p, u, g in zip(projectors, small, gradients, strict=True)
+        ]
+        return jax.tree.unflatten(structure, changes), GaloreState(state.count + 1, projectors, adam)
 
     return optax.GradientTransformation(init, update)
 
@@ -120,7 +137,3 @@ def expand(p: Float[Array, "L m r"], small: Array, like: Float[Array, "L d n"]) 
             "ldr,lrn->ldn", reshard(p, PartitionSpec(None, d, None)), reshard(small, PartitionSpec(None, None, n))
         )
     return _dot("ldr,lnr->ldn", reshard(small, PartitionSpec(None, d, None)), reshard(p, PartitionSpec(None, n, None)))
-
-
-def _by_name(model: Llama) -> dict[str, Array]:
-    return {name: parameter[...] for _, name, parameter in model.parameters()}

@@ -16,9 +16,9 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from jaxft import method_config
+from jaxft.bounds import Fraction
 from jaxft.llama.model import Llama
-from jaxft.methods.base import Given, Method
+from jaxft.methods.base import Method, Statistics
 from jaxft.sharding import reshard_like
 
 INFINITY = 0x7F800000  # bits of float32's; those of numbers that are not negative are ordered as the numbers are
@@ -28,11 +28,12 @@ INFINITY = 0x7F800000  # bits of float32's; those of numbers that are not negati
 class Grafted(Method):
     """Full fine-tuning, then a graft of a few weights onto the base."""
 
-    settings: method_config.Grafted
+    kind = "grafted"
 
-    def finalize(self, trainable: Any, base: Llama, given: Given) -> Any:
-        del given
-        return graft(trainable, base, self.settings.share)
+    share: Fraction = 0.01  # of all parameters that keeps its change
+
+    def finalize(self, trainable: Any, base: Llama, statistics: Statistics) -> Any:
+        return graft(trainable, base, self.share)
 
 
 def graft(trained: Llama, base: Llama, share: float) -> Llama:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxft import method_config
+from jaxft.bounds import Fraction
 from jaxft.llama.model import Llama
-from jaxft.methods.base import Given, Method
+from jaxft.methods.base import Method, Statistics
 from jaxft.sharding import reshard_like
 
 
@@ -18,14 +19,16 @@ from jaxft.sharding import reshard_like
 class Interpolated(Method):
     """Full fine-tuning, then W0 + weight (W - W0) for all parameters: 0 is the base, 1 what training left."""
 
-    settings: method_config.Interpolated
+    kind = "interpolated"
 
-    def finalize(self, trainable: Any, base: Llama, given: Given) -> Any:
-        del given
+    weight: Fraction = 0.5  # of what training left
 
-        @jax.jit
-        def between(trained: Llama, base: Llama) -> Llama:
-            w0 = jax.tree.map(lambda a, w: reshard_like(a, w).astype(jnp.float32), base, trained)
-            return jax.tree.map(lambda a, w: a + self.settings.weight * (w.astype(jnp.float32) - a), w0, trained)
+    def finalize(self, trainable: Any, base: Llama, statistics: Statistics) -> Any:
+        return interpolate(trainable, base, self.weight)
 
-        return between(trainable, base)
+
+@partial(jax.jit, static_argnames="weight")
+def interpolate(trained: Any, base: Any, weight: float) -> Any:
+    """W0 + weight (W - W0) of every array of two trees, in float32."""
+    w0 = jax.tree.map(lambda a, w: reshard_like(a, w).astype(jnp.float32), base, trained)
+    return jax.tree.map(lambda a, w: a + weight * (w.astype(jnp.float32) - a), w0, trained)

@@ -13,10 +13,12 @@ from typing import Any
 
 from jax import Array
 
-from jaxft import method_config
+from jaxft.bounds import Positive
+from jaxft.llama import flops
+from jaxft.llama.config import LlamaConfig
 from jaxft.llama.loss import chunked_kl_sum
 from jaxft.llama.model import Llama, hidden
-from jaxft.methods.base import Method
+from jaxft.methods.base import REFERENCE, Method
 
 #: Tokens of a row whose logits are in memory at once.
 CHUNK = 256
@@ -26,10 +28,16 @@ CHUNK = 256
 class KL(Method):
     """All weights are trained; each step runs the base and the model on as much reference text as domain text."""
 
-    settings: method_config.KL
-    reads_reference = True
+    kind = "kl"
+    reads = frozenset({"base", REFERENCE})
+
+    strength: Positive = 1.0
 
     def penalty(self, base: Llama, trainable: Any, reference: Mapping[str, Array]) -> Array:
         inputs = reference["tokens"], reference["positions"], reference["segments"]
         before, after = hidden(base, *inputs), hidden(trainable, *inputs)
-        return self.settings.strength * chunked_kl_sum(base, before, trainable, after, reference["weights"], CHUNK)
+        return self.strength * chunked_kl_sum(base, before, trainable, after, reference["weights"], CHUNK)
+
+    def flops(self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int]) -> int:
+        """The base forward, the model forward and backward, on as many rows of reference text."""
+        return 4 * flops.forward(config, rows, length)

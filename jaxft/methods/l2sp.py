@@ -11,21 +11,23 @@ from typing import Any
 
 import optax
 
-from jaxft import method_config
+from jaxft.bounds import Positive
 from jaxft.llama.model import Llama
-from jaxft.methods.base import Method, Schedule, adamw
+from jaxft.methods.base import Method
+from jaxft.optim import AdamSettings, Schedule, adamw
 from jaxft.subspace.projection import decay_toward
-from jaxft.training.config import Training
 
 
 @dataclass(frozen=True)
 class L2SP(Method):
     """All weights are trained and pulled toward the base."""
 
-    settings: method_config.L2SP
+    kind = "l2sp"
+    reads = frozenset({"base"})
+
+    strength: Positive = 0.1
 
     def optimizer(
-        self, training: Training, schedule: Schedule, constants: Any, base: Llama
+        self, adam: AdamSettings, schedule: Schedule, constants: Any, base: Llama
     ) -> optax.GradientTransformation:
-        del constants
-        return optax.chain(decay_toward(self.settings.strength, base), adamw(training, schedule))
+        return optax.chain(decay_toward(self.strength, base), adamw(adam, schedule))

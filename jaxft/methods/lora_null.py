@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec
 
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import Llama
-from jaxft.methods.base import Given
+from jaxft.methods.base import Statistics
 from jaxft.methods.residual_lora import ResidualLora
 from jaxft.sharding import Layout, out_sharding, reshard
 from jaxft.subspace.basis import directions
@@ -27,15 +27,17 @@ class LoraNull(ResidualLora):
     in the null space.
     """
 
-    needs = frozenset({"inputs"})
+    kind = "lora_null"
+    reads = frozenset({"input_moments"})
 
-    def constants(self, given: Given, layout: Layout = Layout(), dtype: str = "float32") -> dict[str, Array]:
+    def constants(self, statistics: Statistics, layout: Layout = Layout(), dtype: str = "float32") -> dict[str, Array]:
         """U of every input space, [L, d, r] float32, whole on every device."""
-        del layout, dtype
-        rank, spaces = self.settings.rank, {SPACE_OF[name] for name in self.settings.targets}
+        rank, spaces = self.rank, {SPACE_OF[name] for name in self.targets}
         return {
             space: reshard(
-                jnp.stack([directions(moment)[1][:, -rank:] for moment in jnp.asarray(given.inputs[space])]),
+                jnp.stack(
+                    [directions(moment)[1][:, -rank:] for moment in jnp.asarray(statistics.input_moments[space])]
+                ),
                 PartitionSpec(),
             )
             for space in sorted(spaces)

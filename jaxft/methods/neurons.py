@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array
 from jax.sharding import PartitionSpec
 from jaxtyping import Float
 
-from jaxft.method_config import Neurons
+from jaxft.bounds import Fraction
 from jaxft.sharding import out_sharding, reshard
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """The neurons (outputs of the linears) that may change, chosen once, before training."""
+
+    share: Fraction  # of every linear's outputs in every layer
+    by: Literal["importance", "similarity"]  # least used by reference text, or least aligned with its inputs
 
 
 @partial(jax.jit, static_argnames="settings")
@@ -41,12 +49,3 @@ def chosen_neurons(
     scores = jax.lax.map(energies, (kernel, moment))
     places = jnp.argsort(jnp.argsort(scores, axis=-1), axis=-1)  # both sorts are stable
     return (places < max(1, round(settings.share * scores.shape[-1]))).astype(jnp.float32)[:, None]
-
-
-def only(masks: Any) -> optax.GradientTransformation:
-    """u <- mask * u, for a tree prefix of the updates."""
-
-    def keep(mask: Array, tree: Any) -> Any:
-        return jax.tree.map(lambda u: mask * u, tree)
-
-    return optax.stateless(lambda updates, params: jax.tree.map(keep, masks, updates))

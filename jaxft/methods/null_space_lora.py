@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,27 +11,20 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jaxft import method_config
-from jaxft.llama.config import SPACE_OF
+from jaxft.llama.config import SPACE_OF, LlamaConfig
 from jaxft.llama.model import Llama
 from jaxft.methods.adapters import LowRank
-from jaxft.methods.base import Given, Schedule
-from jaxft.methods.lora import Lora, decayed, scale
+from jaxft.methods.base import Statistics
+from jaxft.methods.lora import Lora
+from jaxft.methods.protecting import Protecting
+from jaxft.optim import AdamSettings, Schedule
 from jaxft.sharding import Layout, reshard
 from jaxft.subspace.basis import Basis
-from jaxft.subspace.projection import gradient_projection_adamw
-from jaxft.training.config import Training
-
-
-def _removed(bases: dict[str, Basis], adapters: dict[str, LowRank]) -> dict[str, LowRank]:
-    return {
-        name: replace(adapter, a=bases[SPACE_OF[name]].remove(adapter.a.astype(jnp.float32)))
-        for name, adapter in adapters.items()
-    }
+from jaxft.subspace.projection import gradient_projection_adamw, remove
 
 
 @dataclass(frozen=True)
-class NullSpaceLora(Lora):
+class NullSpaceLora(Lora, Protecting):
     """W + scale A B with A = (I - Q Q^T) A: x A B = 0 for every x in span(Q), the protected directions.
 
     A starts inside the free directions, and its gradients and its updates are projected there: the very steps of
@@ -38,39 +32,41 @@ class NullSpaceLora(Lora):
     free. Training B alone against a random A would be exact too, but is confined to r random free directions.
     """
 
-    settings: method_config.NullSpaceLora
-    needs = frozenset({"bases"})
+    kind = "null_space_lora"
+    reads = frozenset({"bases"})
 
-    def constants(self, given: Given, layout: Layout = Layout(), dtype: str = "float32") -> dict[str, Basis]:
+    def constants(self, statistics: Statistics, layout: Layout = Layout(), dtype: str = "float32") -> dict[str, Basis]:
         """Bases by input space, split like A, in `dtype`; what its rounding leaks, `finalize` removes."""
+        spaces = {SPACE_OF[name] for name in self.targets}
         return {
             space: replace(basis, vectors=reshard(basis.vectors.astype(dtype), layout.low_rank("a")))
-            for space, basis in given.bases.items()
-            if space in {SPACE_OF[name] for name in self.settings.targets}
+            for space, basis in statistics.bases.items()
+            if space in spaces
         }
 
     def initial(self, base: Llama, key: Array, constants: Any) -> dict[str, LowRank]:
-        return _removed(constants, super().initial(base, key, constants))
+        return remove(self._of_factors(constants), super().initial(base, key, constants))
 
     def optimizer(
-        self, training: Training, schedule: Schedule, constants: Any, base: Llama
+        self, adam: AdamSettings, schedule: Schedule, constants: Any, base: Llama
     ) -> optax.GradientTransformation:
-        del base
-        training, settings = decayed(training, self.settings), self.settings
-        bases = {  # None: B passes as it is
-            name: LowRank(constants[SPACE_OF[name]], None, scale(settings), settings.dropout)  # pyright: ignore
-            for name in settings.targets
-        }
-        return gradient_projection_adamw(
-            schedule,
-            bases,
-            clip=training.clip,
-            b1=training.beta1,
-            b2=training.beta2,
-            weight_decay=training.weight_decay,
-            moments_dtype=training.optimizer_dtype,
-        )
+        return gradient_projection_adamw(schedule, self._of_factors(constants), **self.decayed(adam).arguments)
 
-    def finalize(self, trainable: Any, base: Llama, given: Given) -> dict[str, LowRank]:
+    def finalize(self, trainable: Any, base: Llama, statistics: Statistics) -> dict[str, LowRank]:
         """A projected once more, in float32."""
-        return jax.jit(_removed)(self.constants(given, base.compute.layout), trainable)
+        bases = self._of_factors(self.constants(statistics, base.compute.layout))
+        exact = {name: replace(factors, a=factors.a.astype(jnp.float32)) for name, factors in trainable.items()}
+        return jax.jit(remove)(bases, exact)
+
+    def _of_factors(self, bases: Mapping[str, Basis]) -> dict[str, LowRank]:
+        """The basis of every A by linear; None for B, which passes as it is."""
+        return {
+            name: LowRank(bases[SPACE_OF[name]], None, self.scale, self.dropout)  # pyright: ignore[reportArgumentType]
+            for name in self.targets
+        }
+
+    def flops(self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int]) -> int:
+        """LoRA's, and the projections of A's gradient and of its update, 4 k d r each."""
+        widths = [(config.linear_shapes[name][0], ranks[SPACE_OF[name]]) for name in self.targets]
+        projections = 8 * config.num_layers * self.rank * sum(min(k, width - k) * width for width, k in widths)
+        return super().flops(config, rows, length, ranks) + projections

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,24 +20,16 @@ from jax import Array
 from jax.sharding import PartitionSpec
 from jaxtyping import Float
 
-from jaxft import method_config
-from jaxft.llama.model import Adapters, Llama
+from jaxft.bounds import Between
+from jaxft.llama import flops
+from jaxft.llama.config import LlamaConfig
+from jaxft.llama.model import Llama
 from jaxft.methods.adapters import Dense, no_change
-from jaxft.methods.base import Given, Method, Schedule, adamw
+from jaxft.methods.base import LINEARS, Linears, Method, Statistics
+from jaxft.optim import AdamSettings, Schedule, adamw
 from jaxft.sharding import Layout, reshard
 from jaxft.subspace.basis import Basis
-from jaxft.training.config import Training
-
-
-class Sides(NamedTuple):
-    """Protected input and output directions of one linear, U_k [L, d, k] and V_k [L, n, k]."""
-
-    inputs: Basis
-    outputs: Basis
-
-    def remove(self, x: Float[Array, "L d n"]) -> Float[Array, "L d n"]:
-        """(I - U U^T) x (I - V V^T)."""
-        return self.outputs.remove(self.inputs.remove(x).mT).mT
+from jaxft.subspace.projection import Sides, project, remove
 
 
 @partial(jax.jit, static_argnames="count")
@@ -51,23 +43,26 @@ def leading(kernel: Float[Array, "L d n"], count: int) -> tuple[Float[Array, "L 
     return jax.lax.map(one, kernel)
 
 
-def _removed(sides: Mapping[str, Sides], trainable: Mapping[str, Dense]) -> dict[str, Dense]:
-    return {name: Dense(sides[name].remove(dense.change)) for name, dense in trainable.items()}
-
-
 @dataclass(frozen=True)
 class Osf(Method):
     """Dense changes of the linears; embeddings, norms and head are frozen."""
 
-    settings: method_config.Osf
-    needs = frozenset({"base"})
+    kind = "osf"
+    reads = frozenset({"base"})
 
-    def constants(self, given: Given, layout: Layout = Layout(), dtype: str = "float32") -> dict[str, Sides]:
+    keep: Between = 0.5  # share of each linear's singular directions
+    targets: Linears = LINEARS
+
+    def kept(self, d: int, n: int) -> int:
+        """Number of protected singular directions of a linear [d, n]; at least one."""
+        return max(1, int(self.keep * min(d, n)))
+
+    def constants(self, statistics: Statistics, layout: Layout = Layout(), dtype: str = "float32") -> dict[str, Sides]:
         """Both sides of every linear, in `dtype`: what a step's products in bfloat16 leak, `finalize` removes."""
-        base, found = given.base, {}
+        base, found = statistics.base, {}
         assert base is not None
-        for name in self.settings.targets:
-            count, layers = self.settings.kept(*base.config.linear_shapes[name]), base.config.num_layers
+        for name in self.targets:
+            count, layers = self.kept(*base.config.linear_shapes[name]), base.config.num_layers
             vectors = leading(getattr(base.layers, name)[...], count)
             axes = layout.linear(name, "trained")
             found[name] = Sides(
@@ -79,25 +74,22 @@ class Osf(Method):
         return found
 
     def initial(self, base: Llama, key: Array, constants: Any) -> dict[str, Dense]:
-        del key, constants
-        return no_change(base, self.settings.targets)
-
-    def assemble(self, base: Llama, trainable: Any) -> tuple[Llama, Adapters | None]:
-        return base, trainable
+        return no_change(base, self.targets)
 
     def optimizer(
-        self, training: Training, schedule: Schedule, constants: Any, base: Llama
+        self, adam: AdamSettings, schedule: Schedule, constants: Any, base: Llama
     ) -> optax.GradientTransformation:
         """AdamW on the changes (so decay is toward the base) between two projections, of gradients and of updates."""
-        del base
+        return optax.chain(project(constants), adamw(adam, schedule), project(constants))
 
-        def remove(updates: Any, params: Any) -> Any:
-            del params
-            return _removed(constants, updates)
-
-        project = optax.stateless(remove)
-        return optax.chain(project, adamw(training, schedule), project)
-
-    def finalize(self, trainable: Any, base: Llama, given: Given) -> dict[str, Dense]:
+    def finalize(self, trainable: Any, base: Llama, statistics: Statistics) -> dict[str, Dense]:
         """All changes projected once more, in float32."""
-        return jax.jit(_removed)(self.constants(given, base.compute.layout), trainable)
+        return jax.jit(remove)(self.constants(statistics, base.compute.layout), trainable)
+
+    @property
+    def trained_kernels(self) -> tuple[str, ...]:
+        return self.targets
+
+    def flops(self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int]) -> int:
+        """4 k d n on each side of a linear [d, n], of gradients and of updates."""
+        return sum(8 * self.kept(*config.linear_shapes[name]) * flops.linears(config, [name]) for name in self.targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,12 +10,13 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Llama
 from jaxft.methods.adapters import LowRank, LowRankChange
-from jaxft.methods.base import Given, Schedule, adamw
-from jaxft.methods.lora import Lora, decayed, scale
+from jaxft.methods.base import Statistics
+from jaxft.methods.lora import Lora
+from jaxft.optim import AdamSettings, Schedule, adamw
 from jaxft.sharding import reshard
-from jaxft.training.config import Training
 
 
 @dataclass(frozen=True)
@@ -30,27 +32,25 @@ class ResidualLora(Lora):
         raise NotImplementedError
 
     def initial(self, base: Llama, key: Array, constants: Any) -> dict[str, LowRankChange]:
-        del key
-        self._check_rank(base)
-        layout, root = base.compute.layout, scale(self.settings) ** 0.5
+        self.check_model(self.kind, base.config)
+        layout, root = base.compute.layout, self.scale**0.5
         adapters = {}
-        for name in self.settings.targets:
+        for name in self.targets:
             a, b = self.start(base, name, constants)
             a, b = reshard(a / root, layout.low_rank("a")), reshard(b / root, layout.low_rank("b"))
-            start = LowRank(a, b, scale(self.settings), self.settings.dropout)
+            start = LowRank(a, b, self.scale, self.dropout)
             adapters[name] = LowRankChange(replace(start, a=jnp.copy(a), b=jnp.copy(b)), start)
         return adapters
 
     def optimizer(
-        self, training: Training, schedule: Schedule, constants: Any, base: Llama
+        self, adam: AdamSettings, schedule: Schedule, constants: Any, base: Llama
     ) -> optax.GradientTransformation:
-        del constants, base
-        training = decayed(training, self.settings)
+        adam = self.decayed(adam)
 
         def toward_start(updates: Any, params: Any) -> Any:
             def pull(update: LowRank, now: LowRank, start: LowRank) -> LowRank:
-                a = update.a + training.weight_decay * (now.a - start.a)
-                return replace(update, a=a, b=update.b + training.weight_decay * (now.b - start.b))
+                a = update.a + adam.weight_decay * (now.a - start.a)
+                return replace(update, a=a, b=update.b + adam.weight_decay * (now.b - start.b))
 
             return {
                 name: replace(update, factors=pull(update.factors, params[name].factors, params[name].start))
@@ -60,15 +60,15 @@ class ResidualLora(Lora):
         def trained(params: dict[str, LowRankChange]) -> dict[str, LowRankChange]:
             return {name: LowRankChange(True, False) for name in params}  # pyright: ignore[reportArgumentType]
 
-        def masked(adam: optax.GradientTransformation) -> optax.GradientTransformation:
-            return optax.masked(adam, trained)
+        return adamw(adam, schedule, lambda inner: optax.masked(inner, trained), optax.stateless(toward_start))
 
-        return adamw(training, schedule, masked, optax.stateless(toward_start))
-
-    def finalize(self, trainable: Any, base: Llama, given: Given) -> dict[str, LowRank]:
+    def finalize(self, trainable: Any, base: Llama, statistics: Statistics) -> dict[str, LowRank]:
         """Plain factors of twice the rank."""
-        del base, given
         return {name: change.as_low_rank() for name, change in trainable.items()}
 
     def trained_parameters(self, trainable: Any) -> int:
         return super().trained_parameters(trainable) // 2  # the other half is the start
+
+    def flops(self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int]) -> int:
+        """LoRA's, and the factors of the start without their own gradients."""
+        return super().flops(config, rows, length, ranks) + 2 * rows * length * self.factor_flops(config)

@@ -4,22 +4,24 @@ arXiv:2405.16833)."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge, Le
 from jax import Array
 from jax.sharding import PartitionSpec
 from jaxtyping import Float
 
-from jaxft import method_config
 from jaxft.llama.model import Llama
 from jaxft.methods.adapters import LowRank
-from jaxft.methods.base import Given
+from jaxft.methods.base import Statistics
 from jaxft.methods.lora import Lora
 from jaxft.sharding import out_sharding, reshard, reshard_like
+
+Cosine = Annotated[float, Ge(-1), Le(1), "a cosine in [-1, 1]"]
 
 
 class Aligned(NamedTuple):
@@ -56,13 +58,13 @@ def align(adapter: LowRank, aligned: Float[Array, "L d n"], unaligned: Float[Arr
 
 
 def below(
-    trainable: Mapping[str, LowRank], base: Llama, given: Given, threshold: float
+    trainable: Mapping[str, LowRank], base: Llama, statistics: Statistics, threshold: float
 ) -> dict[str, tuple[Float[Array, "L 1 1"], Aligned]]:
     """For every linear, the layers whose similarity lies below the threshold, and the aligned adapter."""
-    assert given.unaligned is not None
+    assert statistics.unaligned is not None
     found = {}
     for name, adapter in trainable.items():
-        kernels = (getattr(model.layers, name)[...] for model in (base, given.unaligned))
+        kernels = (getattr(model.layers, name)[...] for model in (base, statistics.unaligned))
         one = align(adapter, *kernels)
         found[name] = (one.similarity < threshold)[:, None, None], one
     return found
@@ -72,11 +74,14 @@ def below(
 class SafeLora(Lora):
     """LoRA; then dW <- dW C in every linear of every layer where cos(dW, dW C) < threshold, see `align`."""
 
-    settings: method_config.SafeLora
-    needs = frozenset({"unaligned"})
+    kind = "safe_lora"
+    reads = frozenset({"unaligned"})
 
-    def finalize(self, trainable: dict[str, LowRank], base: Llama, given: Given) -> dict[str, LowRank]:
+    unaligned: str = field(kw_only=True)  # folder of the base as it was before its safety training
+    threshold: Cosine = 0.5  # linears whose change is less like its aligned part are edited
+
+    def finalize(self, trainable: dict[str, LowRank], base: Llama, statistics: Statistics) -> dict[str, LowRank]:
         return {
             name: replace(trainable[name], b=jnp.where(chosen, one.b, trainable[name].b))
-            for name, (chosen, one) in below(trainable, base, given, self.settings.threshold).items()
+            for name, (chosen, one) in below(trainable, base, statistics, self.threshold).items()
         }

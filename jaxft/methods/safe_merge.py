@@ -3,36 +3,51 @@ al. 2025, arXiv:2503.17239)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Any
 
 import jax.numpy as jnp
+from annotated_types import MinLen
 from jax import Array
 
-from jaxft import method_config
+from jaxft.bounds import Fraction
+from jaxft.data.source import Source
 from jaxft.llama.model import Llama
 from jaxft.methods.adapters import LowRank
-from jaxft.methods.base import Given
+from jaxft.methods.base import Statistics
 from jaxft.methods.lora import Lora
-from jaxft.methods.safe_lora import below
+from jaxft.methods.safe_lora import Cosine, SafeLora, below
 
 
 @dataclass(frozen=True)
-class SafeMerge(Lora):
+class SafeMerge(SafeLora):
     """LoRA; then dW <- (1 - w) dW + w dW_safe in every linear of every layer where cos(dW, dW C) < threshold.
 
     C as in Safe LoRA. dW_safe is a LoRA that was trained with the same settings, learning rate and seed on safe replies
     alone, and w its weight. The sum is kept as factors of twice the rank, [A, A_safe] [(1 - w) B; w B_safe].
     """
 
-    settings: method_config.SafeMerge
-    needs = frozenset({"unaligned", "safe"})
+    kind = "safe_merge"
+    reads = frozenset({"unaligned", "safe"})
 
-    def finalize(self, trainable: dict[str, LowRank], base: Llama, given: Given) -> dict[str, LowRank]:
-        weight, merged = self.settings.safe_weight, {}
-        for name, (chosen, _) in below(trainable, base, given, self.settings.threshold).items():
-            mine, safe = trainable[name], given.safe[name]
-            share = jnp.where(chosen, weight, 0.0)
+    safe_sources: Annotated[tuple[Source, ...], MinLen(1), "at least one Source"] = field(kw_only=True)
+    safe_weight: Fraction = 0.2  # of the safe adapter where both are merged; the trained one has the rest
+    threshold: Cosine = 0.35
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return super().sources + self.safe_sources
+
+    @property
+    def safe_method(self) -> Lora:
+        """What trains the safe adapter: plain LoRA with the same settings."""
+        return Lora(**{f.name: getattr(self, f.name) for f in fields(Lora)})
+
+    def finalize(self, trainable: dict[str, LowRank], base: Llama, statistics: Statistics) -> dict[str, LowRank]:
+        merged = {}
+        for name, (chosen, _) in below(trainable, base, statistics, self.threshold).items():
+            mine, safe = trainable[name], statistics.safe[name]
+            share = jnp.where(chosen, self.safe_weight, 0.0)
             a = _beside(mine.a, safe.a, axis=2)
             merged[name] = replace(mine, a=a, b=_beside((1 - share) * mine.b, share * safe.b, axis=1))
         return merged

@@ -7,9 +7,9 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jaxft import method_config, methods
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Compute
+from jaxft.methods.base import REFERENCE, Method
 from jaxft.planning.devices import Chip
 from jaxft.planning.plan import Plan
 from jaxft.planning.programs import abstract_base, held_bytes, step_flops, step_state
@@ -19,7 +19,7 @@ from jaxft.training.config import Training
 
 def estimate_step(
     name: str,
-    settings: method_config.Method,
+    method: Method,
     model: LlamaConfig,
     training: Training,
     compute: Compute,
@@ -38,11 +38,11 @@ def estimate_step(
     mesh = abstract_mesh(sharding, chips)
     with jax.sharding.use_abstract_mesh(mesh):
         base = abstract_base(model, compute, dtype)
-        _, state, constants = step_state(settings, training, base, rank)
+        state, constants = step_state(method, training, base, rank)
         held = held_bytes(base, state, constants)
     sizes = dict(mesh.shape)
-    peak = sum(held.values()) + temporaries(settings, model, training, compute, sizes, held["trained"])
-    work = step_flops(settings, model, training, rank)
+    peak = sum(held.values()) + temporaries(method, model, training, compute, sizes, held["trained"])
+    work = step_flops(method, model, training, rank)
     return Plan(
         topology=topology,
         chips=chips,
@@ -69,7 +69,7 @@ def estimate_step(
 
 
 def temporaries(
-    settings: method_config.Method,
+    method: Method,
     model: LlamaConfig,
     training: Training,
     compute: Compute,
@@ -88,7 +88,7 @@ def temporaries(
         return math.prod(sizes[axis] for axis in axes)
 
     rows = training.batch_rows // training.accumulation / split(layout.batch)
-    rows *= 2 if methods.build(settings).reads_reference else 1
+    rows *= 2 if REFERENCE in method.reads else 1
     tokens, heads = rows * training.row_length, split(layout.heads)
     shapes = model.linear_shapes
     outputs = sum(n / (split(layout.mlp) if name in ("gate", "up") else heads) for name, (_, n) in shapes.items())

@@ -13,28 +13,18 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxft import method_config, methods
 from jaxft.llama import flops
 from jaxft.llama.capture import run_block
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.llama.generate import BUCKET, decode
 from jaxft.llama.model import Compute, Llama, layer_slice
-from jaxft.methods.base import Given, Method
+from jaxft.methods.base import REFERENCE, Method, Statistics
 from jaxft.sharding import chip_bytes, reshard
 from jaxft.subspace.basis import Basis
 from jaxft.subspace.low_rank_moment import LowRankMoment, is_full
 from jaxft.subspace.moments import Moment, accumulate
 from jaxft.training.config import Training
 from jaxft.training.step import initial_state, make_step
-
-#: Methods whose step does not read the frozen base.
-UNREAD = (
-    method_config.Full,
-    method_config.Interpolated,
-    method_config.Grafted,
-    method_config.FrozenLayers,
-    method_config.Galore,
-)
 
 
 @dataclass(frozen=True)
@@ -76,31 +66,31 @@ def abstract_base(model: LlamaConfig, compute: Compute, dtype: str) -> Llama:
     return jax.eval_shape(make)
 
 
-def step_state(settings: method_config.Method, training: Training, base: Llama, rank: int) -> tuple[Method, Any, Any]:
-    """(method, its abstract training state, its abstract constants with bases of `rank` directions)."""
-    method = methods.build(settings)
-    constants = _constants(method, base, rank, getattr(settings, "metric_rank", 0))
+def step_state(method: Method, training: Training, base: Llama, rank: int) -> tuple[Any, Any]:
+    """(a method's abstract training state, its abstract constants with bases of `rank` directions)."""
+    constants = _constants(method, base, rank)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(lambda b, c, k: initial_state(method, training, b, c, k), base, constants, key)
-    return method, state, constants
+    return state, constants
 
 
-def step(name: str, settings: method_config.Method, training: Training, base: Llama, rank: int) -> Program:
+def step(name: str, method: Method, training: Training, base: Llama, rank: int) -> Program:
     """A method's training step."""
-    method, state, constants = step_state(settings, training, base, rank)
+    state, constants = step_state(method, training, base, rank)
     rate, make = jax.ShapeDtypeStruct((), jnp.float32), make_step(method, training)
     batch = _rows(base, training.batch_rows, training.row_length)
-    if method.reads_reference:
+    if REFERENCE in method.reads:
         batch = {**batch, "reference": batch}
     lowered = make.lower(state, base, constants, batch, rate)  # pyright: ignore
     held = held_bytes(base, state, constants)
-    unread = held["parameters"] if isinstance(settings, UNREAD) else 0  # it stays resident all the same
+    # A base that the step does not read is no argument of it, and stays on the devices all the same.
+    unread = isinstance(state.trainable, Llama) and "base" not in method.reads
     return Program(
         name,
         training.batch_rows,
         training.row_length,
-        (Part(lowered, beside=unread),),
-        step_flops(settings, base.config, training, rank),
+        (Part(lowered, beside=held["parameters"] if unread else 0),),
+        step_flops(method, base.config, training, rank),
         training.batch_rows * training.row_length,
         held,
     )
@@ -149,10 +139,10 @@ def generation(rows: int, length: int, new_tokens: int, base: Llama) -> Program:
     return Program("generation", rows, length, (Part(lowered),), work, rows * new_tokens, held, reads=new_tokens)
 
 
-def step_flops(settings: method_config.Method, model: LlamaConfig, training: Training, rank: int) -> int:
+def step_flops(method: Method, model: LlamaConfig, training: Training, rank: int) -> int:
     """Of one training step, with bases of `rank` directions (at most half of the width)."""
     ranks = {space: min(rank, width // 2) for space, width in _widths(model).items()}
-    return flops.train_step(model, settings, training.batch_rows, training.row_length, ranks).total
+    return method.step_flops(model, training.batch_rows, training.row_length, ranks).total
 
 
 def held_bytes(base: Llama, state: Any, constants: Any) -> dict[str, int]:
@@ -177,16 +167,14 @@ def _rows(base: Llama, rows: int, length: int) -> dict[str, Any]:
     return jax.eval_shape(make)
 
 
-def _constants(method: Method, base: Llama, rank: int, metric_rank: int) -> Any:
-    """What a method keeps beside its optimizer, with bases of `rank` directions (at most half of the width) and moments
-    of `metric_rank` directions.
-    """
-    model, layers = base.config, base.config.num_layers
+def _constants(method: Method, base: Llama, rank: int) -> Any:
+    """What a method keeps beside its optimizer, with bases of `rank` directions (at most half of the width)."""
+    model, layers, directions = base.config, base.config.num_layers, method.moment_rank
 
     def moment(width: int) -> Any:
-        if is_full(metric_rank, width):
+        if is_full(directions, width):
             return jnp.zeros((layers, width, width))
-        vectors, values = jnp.zeros((layers, width, metric_rank)), jnp.zeros((layers, metric_rank))
+        vectors, values = jnp.zeros((layers, width, directions)), jnp.zeros((layers, directions))
         return LowRankMoment(vectors, values, jnp.zeros((layers, width)))
 
     def make(base: Llama) -> Any:
@@ -197,7 +185,7 @@ def _constants(method: Method, base: Llama, rank: int, metric_rank: int) -> Any:
         inputs = {space: moment(width) for space, width in _widths(model).items()}
         outputs = {name: moment(n) for name, (_, n) in model.linear_shapes.items()}
         fisher = jax.tree.map(lambda a: a.astype(jnp.float32), base)
-        given = Given(bases, inputs, outputs, fisher=fisher, base=base)
-        return method.constants(given, base.compute.layout, base.compute.dtype)
+        statistics = Statistics(bases, inputs, outputs, fisher=fisher, base=base)
+        return method.constants(statistics, base.compute.layout, base.compute.dtype)
 
     return jax.eval_shape(make, base)

@@ -3,16 +3,18 @@
 Weights are [L, d_in, d_out] with y = x W, so protecting input directions Q means projecting on the left:
 G <- (I - Q Q^T) G (Saha et al. 2021, gradient projection memory, eq. 6). Adam's elementwise scaling, momentum and
 weight decay all leave the subspace again; hence the projection that counts is the last transform, on the update.
+Updates in the null space of E[x x^T] under Adam are Adam-NSCL (Wang et al. 2021, arXiv:2103.07113).
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float
 
 from jaxft.optim import scale_by_adam
 from jaxft.sharding import reshard_like
@@ -23,31 +25,44 @@ Tree = Any
 Moment = jax.Array | LowRankMoment
 
 
-def _is_basis(x: object) -> bool:
-    return x is None or isinstance(x, Basis)
+class Sides(NamedTuple):
+    """Protected input directions U [L, d, k] and output directions V [L, n, k] of one linear."""
+
+    inputs: Basis
+    outputs: Basis
+
+    def remove(self, x: Float[Array, "L d n"]) -> Float[Array, "L d n"]:
+        """(I - U U^T) x (I - V V^T)."""
+        return self.outputs.remove(self.inputs.remove(x).mT).mT
+
+
+def remove(bases: Tree, tree: Tree) -> Tree:
+    """(I - Q Q^T) of every array [L, d, n] of a tree, each in its own dtype.
+
+    bases: a tree prefix of it with a Basis, Sides, or None for arrays that stay as they are.
+    """
+
+    def one(basis: Basis | Sides | None, tree: Tree) -> Tree:
+        return tree if basis is None else jax.tree.map(basis.remove, tree)
+
+    return jax.tree.map(one, bases, tree, is_leaf=lambda x: x is None or isinstance(x, Basis | Sides))
 
 
 def project(bases: Tree) -> optax.GradientTransformation:
-    """Remove the protected part of every update: u <- (I - Q Q^T) u.
-
-    bases: a tree prefix of the updates with a Basis, or None for weights that pass unchanged.
-    """
-
-    def remove(basis: Basis | None, tree: Tree) -> Tree:
-        return tree if basis is None else jax.tree.map(basis.remove, tree)
-
-    return optax.stateless(lambda updates, params: jax.tree.map(remove, bases, updates, is_leaf=_is_basis))
+    """Remove the protected part of every update: u <- (I - Q Q^T) u. bases: as in `remove`."""
+    return optax.stateless(lambda updates, params: remove(bases, updates))
 
 
 def moment_decay(
     strength: float, inputs: Tree, outputs: Tree | None = None, base: Tree | None = None
 ) -> optax.GradientTransformation:
-    """Decay toward the base weights in the metric of the moments: g <- g + strength * C (W - W0) S.
+    """Decay toward the base weights, weighted by second moments: g <- g + strength * C (W - W0) S.
 
     With C = E[x x^T] and no S, this is the gradient of strength / 2 * E|x (W - W0)|^2, half the expected squared
     change of the layer's outputs on reference text. With S = E[g g^T] of the output gradients it is the gradient of
     strength times the Kronecker-factored quadratic form of the KL to the base, in nat per token (K-FAC, Martens and
-    Grosse 2015).
+    Grosse 2015): the Kronecker-factored EWC of Ritter et al. 2018 (arXiv:1805.07810; on adapters LaLoRA,
+    arXiv:2512.17720).
 
     inputs: tree prefix of the params with C, [L, d_in, d_in] or a `LowRankMoment`. outputs: the same with S of d_out.
     base: W0; where None, the params are the change W - W0 itself.

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from experiments.base_model import SHIPPED_BASE
-from experiments.config import Axis, Experiment, Hosted, Sequence, Sweep
+from experiments.config import Auto, Axis, Experiment, Hosted, Sequence, Sweep
 from experiments.config_loader import changed, load, load_experiment, to_json
 from experiments.runs.certify import kernel_changes
 from experiments.runs.checks import check, check_settings
@@ -25,7 +25,7 @@ from experiments.runs.sequence import check_sequence
 from jaxft.data.source import Mix, Source
 from jaxft.errors import UserError
 from jaxft.llama import checkpoint
-from jaxft.method_config import Auto, Full, Realigned, SafeMerge
+from jaxft.methods import Full, SafeLora, SafeMerge
 from jaxft.sharding import Sharding
 from jaxft.training.step import make_step
 
@@ -109,7 +109,7 @@ def small(experiment: Experiment, unaligned: str) -> Experiment:
     for name, settings in (experiment.methods or {"full": Full((1e-3,))}).items():
         if isinstance(settings, Hosted):
             continue
-        if isinstance(settings, Realigned):
+        if isinstance(settings, SafeLora):
             settings = replace(settings, unaligned=unaligned)
         if isinstance(settings, SafeMerge):
             settings = replace(settings, safe_sources=few(settings.safe_sources))

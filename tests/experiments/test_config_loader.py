@@ -14,7 +14,7 @@ from jaxft.errors import UserError
 
 CONFIG = """
 from experiments.config import *
-from jaxft.method_config import GradientProjection, Lora
+from jaxft.methods import GradientProjection, Lora
 experiment = Experiment(
     name="here",
     domain=(Source("hotel"),),
@@ -113,6 +113,19 @@ def test_mistakes_in_overrides(config, words, messages) -> None:
 
 
 @pytest.mark.parametrize(
+    ("old", "new"), [("decay", "kfac_strength"), ("two_sided", "kfac_outputs"), ("metric_rank", "kfac_rank")]
+)
+def test_renamed_keys_are_refused_with_the_new_name(config, old, new) -> None:
+    key = "--methods.projection."
+    message = f"{key}{old}: unknown key '{old}'; it is now called {key}{new}. Known here: learning_rates"
+    with pytest.raises(UserError) as caught:
+        load_experiment(config, [f"{key}{old}", "1"])
+    assert str(caught.value).startswith(message)
+    with pytest.raises(UserError, match="did you mean --methods.lora.weight_decay?"):  # of another method
+        load_experiment(config, ["--methods.lora.decay", "1"])
+
+
+@pytest.mark.parametrize(
     ("text", "messages"),
     [
         ("x = 1", ["defines no `experiment = Experiment(...)`"]),
@@ -131,13 +144,18 @@ def test_mistakes_in_overrides(config, words, messages) -> None:
         (CONFIG.replace("target=0.5", "target='high'"), ["evaluation.target: found 'high', expected float"]),
         (
             CONFIG.replace('"lora": Lora(', '"lora": dict('),
-            ["methods.lora: found {", "Full | L2SP | EWC | KL"],
+            ["methods.lora: found {", "expected Method | Auto | Hosted"],
         ),
         (CONFIG.replace('Axis("hotel", Source("hotel", "test")', 'Axis("hotel", "hotel"'), ["axes.proficiency.source"]),
         (CONFIG.replace("target=0.5", "target=float('nan')"), ["py: evaluation.target: found nan, expected a finite"]),
         (CONFIG.replace("methods=", "seeds=(-1,), methods="), ["py: seeds: found -1, expected a whole number in"]),
         (CONFIG.replace("methods=", "trainng=1, methods="), ["did you mean 'training'?"]),
         (CONFIG.replace("Lora(l", "Lora(rnk=2, l"), ["did you mean 'rank'?"]),
+        (
+            CONFIG.replace("GradientProjection(l", "GradientProjection(decay=4.0, l"),
+            ["unexpected keyword argument 'decay'; it is now called 'kfac_strength'."],
+        ),
+        ("from jaxft.method_config import Full", ["import methods from jaxft.methods\n"]),
         ("from jaxft.config import Full", ["import methods from jaxft.methods, and all else from experiments.config"]),
     ],
 )

@@ -113,7 +113,7 @@ def ways(world: World, tmp_path_factory: pytest.TempPathFactory) -> Ways:
     for pattern, new, count in (
         (r"seeds=\(0, 1\)", "seeds=(0,)", 1),
         (r'\n +"(full|knowledge)": .*', "", 2),
-        (r"(rank=2|two_sided=True)\)", r'\1, targets=("q", "down"))', 3),  # once in its sweep
+        (r"(rank=2|kfac_outputs=True)\)", r'\1, targets=("q", "down"))', 3),  # once in its sweep
     ):
         text, changed = re.subn(pattern, new, text)
         assert changed == count

@@ -31,10 +31,8 @@ CONFIG = '''"""A comparison, and a sweep, that take seconds."""
 
 from dataclasses import replace
 
-from experiments.config import Axis, Evaluation, Experiment, Model, Pretrain, Reference, Sweep
-from jaxft.method_config import Full, GradientProjection, Lora
-from jaxft.data.source import Source
-from jaxft.training.config import Training
+from experiments.config import Axis, Evaluation, Experiment, Model, Pretrain, Reference, Source, Sweep, Training
+from jaxft.methods import Full, GradientProjection, Lora
 
 HERE = {folder!r}
 
@@ -62,7 +60,7 @@ experiment = Experiment(
     methods={{
         "full": Full(learning_rates=(3e-3,)),
         "lora": Lora(learning_rates=(1e-3, 1e-2), rank=2),
-        "projection": GradientProjection(learning_rates=(1e-3,), energy=0.5, decay=0.1, two_sided=True),
+        "projection": GradientProjection(learning_rates=(1e-3,), energy=0.5, kfac_strength=0.1, kfac_outputs=True),
     }},
     seeds=(0, 1),
     pretrain=Pretrain(

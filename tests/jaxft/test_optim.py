@@ -12,7 +12,7 @@ import optax
 import pytest
 from jax.sharding import PartitionSpec
 
-from jaxft import method_config, methods
+from jaxft import methods
 from jaxft.errors import UserError
 from jaxft.optim import apply_updates, scale_by_adam, stochastic_round
 from jaxft.sharding import LAYOUTS, Sharding, make_mesh, shard_rows, use_mesh
@@ -151,7 +151,7 @@ def test_adam_learns_a_quadratic_as_well_in_bfloat16() -> None:
     assert rough == pytest.approx(exact, rel=0.02)
 
 
-def train(settings: method_config.Method, training: Training, learning_rate: float) -> tuple[Any, Any, list[float]]:
+def train(settings: methods.Method, training: Training, learning_rate: float) -> tuple[Any, Any, list[float]]:
     """(constants, state, losses) after all steps on one batch of noise; every state is donated to the next step."""
     method, constants = build(settings)
     state = initial_state(method, training, base(), constants, jax.random.key(0))
@@ -171,7 +171,7 @@ def types(state: Any) -> list[Any]:
 
 def test_full_fine_tuning_in_bfloat16() -> None:
     """In half the memory: weights and both moments stay in bfloat16. In float32 the loss falls from 5.71 to 0.057."""
-    _, state, losses = train(method_config.Full(()), replace(HALF, steps=40, accumulation=2), 3e-2)
+    _, state, losses = train(methods.Full(()), replace(HALF, steps=40, accumulation=2), 3e-2)
     assert losses[-1] == pytest.approx(0.057, abs=0.005)
     assert {a.dtype for a in jax.tree.leaves((state.trainable, state.optimizer)) if a.ndim} == {jnp.dtype("bfloat16")}
     assert not any(a.is_deleted() for a in jax.tree.leaves(base()))
@@ -183,7 +183,7 @@ def test_the_leak_of_changes_stored_in_bfloat16(dtype: str, low: float, high: fl
 
     Rounding noise has no direction: a part of it lies in the protected space, and each step adds to it.
     """
-    settings = method_config.GradientProjection((), targets=("q", "down"))
+    settings = methods.GradientProjection((), targets=("q", "down"))
     constants, state, losses = train(settings, replace(TRAINING, steps=100, weights_dtype=dtype), 1e-2)
     spaces = {"q": "attention_input", "down": "mlp_output"}
     found = [float(leak(constants["bases"][s], state.trainable[n].change).max()) for n, s in spaces.items()]
@@ -193,7 +193,7 @@ def test_the_leak_of_changes_stored_in_bfloat16(dtype: str, low: float, high: fl
 
 def test_on_a_mesh() -> None:
     """Spread like float32 state, and the losses of one device up to what rounding explains."""
-    method = methods.build(method_config.GradientProjection((), targets=("q", "down")))
+    method = methods.GradientProjection((), targets=("q", "down"))
     training, subspaces, losses = replace(HALF, loss_chunk=5), random_subspaces(mesh_model(LAYOUTS["single"])), {}
     for preset in ("single", "fsdp_tensor"):
         layout = LAYOUTS[preset]
@@ -231,6 +231,4 @@ def test_a_mesh_rounds_as_one_device_does() -> None:
 )
 def test_settings_without_a_meaning_are_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        initial_state(
-            methods.build(method_config.Full(())), replace(TRAINING, **change), base(), None, jax.random.key(0)
-        )
+        initial_state(methods.Full(()), replace(TRAINING, **change), base(), None, jax.random.key(0))

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxft import method_config, methods
+from jaxft import methods
 from jaxft.errors import UserError
 from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import SPACE_OF, LlamaConfig
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Compute, Llama
-from jaxft.methods.base import Given
+from jaxft.methods.base import Statistics
 from jaxft.sharding import LAYOUTS, Layout, Sharding, check_divides, make_mesh, reshard, shard_rows, use_mesh
 from jaxft.subspace.certificate import heldout_capture, leak
 from jaxft.subspace.movement import movement
@@ -40,25 +40,25 @@ SMALL = LlamaConfig(
 )
 #: One linear of each kind of split (`_LINEARS` of jaxft/sharding.py); full fine-tuning trains them all.
 TARGETS = ("q", "o", "gate", "down")
-METHODS: dict[str, method_config.Method] = {
-    "full": method_config.Full(()),
-    "lora": method_config.Lora((), rank=4, targets=TARGETS),
-    "projection": method_config.GradientProjection((), decay=0.1, two_sided=True, targets=TARGETS),
+METHODS: dict[str, methods.Method] = {
+    "full": methods.Full(()),
+    "lora": methods.Lora((), rank=4, targets=TARGETS),
+    "projection": methods.GradientProjection((), kfac_strength=0.1, kfac_outputs=True, targets=TARGETS),
 }
 #: On the mesh with both kinds of split alone: each takes as long to compile.
-OTHERS: dict[str, method_config.Method] = {
-    "ewc": method_config.EWC(()),
-    "kl": method_config.KL(()),
-    "frozen_layers": method_config.FrozenLayers((), layers=(1, 1)),
-    "grafted": method_config.Grafted((), share=0.1),
-    "interpolated": method_config.Interpolated(()),
-    "galore": method_config.Galore((), rank=8, gap=2),
-    "osf": method_config.Osf((), targets=TARGETS),
-    "neurons": method_config.GradientProjection((), targets=TARGETS, neurons=method_config.Neurons(0.3, "similarity")),
-    "dora": method_config.Dora((), rank=4, targets=TARGETS),
-    "lora_null": method_config.LoraNull((), rank=4, targets=TARGETS),
-    "corda": method_config.Corda((), rank=4, targets=TARGETS),
-    "null_space_lora": method_config.NullSpaceLora((), rank=4, targets=TARGETS),
+OTHERS: dict[str, methods.Method] = {
+    "ewc": methods.EWC(()),
+    "kl": methods.KL(()),
+    "frozen_layers": methods.FrozenLayers((), layers=(1, 1)),
+    "grafted": methods.Grafted((), share=0.1),
+    "interpolated": methods.Interpolated(()),
+    "galore": methods.Galore((), rank=8, gap=2),
+    "osf": methods.Osf((), targets=TARGETS),
+    "neurons": methods.GradientProjection((), targets=TARGETS, neurons=methods.Neurons(0.3, "similarity")),
+    "dora": methods.Dora((), rank=4, targets=TARGETS),
+    "lora_null": methods.LoraNull((), rank=4, targets=TARGETS),
+    "corda": methods.Corda((), rank=4, targets=TARGETS),
+    "null_space_lora": methods.NullSpaceLora((), rank=4, targets=TARGETS),
 }
 PRESETS = [name for name in LAYOUTS if name != "single"]
 TRAINING = Training(steps=10, batch_rows=16, row_length=12, accumulation=2, warmup=1, weight_decay=0.1)
@@ -80,7 +80,7 @@ def on_preset(preset: str, remat: str = "dots", scan: bool = True) -> Llama:
 
 
 @cache
-def subspaces() -> Given:
+def subspaces() -> Statistics:
     return random_subspaces(on_preset("single"))
 
 
@@ -91,7 +91,7 @@ def like(model: Llama, other: Any) -> Llama:
 
 def steps(kind: str, preset: str, **compute: Any) -> dict[str, Any]:
     """Steps on a preset: the losses, what was trained, the leak, and how the state is stored."""
-    layout, method = LAYOUTS[preset], methods.build({**METHODS, **OTHERS}[kind])
+    layout, method = LAYOUTS[preset], {**METHODS, **OTHERS}[kind]
     measured = subspaces()
     with use_mesh(make_mesh(Sharding(preset))):
         base = on_preset(preset, **compute)
@@ -114,7 +114,7 @@ def steps(kind: str, preset: str, **compute: Any) -> dict[str, Any]:
         found["copies"] = [8 * math.prod(a.sharding.shard_shape(a.shape)) / a.size for a in arrays]
         if kind == "projection":
             basis, change = constants["bases"]["attention_input"], state.trainable["q"].change
-            moments = measured.inputs["attention_input"]
+            moments = measured.input_moments["attention_input"]
             found["leak"] = np.asarray(leak(basis, change))
             found["capture"] = np.asarray(heldout_capture(basis, jax.numpy.asarray(moments)))
         found["trained"] = jax.tree.map(np.asarray, state.trainable)

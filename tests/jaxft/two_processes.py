@@ -24,7 +24,7 @@ if __name__ == "__main__":
 
 import numpy as np
 
-from jaxft import distributed, method_config, methods, preemption
+from jaxft import distributed, methods, preemption
 from jaxft.errors import UserError
 from jaxft.sharding import LAYOUTS, Sharding, make_mesh, use_mesh
 from jaxft.training.checkpoint import Checkpoints
@@ -34,16 +34,16 @@ from jaxft.training.metrics import Metrics
 from tests.jaxft.test_sharding import model
 from tests.jaxft.training.small_run import random_subspaces, rows
 
-METHODS: dict[str, method_config.Method] = {
-    "full": method_config.Full(()),
-    "projection": method_config.GradientProjection((), targets=("q", "down")),
+METHODS: dict[str, methods.Method] = {
+    "full": methods.Full(()),
+    "projection": methods.GradientProjection((), targets=("q", "down")),
 }
 TRAINING = Training(steps=4, batch_rows=8, row_length=12, warmup=1, checkpoint_every=2, log_every=5)
 
 
 def run(method: str = "full", preset: str = "fsdp", steps: int = 4, every: int = 2, folder: str = "") -> list[Any]:
     """The trained arrays of a run, whole, on the host."""
-    layout, of = LAYOUTS[preset], methods.build(METHODS[method])
+    layout, of = LAYOUTS[preset], METHODS[method]
     with use_mesh(make_mesh(Sharding(preset))):
         base = model(layout)
         constants = of.constants(random_subspaces(base), layout)

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.benchmarks.bars import bars, ceiling, judge, overhead
 from jaxft.llama import flops
-from jaxft.method_config import L2SP
+from jaxft.methods import L2SP
 from tests.experiments.benchmarks.toy import toy
 
 

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import load_benchmark, ours
-from jaxft import methods
 from jaxft.llama import flops
-from jaxft.method_config import EWC, Full, GradientProjection
+from jaxft.methods import EWC, Full, GradientProjection
 from jaxft.sharding import Layout, shard_rows
 from jaxft.subspace.low_rank_moment import LowRankMoment
 from jaxft.training.config import Training
@@ -20,7 +19,7 @@ FIELD = load_benchmark("configs/benchmarks/methods.py").others
 
 
 def test_the_step_sees_the_tokens_that_are_counted() -> None:
-    settings, training, method = toy(), Training(steps=10), methods.build(Full(()))
+    settings, training, method = toy(), Training(steps=10), Full(())
     base = ours.model(settings)
     state = initial_state(method, training, base, None, jax.random.key(0))
     _, metrics = make_step(method, training)(state, base, None, shard_rows(ours.batch(settings), Layout()), 1e-5)
@@ -37,7 +36,7 @@ def test_a_batch_is_one_text_a_row_with_padding_behind() -> None:
 
 def test_bases_are_orthonormal_and_of_the_asked_rank() -> None:
     settings = toy()
-    bases = ours.random_given(settings, settings.method("projection"), ours.model(settings)).bases
+    bases = ours.random_statistics(settings, settings.method("projection"), ours.model(settings)).bases
     assert {basis.width for basis in bases.values()} == {16, 24}
     for basis in bases.values():
         gram = np.einsum("ldk,lde->lke", basis.vectors, basis.vectors)
@@ -48,14 +47,16 @@ def test_bases_are_orthonormal_and_of_the_asked_rank() -> None:
 def test_a_method_is_given_what_it_reads() -> None:
     settings = toy()
     base = ours.model(settings)
-    soft = ours.random_given(settings, GradientProjection((), energy=0.0, decay=1.0, two_sided=True), base)
+    soft = ours.random_statistics(
+        settings, GradientProjection((), energy=0.0, kfac_strength=1.0, kfac_outputs=True), base
+    )
     assert {basis.ranks for basis in soft.bases.values()} == {(0, 0)}
     assert all(not np.any(basis.vectors) for basis in soft.bases.values())
-    assert soft.inputs["mlp_output"].shape == (2, 24, 24) and soft.outputs["down"].shape == (2, 16, 16)
+    assert soft.input_moments["mlp_output"].shape == (2, 24, 24) and soft.output_moments["down"].shape == (2, 16, 16)
     assert soft.fisher is None
-    low = ours.random_given(settings, GradientProjection((), decay=1.0, metric_rank=3), base)
-    assert isinstance(low.inputs["mlp_output"], LowRankMoment) and not low.outputs
-    assert ours.random_given(settings, EWC(()), base).fisher is not None
+    low = ours.random_statistics(settings, GradientProjection((), kfac_strength=1.0, kfac_rank=3), base)
+    assert isinstance(low.input_moments["mlp_output"], LowRankMoment) and not low.output_moments
+    assert ours.random_statistics(settings, EWC(()), base).fisher is not None
 
 
 @pytest.mark.parametrize("name", ["KL", "EWC", "CorDA", "decay alone", "neurons"])

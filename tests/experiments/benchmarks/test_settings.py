@@ -13,7 +13,7 @@ from experiments.benchmarks.bars import overhead
 from jaxft import bounds
 from jaxft.errors import UserError
 from jaxft.llama.config import LlamaConfig
-from jaxft.method_config import Full
+from jaxft.methods import Full
 from tests.experiments.benchmarks.toy import toy
 
 CONFIGS = sorted((Path(__file__).parents[3] / "configs/benchmarks").glob("*.py"))

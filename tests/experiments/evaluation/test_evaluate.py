@@ -18,12 +18,11 @@ from experiments.config_loader import load_experiment
 from experiments.evaluation import evaluate
 from experiments.evaluation.evaluate import Scores, describe_axis, measure, measure_axes, score_replies
 from experiments.evaluation.judges import Question, Verdict
-from jaxft import methods
 from jaxft.data.example import Example, Message
 from jaxft.data.source import Source
 from jaxft.data.template import encode, encode_prompt
 from jaxft.llama.model import forward
-from jaxft.method_config import Lora
+from jaxft.methods import Lora
 from tests.experiments.world import CONTEXT, World, write_lines
 
 
@@ -112,7 +111,7 @@ def test_a_row_is_never_longer_than_the_context(base, texts) -> None:
 
 
 def test_adapters_are_part_of_the_model(base, texts) -> None:
-    method = methods.build(Lora(learning_rates=(1.0,), rank=2))
+    method = Lora(learning_rates=(1.0,), rank=2)
     adapters = method.initial(base.model, jax.random.key(0), None)
     adapters = {name: replace(a, b=jnp.full_like(a.b, 0.3)) for name, a in adapters.items()}
     with_adapters = likelihood(base, texts, adapters)

@@ -12,7 +12,7 @@ from tests.experiments.world import World
 CONFIG = '''"""A comparison at providers."""
 
 from experiments.config import Axis, Endpoint, Evaluation, Experiment, Hosted, Judge, Model, Watch
-from jaxft.method_config import Full
+from jaxft.methods import Full
 from jaxft.data.source import Source
 from jaxft.training.config import Training
 

@@ -42,7 +42,7 @@ def write_sequence(world: World) -> str:
         (r"seeds=\(0, 1\)", "seeds=(0,)"),
         (r'\n +"(full|safety)": .*', ""),
         (r"1e-3, 1e-2", "1e-2,"),
-        (r"decay=0.1, two_sided=True\)", 'decay=0.1, two_sided=True, targets=("q", "down"))'),
+        (r"kfac_strength=0.1, kfac_outputs=True\)", 'kfac_strength=0.1, kfac_outputs=True, targets=("q", "down"))'),
     ):
         text, changed = re.subn(pattern, new, text)
         assert changed

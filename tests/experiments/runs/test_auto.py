@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from experiments.config import Auto
 from experiments.config_loader import load_experiment
 from experiments.runs.auto import CLIMB, MOST, Trial, choose, search, within
 from experiments.runs.compare import compare
 from jaxft.errors import UserError
-from jaxft.method_config import Auto
 from tests.experiments.world import World
 
 
@@ -81,7 +81,7 @@ def test_drift_that_is_not_finite_is_answered_by_more_decay() -> None:
 
 AUTO = """
 import dataclasses
-from jaxft.method_config import Auto
+from experiments.config import Auto
 experiment = dataclasses.replace(experiment, methods={"auto": Auto(budget=0.05, trials=3)}, seeds=(0,))
 """
 

@@ -26,8 +26,8 @@ from jaxft.data.packing import Rows
 from jaxft.data.source import Source
 from jaxft.errors import UserError
 from jaxft.llama.fisher import diagonal_fisher
-from jaxft.method_config import L2SP, GradientProjection, Neurons, Osf
-from jaxft.methods.base import Given
+from jaxft.methods import EWC, L2SP, GradientProjection, Interpolated, Neurons, Osf
+from jaxft.methods.base import Statistics
 from jaxft.subspace.basis import plasticity
 from jaxft.subspace.low_rank_moment import LowRankMoment
 from jaxft.subspace.moments import MomentFiles
@@ -63,8 +63,8 @@ def test_a_second_run_reuses_moments_and_bases(measured, experiment, monkeypatch
 
 
 def test_a_second_run_reuses_the_fisher_information(measured, experiment, monkeypatch) -> None:
-    first = measured.given(frozenset({"fisher"}), {}, 0)
-    assert not first.bases and not first.inputs
+    first = measured.statistics(EWC(()), {})
+    assert not first.bases and not first.input_moments
     monkeypatch.setattr(calibrate, "diagonal_fisher", None)
     second = again(measured, experiment).fisher()
     batches = measured.batches(measured.text.fit)
@@ -106,21 +106,20 @@ def test_programs_that_want_the_fisher_information_at_once_measure_it_once(
 
 def test_methods_are_given_what_they_need_and_no_more(measured, experiment, tmp_path) -> None:
     work = Workspace(replace(experiment, reference=None), tmp_path)  # any use of the calibration would be an error
-    assert work.given(L2SP((1e-3,))) == Given()
-    assert work.given(Osf((1e-3,))) == Given(base=work.base.model)
+    assert work.statistics(Interpolated((1e-3,))) == Statistics()
+    assert work.statistics(L2SP((1e-3,))) == Statistics(base=work.base.model)
+    assert work.statistics(Osf((1e-3,))) == Statistics(base=work.base.model)
     chosen = GradientProjection((1e-3,), energy=0.5, neurons=Neurons(0.5, "importance"))
-    given = Workspace(experiment, measured.files.folder.parent.parent).given(chosen)
-    assert given.base is not None and given.inputs and given.fisher is None
+    given = Workspace(experiment, measured.files.folder.parent.parent).statistics(chosen)
+    assert given.base is not None and given.input_moments and given.fisher is None
 
 
 def test_moments_come_whole_where_as_many_directions_are_asked_for_as_they_have(measured) -> None:
-    given = measured.given(frozenset({"inputs"}), {}, 16)
-    assert isinstance(given.inputs["mlp_output"], LowRankMoment) and given.inputs["mlp_output"].vectors.shape[-2:] == (
-        24,
-        16,
-    )
+    given = measured.statistics(GradientProjection(kfac_strength=1.0, kfac_rank=16), {})
+    low = given.input_moments["mlp_output"]
+    assert isinstance(low, LowRankMoment) and low.vectors.shape[-2:] == (24, 16)
     layers = [measured.files.read(index).inputs["mlp_input"] for index in range(len(measured.files))]
-    np.testing.assert_array_equal(given.inputs["mlp_input"], np.stack(layers))
+    np.testing.assert_array_equal(given.input_moments["mlp_input"], np.stack(layers))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +131,7 @@ def test_moments_come_whole_where_as_many_directions_are_asked_for_as_they_have(
         ["--reference.heldout", "0.5"],
         ["--reference.seed", "1"],
         ["--reference.temperature", "2"],
-        ["--methods.projection.two_sided", "False"],
+        ["--methods.projection.kfac_outputs", "False"],
     ],
     ids=lambda words: words[0],
 )

@@ -9,7 +9,7 @@ import pytest
 from experiments.config import Watch
 from experiments.config_loader import load_experiment
 from experiments.runs.checks import check
-from jaxft import method_config
+from jaxft import methods
 from jaxft.errors import UserError
 
 RATE = (1e-3,)
@@ -60,7 +60,7 @@ def test_the_world_passes(world) -> None:
         ("methods.projection.energy", "1.2", "(0, 1]"),
         ("methods.projection.gradients", "1.5", "[0, 1]"),
         ("methods.projection.energy", "-0.1", "(0, 1]"),
-        ("methods.projection.decay", "-1", "0 or a number above it"),
+        ("methods.projection.kfac_strength", "-1", "0 or a number above it"),
         ("methods.projection.auto_capture", "0", "(0, 1]"),
         ("methods.projection.auto_plasticity", "1", "[0, 1)"),
         ("seeds", "()", "one or more different whole numbers"),
@@ -92,28 +92,28 @@ def test_impossible_values(world, key, value, expected) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (method_config.L2SP(RATE, strength=0.0), "strength: found 0.0, expected a number above 0"),
-        (method_config.EWC(RATE, strength=-1.0), "strength: found -1.0, expected a number above 0"),
-        (method_config.KL(RATE, strength=float("inf")), "strength: found inf, expected a number above 0"),
-        (method_config.Interpolated(RATE, weight=1.5), "weight: found 1.5, expected a fraction in (0, 1]"),
-        (method_config.Grafted(RATE, share=0.0), "share: found 0.0, expected a fraction in (0, 1]"),
+        (methods.L2SP(RATE, strength=0.0), "strength: found 0.0, expected a number above 0"),
+        (methods.EWC(RATE, strength=-1.0), "strength: found -1.0, expected a number above 0"),
+        (methods.KL(RATE, strength=float("inf")), "strength: found inf, expected a number above 0"),
+        (methods.Interpolated(RATE, weight=1.5), "weight: found 1.5, expected a fraction in (0, 1]"),
+        (methods.Grafted(RATE, share=0.0), "share: found 0.0, expected a fraction in (0, 1]"),
         (
-            method_config.FrozenLayers(RATE, layers=(1, 0)),
+            methods.FrozenLayers(RATE, layers=(1, 0)),
             "layers: found (1, 0), expected a first and a last layer, from 0",
         ),
-        (method_config.FrozenLayers(RATE, layers=(0,)), "layers: found (0,), expected a first"),  # pyright: ignore
+        (methods.FrozenLayers(RATE, layers=(0,)), "layers: found (0,), expected a first"),  # pyright: ignore
         (
-            method_config.FrozenLayers(RATE, layers=(0, 2)),
+            methods.FrozenLayers(RATE, layers=(0, 2)),
             "layers: found (0, 2), expected a first and a last layer within",
         ),
-        (method_config.Galore(RATE, rank=0), "rank: found 0, expected at least 1"),
-        (method_config.Galore(RATE, rank=9), "rank: found 9, expected at most 8, the width of the narrowest linear"),
-        (method_config.Galore(RATE, gap=0), "gap: found 0, expected at least 1"),
-        (method_config.Galore(RATE, scale=0.0), "scale: found 0.0, expected a number above 0"),
-        (method_config.Osf(RATE, keep=1.0), "keep: found 1.0, expected a fraction between 0 and 1"),
-        (method_config.Osf(RATE, targets=("z",)), "targets: found ('z',), expected some of"),
+        (methods.Galore(RATE, rank=0), "rank: found 0, expected at least 1"),
+        (methods.Galore(RATE, rank=9), "rank: found 9, expected at most 8, the width of the narrowest linear"),
+        (methods.Galore(RATE, gap=0), "gap: found 0, expected at least 1"),
+        (methods.Galore(RATE, scale=0.0), "scale: found 0.0, expected a number above 0"),
+        (methods.Osf(RATE, keep=1.0), "keep: found 1.0, expected a fraction between 0 and 1"),
+        (methods.Osf(RATE, targets=("z",)), "targets: found ('z',), expected some of"),
         (
-            method_config.GradientProjection(RATE, neurons=method_config.Neurons(0.0, "importance")),
+            methods.GradientProjection(RATE, neurons=methods.Neurons(0.0, "importance")),
             "neurons.share: found 0.0, expected a fraction in (0, 1]",
         ),
     ],
@@ -128,10 +128,10 @@ def test_impossible_methods(world, settings, message) -> None:
 
 def test_methods_that_read_reference_text_need_some(world) -> None:
     experiment = replace(load_experiment(world.config), reference=None)
-    for settings in (method_config.EWC(RATE), method_config.KL(RATE)):
+    for settings in (methods.EWC(RATE), methods.KL(RATE)):
         with pytest.raises(UserError, match=r"^methods\.m: works with reference text, and this config sets no"):
             check(replace(experiment, methods={"m": settings}))
-    check(replace(experiment, methods={"m": method_config.Osf(RATE)}))  # reads the base alone
+    check(replace(experiment, methods={"m": methods.Osf(RATE)}))  # reads the base alone
 
 
 @pytest.mark.parametrize(

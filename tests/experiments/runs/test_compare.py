@@ -17,7 +17,7 @@ import pytest
 from experiments.config_loader import load_experiment, to_json
 from experiments.evaluation.evaluate import Scores
 from experiments.runs import compare, run
-from jaxft.method_config import Lora
+from jaxft.methods import Lora
 from tests.experiments.world import one_error, snapshot
 
 AXES = ("proficiency", "safety", "knowledge")

@@ -16,7 +16,7 @@ from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
 from experiments.store.provenance import read_json
 from jaxft.llama.checkpoint import load
-from jaxft.method_config import GradientProjection
+from jaxft.methods import GradientProjection
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_what_decides_the_weights_decides_the_identity(work) -> None:
     one = run(work, "projection")
     assert one.identity == run(work, "projection").identity
     others = [run(work, "projection", 0.5), run(work, "projection", seed=1), run(work, "lora")]
-    stronger = replace(one.settings, decay=9.0)
+    stronger = replace(one.method, kfac_strength=9.0)
     others.append(replace(one, settings=stronger))
     steps = replace(work.experiment, training=replace(work.experiment.training, steps=9))
     others.append(replace(one, work=Workspace(steps, work.out)))

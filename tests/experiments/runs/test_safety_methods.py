@@ -20,7 +20,7 @@ from jaxft.data.source import Source
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import load, read_config, save
 from jaxft.llama.model import Llama
-from jaxft.method_config import Lora, SafeLora, SafeMerge
+from jaxft.methods import Lora, SafeLora, SafeMerge
 from jaxft.methods.safe_lora import align
 from tests.experiments.world import World
 
@@ -65,7 +65,7 @@ def plain(work: Workspace, domain: tuple[Source, ...], folder: Path) -> Any:
 def test_safe_lora_edits_what_plain_lora_trained_and_needs_no_reference_text(work: Workspace, tmp_path: Path) -> None:
     one = run(work, "safe_lora")
     trained, before = one.trained, plain(work, work.experiment.domain, tmp_path)
-    other = work.given(one.settings).unaligned
+    other = work.statistics(one.method).unaligned
     assert other is not None
     for name, adapter in trained.items():
         kernels = (getattr(model.layers, name)[...] for model in (work.base.model, other))
@@ -82,9 +82,9 @@ def test_safe_merge_trains_a_safe_adapter_once_and_adds_it(
     work: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = run(work, "safe_merge")
-    merged, weight = one.trained, one.settings.safe_weight
+    merged, weight = one.trained, one.method.safe_weight
     mine = plain(work, work.experiment.domain, tmp_path / "domain")
-    safe = plain(work, one.settings.safe_sources, tmp_path / "safe")
+    safe = plain(work, one.method.safe_sources, tmp_path / "safe")
     for name, adapter in merged.items():
         np.testing.assert_array_equal(adapter.b[:, :RANK], (1 - jnp.float32(weight)) * mine[name].b)
         np.testing.assert_array_equal(adapter.b[:, RANK:], weight * safe[name].b)
@@ -100,9 +100,9 @@ def test_safe_merge_trains_a_safe_adapter_once_and_adds_it(
 
 def test_what_edits_the_weights_decides_the_identity(work: Workspace, world: World) -> None:
     merge, plain = run(work, "safe_merge"), run(work, "safe_lora")
-    aligned = replace(plain, settings=replace(plain.settings, unaligned=str(world.folder / "model")))
+    aligned = replace(plain, method=replace(plain.method, unaligned=str(world.folder / "model")))
     assert plain.identity["unaligned"] != aligned.identity["unaligned"]
-    fewer = replace(merge.settings, safe_sources=(Source(f"{world.folder}/other.jsonl", limit=2),))
+    fewer = replace(merge.method, safe_sources=(Source(f"{world.folder}/other.jsonl", limit=2),))
     assert merge.identity["safe"] != replace(merge, settings=fewer).identity["safe"]
     (name,) = (key for key in work.inputs if key.startswith("unaligned "))
     assert work.inputs[name] == plain.identity["unaligned"]

@@ -119,7 +119,7 @@ def test_a_run_records_what_it_saw(runs, monkeypatch) -> None:
     assert work.watched_base.keys() == {"proficiency", "knowledge"}
     assert not plain.result().keys() & {"watched", "kept_step"}
     monkeypatch.setattr(run_module, "measure_axes", None)
-    read_back = Run(Workspace(work.experiment, work.out), "lora", looking.settings, 1e-2, 0)
+    read_back = Run(Workspace(work.experiment, work.out), "lora", looking.method, 1e-2, 0)
     assert_same(read_back.trained, plain.trained)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.sweep.sweep import places
+from experiments.sweep import places
 from jaxft.errors import UserError
 
 

@@ -12,7 +12,7 @@ from experiments.config import Sweep
 from experiments.config_loader import changed, load
 from experiments.store.cache import Busy, held
 from experiments.store.provenance import write_json
-from experiments.sweep.sweep import worker
+from experiments.sweep import worker
 from experiments.sweep.units import Unit, shared_folder, units
 from jaxft.data.source import Mix, Source
 from jaxft.errors import UserError

@@ -16,12 +16,11 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 
 from experiments.config_loader import load_experiment
-from jaxft import methods
 from jaxft.llama import flops
 from jaxft.llama import model as llama
 from jaxft.llama.config import INPUT_SPACES, SHAPES, LlamaConfig
 from jaxft.llama.model import Compute
-from jaxft.method_config import (
+from jaxft.methods import (
     KL,
     Corda,
     Dora,
@@ -35,7 +34,7 @@ from jaxft.method_config import (
     NullSpaceLora,
     Osf,
 )
-from jaxft.methods.base import Given
+from jaxft.methods.base import Statistics
 from jaxft.planning.programs import abstract_base, step_state
 from jaxft.sharding import chip_bytes
 from jaxft.subspace.basis import Basis
@@ -92,14 +91,14 @@ def abstract_batch() -> dict[str, jax.ShapeDtypeStruct]:
     return {name: jax.ShapeDtypeStruct((ROWS, LENGTH), kind) for name, kind in kinds.items()}
 
 
-def abstract_subspaces(config: LlamaConfig, metric_rank: int = 0) -> Given:
+def abstract_subspaces(config: LlamaConfig, rank: int) -> Statistics:
     layers, shapes = config.num_layers, config.linear_shapes
     bases, inputs = {}, {}
 
     def moment(width: int) -> Any:
-        if is_full(metric_rank, width):
+        if is_full(rank, width):
             return jnp.zeros((layers, width, width))
-        directions, values = jnp.zeros((layers, width, metric_rank)), jnp.zeros((layers, metric_rank))
+        directions, values = jnp.zeros((layers, width, rank)), jnp.zeros((layers, rank))
         return LowRankMoment(directions, values, jnp.zeros((layers, width)))
 
     for space, names in INPUT_SPACES.items():
@@ -109,7 +108,7 @@ def abstract_subspaces(config: LlamaConfig, metric_rank: int = 0) -> Given:
         bases[space] = Basis(jnp.zeros((layers, width, stored)), (RANKS[space],) * layers, complement)
         inputs[space] = moment(width)
     outputs = {name: moment(shape[1]) for name, shape in shapes.items()}
-    return Given(bases, inputs, outputs)
+    return Statistics(bases, inputs, outputs)
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -122,7 +121,7 @@ def test_forward_is_what_is_traced(tied: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "method",
     [
         Full(()),
         KL(()),
@@ -139,30 +138,30 @@ def test_forward_is_what_is_traced(tied: bool) -> None:
         GradientProjection((), updates=False, targets=("v", "gate", "down")),
         GradientProjection((), gradients=0.3),
         GradientProjection((), gradients=0.0, updates=False),
-        GradientProjection((), decay=0.1),
-        GradientProjection((), decay=0.1, two_sided=True, targets=("k", "up", "o")),
-        GradientProjection((), decay=0.1, two_sided=True, metric_rank=3, targets=("q", "down")),
+        GradientProjection((), kfac_strength=0.1),
+        GradientProjection((), kfac_strength=0.1, kfac_outputs=True, targets=("k", "up", "o")),
+        GradientProjection((), kfac_strength=0.1, kfac_outputs=True, kfac_rank=3, targets=("q", "down")),
         GradientProjection(
-            (), decay=0.1, two_sided=True, metric_rank=32, targets=("q", "up", "down")
+            (), kfac_strength=0.1, kfac_outputs=True, kfac_rank=32, targets=("q", "up", "down")
         ),  # some are whole
     ],
-    ids=lambda settings: f"{settings.kind}-{len(getattr(settings, 'targets', ''))}",
+    ids=lambda method: f"{method.kind}-{len(getattr(method, 'targets', ''))}",
 )
-def test_a_training_step_is_what_is_traced(settings: Method) -> None:
-    method, training, base = methods.build(settings), Training(), abstract_model(SMALL)
-    given = abstract_subspaces(SMALL, getattr(settings, "metric_rank", 0))
+def test_a_training_step_is_what_is_traced(method: Method) -> None:
+    training, base = Training(), abstract_model(SMALL)
+    given = abstract_subspaces(SMALL, method.moment_rank)
     constants = jax.eval_shape(lambda base: method.constants(replace(given, base=base)), base)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(partial(initial_state, method, training), base, constants, key)
     batch: dict[str, Any] = abstract_batch()
-    if method.reads_reference:
+    if "reference" in method.reads:
         batch["reference"] = abstract_batch()
     found = count(make_step(method, training), state, base, constants, batch, 0.1)
-    wanted = flops.train_step(SMALL, settings, ROWS, LENGTH, RANKS).total + 3 * masked_away(SMALL, ROWS, LENGTH)
-    if isinstance(settings, KL):  # four more passes, and both models' logits once more: the backward pass repeats them
+    wanted = method.step_flops(SMALL, ROWS, LENGTH, RANKS).total + 3 * masked_away(SMALL, ROWS, LENGTH)
+    if isinstance(method, KL):  # four more passes, and both models' logits once more: the backward pass repeats them
         wanted += 4 * masked_away(SMALL, ROWS, LENGTH) + 2 * ROWS * LENGTH * flops.head(SMALL)
-    if isinstance(settings, Galore):  # decompositions are no matrix products
-        wanted -= flops.refreshes(SMALL, settings)
+    if isinstance(method, Galore):  # decompositions are no matrix products
+        wanted -= method.refresh_flops(SMALL)
     assert found == wanted
 
 
@@ -192,24 +191,24 @@ def test_llama_2_7b_takes_two_operations_for_each_weight_and_token() -> None:
 
 
 def test_galore_of_llama_2_7b_by_hand() -> None:
-    settings, linears = Galore((), rank=8, gap=200), 32 * (4 * 4096**2 + 3 * 4096 * 11_008)
-    assert flops.low_rank(LLAMA_2_7B, settings) == 4 * 8 * linears
+    method, linears = Galore(rank=8, gap=200), 32 * (4 * 4096**2 + 3 * 4096 * 11_008)
     one = 4 * 22 * 4096**3 + 3 * (14 * 11_008 * 4096**2 + 8 * 4096**3)
-    assert flops.refreshes(LLAMA_2_7B, settings) == 32 * one // 200
+    assert method.refresh_flops(LLAMA_2_7B) == 32 * one // 200
+    assert method.flops(LLAMA_2_7B, 1, 1, {}) - method.refresh_flops(LLAMA_2_7B) == 4 * 8 * linears
 
 
 def test_projection_of_llama_2_7b_by_hand() -> None:
-    settings, linears = GradientProjection(()), 32 * (4 * 4096**2 + 3 * 4096 * 11_008)
-    assert flops.projections(LLAMA_2_7B, settings, dict.fromkeys(INPUT_SPACES, 512)) == 2 * 4 * 512 * linears
+    method, linears = GradientProjection(), 32 * (4 * 4096**2 + 3 * 4096 * 11_008)
+    assert method.projection_flops(LLAMA_2_7B, dict.fromkeys(INPUT_SPACES, 512)) == 2 * 4 * 512 * linears
 
 
 def test_what_the_recommended_projection_adds_at_7b() -> None:
     """At most 3 % of a step of 16,384 tokens and 2 GiB of state in all, with 512 protected directions."""
     experiment = load_experiment(str(Path(__file__).parents[3] / "configs" / "llama2_7b_hotel.py"))
     config, method = SHAPES["llama2_7b"], experiment.methods["projection"]
-    assert isinstance(method, GradientProjection) and method.two_sided and method.metric_rank and method.decay
-    added = flops.projections(config, method, dict.fromkeys(INPUT_SPACES, 512)) + flops.decay(config, method)
-    assert added / flops.train_step(config, Full(()), 4, 4096).total <= 0.03
+    assert isinstance(method, GradientProjection) and method.kfac_outputs and method.kfac_rank and method.kfac_strength
+    added = method.flops(config, 4, 4096, dict.fromkeys(INPUT_SPACES, 512))
+    assert added / Full().step_flops(config, 4, 4096).total <= 0.03
     base = abstract_base(config, Compute(dtype="bfloat16"), "bfloat16")
-    _, _, constants = step_state(method, Training(), base, 512)
+    _, constants = step_state(method, Training(), base, 512)
     assert chip_bytes(constants) <= 2 * 2**30

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 
-from jaxft.methods.base import Given, Method
+from jaxft.methods.base import Method, Statistics
 from jaxft.training.config import Training
 from jaxft.training.step import schedule
 from tests.jaxft.training.small_run import base
@@ -30,7 +30,7 @@ def gradients(like: Any) -> list[Any]:
     return [jax.tree.map(lambda a: random.standard_normal(a.shape).astype(np.float32), like) for _ in range(STEPS)]
 
 
-def trained(method: Method, given: Given) -> tuple[Any, Any]:
+def trained(method: Method, given: Statistics) -> tuple[Any, Any]:
     """(before the first step, after the last one) by the method's own optimizer."""
     constants = method.constants(given)
     start = params = method.initial(base(), jax.random.key(0), constants)

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
-from jaxft import method_config, methods
+from jaxft import methods
 from jaxft.llama.model import Dot, forward
 from jaxft.methods.adapters import Decomposed, LowRank
 from jaxft.training.config import Training
 from tests.jaxft.training.small_run import base, batch, rows
 
-SETTINGS = method_config.Dora((), rank=4, alpha=6.0, weight_decay=0.5, targets=("q", "down"))
+SETTINGS = methods.Dora((), rank=4, alpha=6.0, weight_decay=0.5, targets=("q", "down"))
 DOT = Dot(PartitionSpec(None, None), PartitionSpec(None, None))  # no mesh
 
 
@@ -73,7 +73,7 @@ def test_dropout_spares_the_weight() -> None:
 
 
 def test_it_starts_as_the_base_and_merges_into_what_it_computes() -> None:
-    method, b = methods.build(SETTINGS), batch(rows(count=2))
+    method, b = SETTINGS, batch(rows(count=2))
     start: Any = jax.jit(method.initial)(base(), jax.random.key(0), None)
     inputs = b["tokens"], b["positions"], b["segments"]
     run = jax.jit(lambda model, adapters: forward(model, *inputs, adapters=adapters))
@@ -91,7 +91,7 @@ def test_it_starts_as_the_base_and_merges_into_what_it_computes() -> None:
 
 
 def test_weight_decay_spares_the_magnitudes() -> None:
-    method: Any = methods.build(SETTINGS)
+    method: Any = SETTINGS
     found = {name: replace(adapter()[0], kernel=None) for name in SETTINGS.targets}
     optimizer = method.optimizer(Training(), lambda _: 0.1, None, base())
     updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, found), optimizer.init(found), found)

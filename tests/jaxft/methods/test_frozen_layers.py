@@ -5,14 +5,14 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from jaxft import method_config, methods
-from jaxft.methods.base import Given
+from jaxft import methods
+from jaxft.methods.base import Statistics
 from tests.jaxft.methods.adam64 import Leaves, adamw64, assert_equal, trained
 from tests.jaxft.training.small_run import base
 
 
 def test_frozen_layers_stay_and_the_others_are_adamw() -> None:
-    start, found = trained(methods.build(method_config.FrozenLayers((), layers=(1, 1))), Given())
+    start, found = trained(methods.FrozenLayers((), layers=(1, 1)), Statistics())
     for name in ("q", "down", "attention_norm"):
         old, new = (np.asarray(getattr(model.layers, name)[...]) for model in (base(), found))
         np.testing.assert_array_equal(new[1], old[1])

@@ -9,26 +9,26 @@ import numpy as np
 import optax
 import pytest
 
-from jaxft import method_config, methods
+from jaxft import methods
 from jaxft.errors import UserError
 from jaxft.llama.config import SPACE_OF
-from jaxft.methods.galore import low_rank
-from jaxft.sharding import Layout
+from jaxft.methods.galore import scale_by_galore
 from tests.jaxft.methods.adam64 import gradients
 from tests.jaxft.training.small_run import TRAINING, base
 
-SETTINGS = method_config.Galore((), rank=3, gap=2, scale=0.25)
+SETTINGS = methods.Galore((), rank=3, gap=2, scale=0.25)
 B1, B2 = 0.8, 0.97
 
 
 @pytest.fixture(scope="module")
 def steps() -> list[tuple[Any, Any, dict[str, np.ndarray]]]:
     """(gradient, rescaled gradient, projectors) of every step."""
-    transform = low_rank(SETTINGS, Layout(), optax.scale_by_adam(B1, B2))
+    transform = scale_by_galore(optax.scale_by_adam(B1, B2), rank=3, gap=2, scale=0.25)
+    names = [path[-2].name for path, _ in jax.tree_util.tree_leaves_with_path(base())]
     state, update, found = transform.init(base()), jax.jit(transform.update), []
     for gradient in gradients(base()):
         updates, state = update(gradient, state)
-        found.append((gradient, updates, {name: np.asarray(p) for name, p in state.projectors.items()}))
+        found.append((gradient, updates, dict(zip(names, map(np.asarray, state.projectors), strict=True))))
     return found
 
 
@@ -74,7 +74,7 @@ def test_all_else_is_adam(steps: Any) -> None:
 
 
 def test_the_state_of_a_linear_is_small() -> None:
-    transform = methods.build(SETTINGS).optimizer(TRAINING, lambda count: 1e-3, None, base())
+    transform = SETTINGS.optimizer(TRAINING, lambda count: 1e-3, None, base())
     state = jax.eval_shape(transform.init, base())
     sizes = {leaf.shape for leaf in jax.tree.leaves(state)}
     assert (2, 32, 32) not in sizes and (2, 32, 44) not in sizes
@@ -82,5 +82,7 @@ def test_the_state_of_a_linear_is_small() -> None:
 
 
 def test_a_rank_beyond_the_width_is_an_error() -> None:
-    with pytest.raises(UserError, match="galore rank 17 must lie in 1..16, the width of linear 'k'"):
-        methods.build(method_config.Galore((), rank=17)).optimizer(TRAINING, lambda count: 1e-3, None, base())
+    with pytest.raises(
+        UserError, match="galore.rank: found 17, expected at most 16, the width of the narrowest linear"
+    ):
+        methods.Galore((), rank=17).optimizer(TRAINING, lambda count: 1e-3, None, base())

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxft import method_config, methods
+from jaxft import methods
 from jaxft.data.batches import batches
 from jaxft.llama import checkpoint
 from jaxft.llama.capture import run_block
 from jaxft.llama.config import INPUT_SPACES, SPACE_OF
 from jaxft.llama.model import Llama, embed, forward, layer_slice
 from jaxft.methods.adapters import Dense
-from jaxft.methods.base import Given
+from jaxft.methods.base import Statistics
 from jaxft.sharding import Layout
 from jaxft.subspace.basis import stack
 from jaxft.subspace.certificate import leak
@@ -30,9 +30,9 @@ TRAINING = Training(steps=300, batch_rows=4, row_length=12, warmup=10, weight_de
 BOUND = 1e-5
 
 
-def train(found: Given, settings: method_config.GradientProjection, steps: int = 300, dtype: str = "float32") -> Any:
+def train(found: Statistics, settings: methods.GradientProjection, steps: int = 300, dtype: str = "float32") -> Any:
     """The change of every linear after AdamW steps on noise, {linear: Dense}."""
-    method = methods.build(settings)
+    method = settings
     constants = method.constants(found, dtype=dtype)
     state = initial_state(method, TRAINING, base(), constants, jax.random.key(0))
     step, data = make_step(method, TRAINING), batches(rows(count=40), 4, seed=0)
@@ -51,7 +51,7 @@ def logits(model: Llama, adapters: Any, b: Batch) -> np.ndarray:
 def test_nothing_leaks_into_the_protected_directions() -> None:
     """300 steps with weight decay and the moment-weighted decay: |Q^T dW| / |dW| <= 1e-5 in every layer."""
     found = subspaces(base(), batch(rows(count=40, seed=99)), 0.9, two_sided=True)
-    method, trained = train(found, method_config.GradientProjection((), decay=0.1, two_sided=True))
+    method, trained = train(found, methods.GradientProjection((), kfac_strength=0.1, kfac_outputs=True))
     assert set(trained) == set(SPACE_OF)
     worst = 0.0
     for name, adapter in trained.items():
@@ -83,14 +83,14 @@ def reference_text() -> Batch:
     return {name: whole[name] for name in ("tokens", "positions", "segments")}
 
 
-def spanned(inputs: list[dict[str, np.ndarray]]) -> Given:
+def spanned(inputs: list[dict[str, np.ndarray]]) -> Statistics:
     """Bases of the directions that these inputs span, from singular values in float64."""
     bases = {}
     for space in INPUT_SPACES:
         decomposed = [np.linalg.svd(layer[space])[1:] for layer in inputs]
         cut = [(v.T, int((s > 1e-6 * s[0]).sum())) for s, v in decomposed]
         bases[space] = stack([v[:, :k] for v, k in cut], [v[:, k:] for v, k in cut])
-    return Given(bases, {}, {})
+    return Statistics(bases, {}, {})
 
 
 def test_outputs_on_inputs_inside_the_protected_space_stay() -> None:
@@ -98,7 +98,7 @@ def test_outputs_on_inputs_inside_the_protected_space_stay() -> None:
     reference, other = reference_text(), batch(rows(count=4, seed=98))
     found = spanned(inputs_of(reference))
     assert all(8 < rank <= 16 for basis in found.bases.values() for rank in basis.ranks)
-    method, trained = train(found, method_config.GradientProjection((), energy=1.0))
+    method, trained = train(found, methods.GradientProjection((), energy=1.0))
 
     def moved(b: Batch) -> np.ndarray:
         """Of each token's logits, relative to their norm."""
@@ -126,7 +126,7 @@ def test_all_of_the_energy_holds_the_reference_inputs_but_for_rounding_of_the_mo
 def test_what_projections_in_bfloat16_leak_is_removed_at_the_end() -> None:
     """Steps whose bases are bfloat16 leak its rounding; the last edit leaves none of it and nearly the same change."""
     found = subspaces(base(), batch(rows(count=40, seed=99)), 0.9)
-    settings = method_config.GradientProjection((), targets=("q", "down"))
+    settings = methods.GradientProjection((), targets=("q", "down"))
     method, trained = train(found, settings, steps=40, dtype="bfloat16")
     finalized = method.finalize(trained, base(), found)
     for name, adapter in trained.items():
@@ -135,13 +135,13 @@ def test_what_projections_in_bfloat16_leak_is_removed_at_the_end() -> None:
         assert float(leak(basis, finalized[name].change).max()) < 1e-6
         moved = np.linalg.norm(finalized[name].change - adapter.change) / np.linalg.norm(adapter.change)
         assert moved < 3e-2
-    ablation = methods.build(replace(settings, updates=False))
+    ablation = replace(settings, updates=False)
     assert ablation.finalize(trained, base(), found) is trained  # what it leaked is what it is to show
 
 
 def test_an_export_leaks_the_rounding_of_its_weights(tmp_path: Path) -> None:
     """W0 + dW is rounded to the weights' dtype: next to nothing of dW in float32, much of a small dW in bfloat16."""
-    found, method = random_subspaces(base()), methods.build(method_config.GradientProjection((), targets=("q", "down")))
+    found, method = random_subspaces(base()), methods.GradientProjection((), targets=("q", "down"))
     random, trained = np.random.RandomState(0), {}
     for name, zero in method.initial(base(), jax.random.key(0), None).items():
         kernel = getattr(base().layers, name)[...]
@@ -165,7 +165,7 @@ def test_an_export_leaks_the_rounding_of_its_weights(tmp_path: Path) -> None:
 
 def test_without_the_last_projection_adam_leaks() -> None:
     found = random_subspaces(base())
-    settings = method_config.GradientProjection((), updates=False, targets=("q", "down"))
+    settings = methods.GradientProjection((), updates=False, targets=("q", "down"))
     _, trained = train(found, settings, steps=20)
     for name, adapter in trained.items():
         assert float(leak(found.bases[SPACE_OF[name]], adapter.change).min()) > 0.05
@@ -179,22 +179,22 @@ def test_constants_hold_what_the_optimizer_reads_and_no_more(
     decay: float, two_sided: bool, inputs: bool, outputs: bool
 ) -> None:
     found = random_subspaces(base())
-    settings = method_config.GradientProjection((), decay=decay, two_sided=two_sided, targets=("o", "up"))
-    constants: Any = methods.build(settings).constants(found)
+    settings = methods.GradientProjection((), kfac_strength=decay, kfac_outputs=two_sided, targets=("o", "up"))
+    constants: Any = settings.constants(found)
     spaces = ("attention_output", "mlp_input")
     for name in spaces:
         np.testing.assert_array_equal(constants["bases"].pop(name).vectors, found.bases[name].vectors)
     assert constants["bases"] == {}
     assert set(constants["inputs"]) == (set(spaces) if inputs else set())
     for name in constants["inputs"]:
-        np.testing.assert_array_equal(constants["inputs"][name], found.inputs[name])
+        np.testing.assert_array_equal(constants["inputs"][name], found.input_moments[name])
     assert set(constants["outputs"]) == ({"o", "up"} if outputs else set())
     for name in constants["outputs"]:
-        np.testing.assert_array_equal(constants["outputs"][name], found.outputs[name])
+        np.testing.assert_array_equal(constants["outputs"][name], found.output_moments[name])
 
 
 def test_it_starts_as_the_base() -> None:
-    method = methods.build(method_config.GradientProjection((), targets=("o", "up")))
+    method = methods.GradientProjection((), targets=("o", "up"))
     trainable = method.initial(base(), jax.random.key(0), None)
     assert {name: adapter.change.shape for name, adapter in trainable.items()} == {"o": (2, 32, 32), "up": (2, 32, 44)}
     assert not any(leaf.any() for leaf in jax.tree.leaves(trainable))

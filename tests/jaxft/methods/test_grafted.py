@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxft import method_config, methods
-from jaxft.methods.base import Given
+from jaxft import methods
+from jaxft.methods.base import Statistics
 from tests.jaxft.training.small_run import base
 
 
@@ -19,7 +19,7 @@ from tests.jaxft.training.small_run import base
 def test_the_largest_changes_of_all_parameters_stay(share: float, seed: int) -> None:
     random = np.random.RandomState(seed)
     trained = jax.tree.map(lambda a: a + jnp.asarray(random.standard_normal(a.shape), a.dtype), base())
-    finalized = methods.build(method_config.Grafted((), share=share)).finalize(trained, base(), Given())
+    finalized = methods.Grafted((), share=share).finalize(trained, base(), Statistics())
     old, new, found = (np.concatenate([np.ravel(a) for a in jax.tree.leaves(m)]) for m in (base(), trained, finalized))
     moved = np.abs(new - old)
     kept = moved >= np.sort(moved)[-max(1, round(share * moved.size))]
@@ -28,6 +28,6 @@ def test_the_largest_changes_of_all_parameters_stay(share: float, seed: int) -> 
 
 
 def test_what_never_moved_needs_no_graft() -> None:
-    finalized = methods.build(method_config.Grafted((), share=0.5)).finalize(base(), base(), Given())
+    finalized = methods.Grafted((), share=0.5).finalize(base(), base(), Statistics())
     for a, b in zip(jax.tree.leaves(finalized), jax.tree.leaves(base()), strict=True):
         np.testing.assert_array_equal(a, b)

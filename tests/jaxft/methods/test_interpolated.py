@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxft import method_config, methods
-from jaxft.methods.base import Given
+from jaxft import methods
+from jaxft.methods.base import Statistics
 from tests.jaxft.training.small_run import base
 
 
@@ -16,7 +16,7 @@ from tests.jaxft.training.small_run import base
 def test_all_parameters_lie_between_the_base_and_the_trained(weight: float) -> None:
     random = np.random.RandomState(0)
     trained = jax.tree.map(lambda a: jnp.asarray(random.standard_normal(a.shape), jnp.bfloat16), base())
-    finalized = methods.build(method_config.Interpolated((), weight=weight)).finalize(trained, base(), Given())
+    finalized = methods.Interpolated((), weight=weight).finalize(trained, base(), Statistics())
     for w, w0, found in zip(*map(jax.tree.leaves, (trained, base(), finalized)), strict=True):
         old, new = np.asarray(w0, np.float64), np.asarray(w, np.float64)
         assert found.dtype == jnp.float32

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxft import method_config, methods
+from jaxft import methods
 from jaxft.llama.model import forward
 from tests.jaxft.training.small_run import base, batch, rows
 
-KL = methods.build(method_config.KL((), strength=3.0))
+KL = methods.KL((), strength=3.0)
 
 
 def test_the_penalty_is_the_weighted_kl_of_the_models_predictions() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxft import method_config, methods
+from jaxft import methods
 from jaxft.errors import UserError
 from jaxft.llama.config import SPACE_OF, LlamaConfig
 from jaxft.llama.model import Compute, Llama, forward
@@ -19,11 +19,11 @@ from jaxft.training.config import Training
 from jaxft.training.step import initial_state, make_step
 from tests.jaxft.training.small_run import base, batch, rows
 
-LORA = method_config.Lora((), rank=4, alpha=12.0)
+LORA = methods.Lora((), rank=4, alpha=12.0)
 
 
 def test_it_starts_as_the_base() -> None:
-    method, b = methods.build(LORA), batch(rows(count=2))
+    method, b = LORA, batch(rows(count=2))
     adapters = method.initial(base(), jax.random.key(0), None)
     assert set(adapters) == set(SPACE_OF)
     inputs = b["tokens"], b["positions"], b["segments"]
@@ -43,13 +43,13 @@ def test_it_starts_as_the_base() -> None:
 
 @pytest.mark.parametrize(("scaling", "factor"), [("lora", 3.0), ("rslora", 6.0)])
 def test_the_scale_is_alpha_by_the_rank_or_by_its_root(scaling: Any, factor: float) -> None:
-    method = methods.build(replace(LORA, scaling=scaling, targets=("q",)))
+    method = replace(LORA, scaling=scaling, targets=("q",))
     assert method.initial(base(), jax.random.key(0), None)["q"].scale == factor
 
 
 @pytest.mark.parametrize(("own", "decay"), [(None, 0.2), (0.0, 0.0), (0.5, 0.5)])
 def test_adapters_may_have_a_weight_decay_of_their_own(own: float | None, decay: float) -> None:
-    method = methods.build(replace(LORA, weight_decay=own, targets=("q",)))
+    method = replace(LORA, weight_decay=own, targets=("q",))
     adapters = jax.tree.map(jnp.ones_like, method.initial(base(), jax.random.key(0), None))
     optimizer = method.optimizer(Training(weight_decay=0.2), lambda _: 0.1, None, base())
     updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, adapters), optimizer.init(adapters), adapters)
@@ -60,8 +60,11 @@ def test_adapters_may_have_a_weight_decay_of_their_own(own: float | None, decay:
 @pytest.mark.parametrize(("rank", "name"), [(0, "q"), (33, "q"), (17, "k")])
 def test_a_rank_beyond_the_width_is_an_error(rank: int, name: str) -> None:
     width = min(base().config.linear_shapes[name])
-    method = methods.build(replace(LORA, rank=rank, targets=(name,)))
-    with pytest.raises(UserError, match=f"lora rank {rank} must lie in 1..{width}, the width of linear '{name}'"):
+    method = replace(LORA, rank=rank, targets=(name,))
+    with pytest.raises(
+        UserError,
+        match=f"lora.rank: found {rank}, expected at least 1 and at most {width}, the width of linear '{name}'",
+    ):
         method.initial(base(), jax.random.key(0), None)
 
 
@@ -75,8 +78,8 @@ def costs() -> dict[str, Any]:
     b = batch(rows(count=4, length=32))
     linears = 2 * sum(d * n for d, n in shape.linear_shapes.values()) * shape.num_layers * 4 * 32
     found: dict[str, Any] = {"forward": linears}
-    for name, settings in {"full": method_config.Full(()), "lora": replace(LORA, targets=("q", "v", "down"))}.items():
-        method = methods.build(settings)
+    for name, settings in {"full": methods.Full(()), "lora": replace(LORA, targets=("q", "v", "down"))}.items():
+        method = settings
         state = initial_state(method, training, model, None, jax.random.key(0))
         step: Any = make_step(method, training)
         found[name] = step.lower(state, model, None, b, 1e-3).compile()

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxft import method_config, methods
+from jaxft import methods
 from jaxft.llama.config import SPACE_OF
 from jaxft.methods.neurons import chosen_neurons
 from jaxft.subspace.basis import stack
@@ -40,7 +40,7 @@ def test_the_neurons_with_the_lowest_scores_are_chosen(by: By, share: float) -> 
     kernel = (random.standard_normal((2, 12, 20)) * np.exp(random.standard_normal(20))).astype(np.float32)
     x = (random.standard_normal((2, 50, 12)) * np.exp(random.standard_normal(12))).astype(np.float32)
     moment = np.einsum("ltd,lte->lde", x, x) / 50
-    found = chosen_neurons(method_config.Neurons(share, by), jnp.asarray(kernel), jnp.asarray(moment))
+    found = chosen_neurons(methods.Neurons(share, by), jnp.asarray(kernel), jnp.asarray(moment))
     np.testing.assert_array_equal(found, masks(by, share, kernel, moment))
     energies = np.square(x @ kernel).mean(axis=1)
     if by == "importance" and share < 1:
@@ -52,7 +52,7 @@ def test_the_neurons_with_the_lowest_scores_are_chosen(by: By, share: float) -> 
 def test_a_neuron_without_weights_comes_first() -> None:
     kernel = jnp.asarray(np.random.RandomState(0).standard_normal((1, 4, 3)), jnp.float32).at[:, :, 1].set(0)
     for by in BYS:
-        found = chosen_neurons(method_config.Neurons(0.1, by), kernel, jnp.eye(4)[None])
+        found = chosen_neurons(methods.Neurons(0.1, by), kernel, jnp.eye(4)[None])
         np.testing.assert_array_equal(found[0, 0], [0, 1, 0])
 
 
@@ -65,20 +65,20 @@ def test_adamw_on_the_chosen_columns(protects: bool, decay: float) -> None:
         whole = {s: [np.eye(b.width)] * 2 for s, b in given.bases.items()}
         given = replace(given, bases={s: stack([a[0][:, :0]] * 2, a) for s, a in whole.items()})
     targets = ("down", "q")
-    neurons = method_config.Neurons(0.3, "similarity")
-    settings = method_config.GradientProjection((), targets=targets, neurons=neurons, decay=decay, two_sided=True)
-    start, found = trained(methods.build(settings), given)
+    neurons = methods.Neurons(0.3, "similarity")
+    settings = methods.GradientProjection((), targets=targets, neurons=neurons, kfac_strength=decay, kfac_outputs=True)
+    start, found = trained(settings, given)
     free: list[Any] = []
     chosen: list[np.ndarray] = []
     for name in targets:
         space, kernel = SPACE_OF[name], np.asarray(getattr(base().layers, name)[...])
         identity = np.stack([np.eye(kernel.shape[1], dtype=np.float32)] * 2)
         free.append(np.asarray(given.bases[space].remove(jnp.asarray(identity)), np.float64))
-        chosen.append(masks("similarity", 0.3, kernel, given.inputs[space]))
+        chosen.append(masks("similarity", 0.3, kernel, given.input_moments[space]))
 
     def of_gradients(found: Leaves, weights: Leaves) -> Leaves:
         pulls = [
-            decay * given.inputs[SPACE_OF[name]].astype(np.float64) @ w @ given.outputs[name]
+            decay * given.input_moments[SPACE_OF[name]].astype(np.float64) @ w @ given.output_moments[name]
             for name, w in zip(targets, weights, strict=True)
         ]
         return of_updates([g + pull for g, pull in zip(found, pulls, strict=True)], weights)

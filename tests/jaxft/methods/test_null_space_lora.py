@@ -12,21 +12,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxft import method_config, methods
+from jaxft import methods
 from jaxft.llama.config import SPACE_OF
 from jaxft.llama.model import forward
 from jaxft.methods.adapters import LowRank
-from jaxft.methods.base import Given
+from jaxft.methods.base import Statistics
 from jaxft.subspace.basis import stack
 from jaxft.subspace.certificate import leak
 from jaxft.training.config import Training
 from tests.jaxft.training.small_run import base, batch, random_subspaces, rows
 
-SETTINGS = method_config.NullSpaceLora((), rank=4, alpha=12.0, weight_decay=0.1, targets=("q", "down"))
-METHOD: Any = methods.build(SETTINGS)
+SETTINGS = methods.NullSpaceLora((), rank=4, alpha=12.0, weight_decay=0.1, targets=("q", "down"))
+METHOD: Any = SETTINGS
 
 
-def bases(protected: int, seed: int) -> Given:
+def bases(protected: int, seed: int) -> Statistics:
     """Random ones that protect so many directions of the space of q, [32], and half of that of down, [44]."""
     random = np.random.RandomState(seed)
 
@@ -37,7 +37,7 @@ def bases(protected: int, seed: int) -> Given:
     for space, width, rank in (("attention_input", 32, protected), ("mlp_output", 44, 22)):
         whole = [turned(width) for _ in range(2)]
         found[space] = stack([q[:, :rank] for q in whole], [q[:, rank:] for q in whole])
-    return Given(found)
+    return Statistics(found)
 
 
 def factors(random: np.random.RandomState, scale: float = 1.0, dtype: str = "float32") -> dict[str, LowRank]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jaxft import method_config, methods
+from jaxft import methods
 from jaxft.methods.adapters import Dense
-from jaxft.methods.base import Given
+from jaxft.methods.base import Statistics
 from tests.jaxft.methods.adam64 import Leaves, adamw64, assert_equal, trained
 from tests.jaxft.training.small_run import base
 
-SETTINGS = method_config.Osf(
-    (), keep=0.4, targets=("down", "q", "up")
-)  # taller, square, wider; in the order of the leaves
+SETTINGS = methods.Osf((), keep=0.4, targets=("down", "q", "up"))  # taller, square, wider; in the order of the leaves
 
 
 def free_projectors(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -25,7 +23,7 @@ def free_projectors(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_it_is_adamw_between_two_projections_of_both_sides() -> None:
-    start, found = trained(methods.build(SETTINGS), Given(base=base()))
+    start, found = trained(SETTINGS, Statistics(base=base()))
     sides = [free_projectors(name) for name in SETTINGS.targets]
 
     def projected(found: Leaves, weights: Leaves) -> Leaves:
@@ -39,10 +37,10 @@ def test_it_is_adamw_between_two_projections_of_both_sides() -> None:
 
 
 def test_what_the_steps_leak_is_removed_at_the_end() -> None:
-    method, random = methods.build(SETTINGS), np.random.RandomState(0)
+    method, random = SETTINGS, np.random.RandomState(0)
     change = {name: random.standard_normal((2, *base().config.linear_shapes[name])) for name in SETTINGS.targets}
     trainable = {name: Dense(a.astype(np.float32)) for name, a in change.items()}  # pyright: ignore
-    finalized = method.finalize(trainable, base(), Given(base=base()))
+    finalized = method.finalize(trainable, base(), Statistics(base=base()))
     for name, a in change.items():
         left, right = free_projectors(name)
         np.testing.assert_allclose(finalized[name].change, left @ a @ right, atol=1e-5)
@@ -50,4 +48,4 @@ def test_what_the_steps_leak_is_removed_at_the_end() -> None:
 
 @pytest.mark.parametrize(("keep", "kept"), [(0.01, 1), (0.5, 16), (0.99, 31)])
 def test_the_number_of_kept_directions(keep: float, kept: int) -> None:
-    assert method_config.Osf((), keep=keep).kept(44, 32) == kept
+    assert methods.Osf((), keep=keep).kept(44, 32) == kept

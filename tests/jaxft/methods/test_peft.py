@@ -15,8 +15,8 @@ from safetensors.numpy import load_file
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import load
 from jaxft.llama.model import Llama, forward
-from jaxft.method_config import LINEARS
 from jaxft.methods.adapters import Decomposed, LowRank, column_norms
+from jaxft.methods.base import LINEARS
 from jaxft.methods.peft import save_adapter
 from tests.jaxft.llama.small import CONFIGS, tensors, write_folder
 

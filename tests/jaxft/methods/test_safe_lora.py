@@ -11,18 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxft import method_config, methods
+from jaxft import methods
 from jaxft.data.source import Source
 from jaxft.llama.model import Llama
 from jaxft.methods.adapters import LowRank
-from jaxft.methods.base import Given
+from jaxft.methods.base import Statistics
 from jaxft.methods.safe_lora import align
 from jaxft.sharding import LAYOUTS, Sharding, make_mesh, reshard, use_mesh
 from tests.jaxft.training.small_run import base
 
 TARGETS = ("q", "down")
-SAFE_LORA = method_config.SafeLora((), rank=4, alpha=8.0, unaligned="unaligned", targets=TARGETS)
-SAFE_MERGE = method_config.SafeMerge(
+SAFE_LORA = methods.SafeLora((), rank=4, alpha=8.0, unaligned="unaligned", targets=TARGETS)
+SAFE_MERGE = methods.SafeMerge(
     (),
     rank=4,
     alpha=8.0,
@@ -68,8 +68,8 @@ def papers_form(name: str, layer: int, adapter: LowRank) -> tuple[np.ndarray, np
 
 
 def as_low_rank(settings: Any, threshold: float) -> dict[str, Any]:
-    method = methods.build(replace(settings, threshold=threshold))
-    given = Given(unaligned=unaligned(), safe=trained(30))
+    method = replace(settings, threshold=threshold)
+    given = Statistics(unaligned=unaligned(), safe=trained(30))
     return method.finalize(trained(20), base(), given)
 
 
@@ -101,17 +101,15 @@ def test_layers_below_the_threshold_are_edited_and_no_others(settings: Any) -> N
 
 
 def test_where_nothing_was_aligned_the_change_is_projected_away() -> None:
-    method: Any = methods.build(replace(SAFE_LORA, threshold=0.1))
-    for adapter in method.finalize(trained(20), base(), Given(unaligned=base())).values():
+    method: Any = replace(SAFE_LORA, threshold=0.1)
+    for adapter in method.finalize(trained(20), base(), Statistics(unaligned=base())).values():
         assert not adapter.delta().any()
 
 
 def test_parameters_of_the_safe_adapter_do_not_count() -> None:
     merged, plain = as_low_rank(SAFE_MERGE, 1.0), trained(20)
-    count = methods.build(SAFE_MERGE).trained_parameters(merged)
-    assert (
-        count == methods.build(SAFE_LORA).trained_parameters(plain) == sum(leaf.size for leaf in jax.tree.leaves(plain))
-    )
+    count = SAFE_MERGE.trained_parameters(merged)
+    assert count == SAFE_LORA.trained_parameters(plain) == sum(leaf.size for leaf in jax.tree.leaves(plain))
     assert merged["q"].a.shape == (2, 32, 8)
 
 

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxft import method_config, methods
+from jaxft import methods
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.llama.model import Compute, Llama
-from jaxft.methods.base import Given
+from jaxft.methods.base import Statistics
 from jaxft.planning import programs
 from jaxft.planning.plan import plan_program
 from jaxft.subspace.basis import Basis
@@ -24,10 +24,10 @@ from jaxft.training.step import initial_state, make_step
 
 SHAPE = LlamaConfig(4096, 512, 1376, 6, 8, 8, 64, 256)
 TRAINING = Training(steps=10, batch_rows=8, row_length=256)
-METHODS: dict[str, method_config.Method] = {
-    "full": method_config.Full(()),
-    "lora": method_config.Lora((), rank=8),
-    "projection": method_config.GradientProjection(()),
+METHODS: dict[str, methods.Method] = {
+    "full": methods.Full(()),
+    "lora": methods.Lora((), rank=8),
+    "projection": methods.GradientProjection(()),
 }
 RANK = 64
 
@@ -74,13 +74,13 @@ def measured(name: str, compute: Compute) -> int:
 
 def train(name: str, compute: Compute) -> None:
     """One step on arrays of its own; the highest size is that of the step."""
-    base, method = Llama(SHAPE, rngs=nnx.Rngs(0), compute=compute), methods.build(METHODS[name])
-    given = Given()
+    base, method = Llama(SHAPE, rngs=nnx.Rngs(0), compute=compute), METHODS[name]
+    given = Statistics()
     if name == "projection":
         shapes = {space: SHAPE.linear_shapes[names[0]][0] for space, names in INPUT_SPACES.items()}
         layers = SHAPE.num_layers
         bases = {s: Basis(jnp.ones((layers, width, RANK)), (RANK,) * layers) for s, width in shapes.items()}
-        given = Given(bases)
+        given = Statistics(bases)
     constants = method.constants(given)
     state = initial_state(method, TRAINING, base, constants, jax.random.key(0))
     shape = (TRAINING.batch_rows, TRAINING.row_length)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import jax
 import pytest
 
-from jaxft import method_config
+from jaxft import methods
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Compute
 from jaxft.planning import programs
@@ -20,10 +20,10 @@ from jaxft.training.config import Training
 SHAPE = LlamaConfig(2048, 256, 704, 6, 8, 4, 32, 256)
 TRAINING = Training(steps=10, batch_rows=16, row_length=256)
 CHIP = Chip(1e12, 1e11, 1e10, 500e6)
-METHODS: dict[str, method_config.Method] = {
-    "full": method_config.Full(()),
-    "lora": method_config.Lora((), rank=8),
-    "projection": method_config.GradientProjection(()),
+METHODS: dict[str, methods.Method] = {
+    "full": methods.Full(()),
+    "lora": methods.Lora((), rank=8),
+    "projection": methods.GradientProjection(()),
 }
 
 

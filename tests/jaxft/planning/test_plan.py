@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import pytest
 
-from jaxft import method_config, methods
+from jaxft import methods
 from jaxft.llama.config import SHAPES, LlamaConfig
 from jaxft.llama.model import Compute
 from jaxft.planning import programs
@@ -21,10 +21,10 @@ from tests.jaxft.training.small_run import random_subspaces
 
 SMALL = LlamaConfig(64, 32, 48, 2, 8, 8, 4, 64)
 TRAINING = Training(steps=10, batch_rows=8, row_length=16)
-METHODS: dict[str, method_config.Method] = {
-    "full": method_config.Full(()),
-    "lora": method_config.Lora((), rank=4),
-    "projection": method_config.GradientProjection((), decay=1.0, two_sided=True),
+METHODS: dict[str, methods.Method] = {
+    "full": methods.Full(()),
+    "lora": methods.Lora((), rank=4),
+    "projection": methods.GradientProjection((), kfac_strength=1.0, kfac_outputs=True),
 }
 
 
@@ -42,9 +42,7 @@ def compiled(lower: Any, preset: str, topology: str | None = None, limit: int | 
     )
 
 
-def step_plan(
-    name: str, settings: method_config.Method, preset: str, rank: int = 8, topology: str | None = None
-) -> Plan:
+def step_plan(name: str, settings: methods.Method, preset: str, rank: int = 8, topology: str | None = None) -> Plan:
     return compiled(lambda base: programs.step(name, settings, TRAINING, base, rank), preset, topology)
 
 
@@ -57,7 +55,7 @@ def test_published_shapes_have_the_published_numbers_of_parameters() -> None:
 @pytest.mark.parametrize("kind", METHODS)
 def test_the_planned_state_is_the_state_that_is_made(kind: str, preset: str) -> None:
     """Bytes of one device, against arrays on it."""
-    plan, method = step_plan(kind, METHODS[kind], preset, rank=10**6), methods.build(METHODS[kind])
+    plan, method = step_plan(kind, METHODS[kind], preset, rank=10**6), METHODS[kind]
     layout = LAYOUTS[preset]
     with use_mesh(make_mesh(Sharding(preset))):
         base = model(layout)
@@ -99,8 +97,8 @@ def test_a_program_larger_than_the_limit_does_not_fit() -> None:
 
 def test_projection_moves_no_more_than_its_coefficients() -> None:
     """Beside what plain changes of weights move: sums of k x d_out for each weight, none larger."""
-    plain = method_config.GradientProjection((), gradients=0.0, updates=False)
-    both = method_config.GradientProjection(())
+    plain = methods.GradientProjection((), gradients=0.0, updates=False)
+    both = methods.GradientProjection(())
     found = {name: step_plan(name, settings, "fsdp") for name, settings in (("plain", plain), ("both", both))}
     shapes, layers, size = SMALL.linear_shapes, SMALL.num_layers, 4
     # o and down are split over d_out where the hidden width is: nothing is summed for them.

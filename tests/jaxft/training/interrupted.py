@@ -26,7 +26,7 @@ def run(name: str, folder: Path | None, **changes: Any) -> Any:
     """What training leaves; the same call in this process and in the killed one."""
     method, constants = build(METHODS[name])
     settings: dict[str, Any] = {"seed": SEED, "label": name, "folder": folder, "identity": {"method": name}, **changes}
-    if method.reads_reference:
+    if "reference" in method.reads:
         settings["reference"] = rows(seed=77)
     return train(method, TRAINING, LEARNING_RATE, base(), constants, rows(), **settings)
 

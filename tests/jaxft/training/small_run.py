@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxft import method_config, methods
+from jaxft import methods
 from jaxft.data.packing import Rows
 from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES
 from jaxft.llama.model import Llama
-from jaxft.methods.base import Given, Method
+from jaxft.methods.base import Method, Statistics
 from jaxft.subspace.basis import directions, rank_for_energy, stack
 from jaxft.training.config import Training
 from tests.jaxft.llama.small import random_model
@@ -26,25 +26,23 @@ Batch = dict[str, np.ndarray]
 
 #: One entry of each kind, with all that a resumed run has to restore; few targets, because compiling takes longest.
 #: Safe LoRA and SafeMERGE train as LoRA does.
-METHODS: dict[str, method_config.Method] = {
-    "full": method_config.Full(()),
-    "l2sp": method_config.L2SP(()),
-    "ewc": method_config.EWC(()),
-    "kl": method_config.KL(()),
-    "interpolated": method_config.Interpolated(()),
-    "grafted": method_config.Grafted(()),
-    "frozen_layers": method_config.FrozenLayers((), layers=(0, 0)),
-    "galore": method_config.Galore((), rank=2, gap=3),
-    "osf": method_config.Osf((), targets=("q", "down")),
-    "lora": method_config.Lora((), rank=4, dropout=0.2, targets=("q", "down")),
-    "dora": method_config.Dora((), rank=4, targets=("q", "down")),
-    "lora_null": method_config.LoraNull((), rank=4, targets=("q", "down")),
-    "corda": method_config.Corda((), rank=4, targets=("q", "down")),
-    "null_space_lora": method_config.NullSpaceLora((), rank=4, targets=("q", "down")),
-    "gradient_projection": method_config.GradientProjection((), decay=0.1, two_sided=True, targets=("q", "down")),
-    "neurons": method_config.GradientProjection(
-        (), targets=("q", "down"), neurons=method_config.Neurons(0.3, "importance")
-    ),
+METHODS: dict[str, methods.Method] = {
+    "full": methods.Full(()),
+    "l2sp": methods.L2SP(()),
+    "ewc": methods.EWC(()),
+    "kl": methods.KL(()),
+    "interpolated": methods.Interpolated(()),
+    "grafted": methods.Grafted(()),
+    "frozen_layers": methods.FrozenLayers((), layers=(0, 0)),
+    "galore": methods.Galore((), rank=2, gap=3),
+    "osf": methods.Osf((), targets=("q", "down")),
+    "lora": methods.Lora((), rank=4, dropout=0.2, targets=("q", "down")),
+    "dora": methods.Dora((), rank=4, targets=("q", "down")),
+    "lora_null": methods.LoraNull((), rank=4, targets=("q", "down")),
+    "corda": methods.Corda((), rank=4, targets=("q", "down")),
+    "null_space_lora": methods.NullSpaceLora((), rank=4, targets=("q", "down")),
+    "gradient_projection": methods.GradientProjection((), kfac_strength=0.1, kfac_outputs=True, targets=("q", "down")),
+    "neurons": methods.GradientProjection((), targets=("q", "down"), neurons=methods.Neurons(0.3, "importance")),
 }
 TRAINING = Training(
     steps=10,
@@ -87,11 +85,11 @@ def batch(of: Rows) -> Batch:
 
 def batch_for(method: Method, of: Rows) -> dict[str, Any]:
     """All rows at once, and where the method reads reference text as many rows of it."""
-    reference = {"reference": batch(rows(*of.tokens.shape, seed=77))} if method.reads_reference else {}
+    reference = {"reference": batch(rows(*of.tokens.shape, seed=77))} if "reference" in method.reads else {}
     return {**batch(of), **reference}
 
 
-def subspaces(model: Llama, reference: Batch, energy: float, *, two_sided: bool = False) -> Given:
+def subspaces(model: Llama, reference: Batch, energy: float, *, two_sided: bool = False) -> Statistics:
     """Bases of fixed energy and moments, measured on one batch."""
     text = {name: reference[name] for name in ("tokens", "positions", "segments")}
     layers = [moments for _, moments in sorted(stream_moments(model, [text], [text], two_sided=two_sided, seed=0))]
@@ -104,14 +102,14 @@ def subspaces(model: Llama, reference: Batch, energy: float, *, two_sided: bool 
             protected.append(vectors[:, :rank])
             free.append(vectors[:, rank:])
         bases[space] = stack(protected, free)
-    return Given(
+    return Statistics(
         bases,
         {space: np.stack([layer.inputs[space] for layer in layers]) for space in INPUT_SPACES},
         {name: np.stack([layer.outputs[name] for layer in layers]) for name in layers[0].outputs},
     )
 
 
-def random_subspaces(model: Llama) -> Given:
+def random_subspaces(model: Llama) -> Statistics:
     """Bases that protect half of each space, moments and Fisher information of the right shapes, from numpy: quick."""
     random, shapes, layers = np.random.RandomState(5), model.config.linear_shapes, model.config.num_layers
 
@@ -126,10 +124,9 @@ def random_subspaces(model: Llama) -> Given:
         bases[space] = stack(list(vectors[:, :, half:]), list(vectors[:, :, :half]))
     outputs = {name: moments(shape[1]) for name, shape in shapes.items()}
     fisher = jax.tree.map(lambda a: jnp.asarray(random.random(a.shape), jnp.float32), model)
-    return Given(bases, inputs, outputs, fisher=fisher, base=model)
+    return Statistics(bases, inputs, outputs, fisher=fisher, base=model)
 
 
-def build(settings: method_config.Method) -> tuple[Method, Any]:
+def build(method: Method) -> tuple[Method, Any]:
     """(method, its constants for the small base)."""
-    method = methods.build(settings)
     return method, method.constants(random_subspaces(base()))

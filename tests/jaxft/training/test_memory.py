@@ -9,10 +9,9 @@ from typing import Any
 import jax
 import pytest
 
-from jaxft import methods
 from jaxft.errors import DoesNotFit
-from jaxft.method_config import Full
-from jaxft.methods.base import Given
+from jaxft.methods import Full
+from jaxft.methods.base import Statistics
 from jaxft.sharding import chip_bytes
 from jaxft.training import memory
 from jaxft.training.device_memory import GIB
@@ -21,7 +20,7 @@ from jaxft.training.memory import check_memory
 from jaxft.training.step import initial_state, make_step
 from tests.jaxft.training.small_run import TRAINING, base, rows
 
-METHOD = methods.build(Full(()))
+METHOD = Full(())
 
 
 def needed(training: Any) -> tuple[int, int]:
@@ -34,7 +33,7 @@ def needed(training: Any) -> tuple[int, int]:
 
 
 def attempt(folder: Path | None, training: Any = TRAINING) -> Any:
-    constants = METHOD.constants(Given())
+    constants = METHOD.constants(Statistics())
     return train(METHOD, training, 1e-3, base(), constants, rows(), seed=0, label="test", folder=folder)
 
 

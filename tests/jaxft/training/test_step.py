@@ -11,7 +11,6 @@ import numpy as np
 import optax
 import pytest
 
-from jaxft import methods
 from jaxft.llama.model import Llama, forward
 from jaxft.methods.full import Full
 from jaxft.training.config import Training
@@ -138,7 +137,7 @@ def test_a_batch_without_a_weighted_token_is_no_division_by_zero() -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_the_step_compiles_once_for_all_learning_rates_and_leaves_the_base_alone(name: str) -> None:
     entries = [replace(METHODS[name], learning_rates=rates) for rates in ((1e-3,), (1e-2, 3e-2))]
-    assert make_step(methods.build(entries[0]), TRAINING) is make_step(methods.build(entries[1]), TRAINING)
+    assert make_step(entries[0], TRAINING) is make_step(entries[1], TRAINING)
     before = [np.array(leaf) for leaf in jax.tree.leaves(base())]
     method, constants = build(METHODS[name])
     compiled: Any = make_step(method, TRAINING)._cache_size  # pyright: ignore[reportFunctionMemberAccess]
