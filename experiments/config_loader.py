@@ -145,7 +145,8 @@ def _replace(node: Any, path: list[str], key: str, make: Callable[[Any, str], An
     if isinstance(node, Mapping):
         hints, current = {name: type(value) for name, value in node.items()}, node.get(head)
     elif dataclasses.is_dataclass(node) and not isinstance(node, type):
-        hints, current = typing.get_type_hints(type(node), include_extras=True), getattr(node, head, None)
+        types, current = typing.get_type_hints(type(node), include_extras=True), getattr(node, head, None)
+        hints = {field.name: types[field.name] for field in dataclasses.fields(node)}
     else:
         raise UserError(f"{key}: nothing lies below {type(node).__name__} value {node!r}; give a shorter key")
     if head not in hints:
