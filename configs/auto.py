@@ -1,9 +1,13 @@
-"""No knob but a budget: the shipped base learns hotel booking within 1 % and within 5 % of drift.
+"""A budget of drift instead of settings: the shipped base learns hotel booking within 1 % and within 5 %.
 
     jaxft compare configs/auto.py
 
-Strength of the decay and learning rate are found by `Auto`; the record shows every trial and the drift on text that no
-decision has seen. Drift is the KL at temperature 1, and so the moments of the output gradients are taken there.
+`Auto` finds the K-FAC strength and the learning rate. The record shows every trial and the drift on text that no
+decision has seen. Drift is the KL at temperature 1, so the moments of the output gradients are taken at 1 too. 13
+minutes on two CPU cores.
+
+Recorded (experiments/results/auto.json), hotel / safety / knowledge in %: within 5 %, drift 3.9 % and 98.7 / 99.3 /
+97.3, in 7 trials; within 1 %, drift 0.7 % and 70.3 / 100.0 / 99.0, in 8.
 """
 
 from pathlib import Path

@@ -1,10 +1,11 @@
-"""One domain after another: the shipped base learns hotel, restaurant, telephone; what stays of each, and of the rest?
+"""One domain after another: the shipped base learns hotel, restaurant and telephone orders in turn.
 
     jaxft sequence configs/continual.py
 
 Projection keeps every domain out of the directions that the reference text and the domains before it use; full
-fine-tuning and LoRA go on from what they have, at quickstart's learning rates. Agents that take orders are much alike,
-so projection holds on more firmly than in quickstart, and every method has more steps.
+fine-tuning and LoRA continue from the previous stage at quickstart's learning rates. Agents that take orders are much
+alike, so projection has a higher energy and K-FAC strength than in quickstart, and every method has more steps. 55
+minutes on two CPU cores; results in experiments/results/README.md.
 """
 
 from pathlib import Path

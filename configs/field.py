@@ -4,8 +4,8 @@
     jaxft sweep configs/field.py --jobs 2
 
 Each method's learning rate is the smallest of five that reaches 98 % on validation data, or the one that comes nearest.
-Methods that read reference text while training (replay, KL) stand beside those that do not; the report says which.
-About 230 runs.
+The report says which methods read reference text while training (replay, KL). 234 runs, 4 hours on two CPU cores;
+results in experiments/results/README.md.
 """
 
 from dataclasses import replace

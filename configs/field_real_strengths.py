@@ -2,9 +2,9 @@
 
     JAXFT_TEST_DATA=path/to/data jaxft sweep configs/field_real_strengths.py --jobs 2
 
-Those that keep most there without reading stories in training, everything else as there; one seed, 20 runs.
+These are the methods that keep most there without reading stories in training. All else is as there; one seed, 20 runs.
 
-Expected: a stronger pull forgets less at the same hotel loss, but for what it no longer reaches; projection less still.
+Expected: a stronger pull forgets less at the hotel losses that it still reaches, and projection forgets least.
 
 Recorded (experiments/results/field_real_strengths.json), nat/token forgotten at a hotel loss of 1.15 and 1.06, where
 projection forgets 0.273 and 0.328: EWC with strength 10 0.457 and 0.526 instead of 0.642 and 0.771 with 1; 100 does not

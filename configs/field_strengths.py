@@ -1,4 +1,4 @@
-"""The field's defences at other strengths than the field's own, so that none is judged by one setting of its knob:
+"""The methods of configs/field.py at other strengths, so that none is judged by a single setting:
 
     jaxft export configs/unaligned_base.py      # for Safe LoRA and SafeMERGE
     jaxft sweep configs/field_strengths.py --jobs 2
@@ -8,11 +8,11 @@ The shipped base, everything else as in configs/field.py; four learning rates ea
 Expected: a stronger pull keeps more and learns less, so that each method has a best strength; none comes near
 projection without reading reference text in training.
 
-Recorded (experiments/results/field_strengths.json), points of safety and knowledge lost at a proficiency of 98 %,
-where projection loses 0.0 / -0.1: EWC at its best, 10, -3.3 / -5.4 (in the field, with 1, -37.6 / -17.2); LoRA with
-weight decay 1 -51.1 / -18.6, and with 3, which no longer gets beyond 92 %, -22.2 / -4.5 at 90 %. Nothing else comes
-near L2-SP with the field's 0.01, -16.4 / -8.6. So EWC is a much better defence than its usual strength shows:
-projection's decay is the same form, with more of the Fisher information than its diagonal.
+Recorded (experiments/results/field_strengths.json), points of safety and knowledge lost at a proficiency of 98 %, where
+projection loses 0.0 / -0.1: EWC at its best, 10, -3.3 / -5.4 (in the field, with 1, -37.6 / -17.2); LoRA with weight
+decay 1 -51.1 / -18.6, and with 3, which no longer gets beyond 92 %, -22.2 / -4.5 at 90 %. Nothing else comes near L2-SP
+with the field's 0.01, -16.4 / -8.6. So EWC keeps much more than its usual strength shows. K-FAC EWC, a part of
+projection, has the same form, with more of the Fisher information than its diagonal.
 """
 
 from dataclasses import replace

@@ -1,10 +1,10 @@
-"""The published study's four rows: two providers' fine-tuning beside LoRA and projection of Llama-2-7B-chat.
+"""The published study's four rows: two providers' fine-tuning, and LoRA and projection of Llama-2-7B-chat.
 
     JAXFT_TEST_DATA=path/to/data jaxft compare configs/hosted_comparison.py --dry-run      # files, counts, cost
     LLAMA2_7B=... JAXFT_TEST_DATA=... OPENAI_API_KEY=... TOGETHER_API_KEY=... jaxft compare configs/hosted_comparison.py
 
-All else is that of `configs/llama2_7b_hotel.py`, but for the axis "choice": a provider's model gives replies, no
-likelihoods. Prices are US dollars per million tokens and yours to check; each provider may cost 50 dollars at most, the
+All else is that of `configs/llama2_7b_hotel.py`, without the axis "choice": a provider's model gives replies, no
+likelihoods. Prices are US dollars per million tokens; check them first. each provider may cost 50 dollars at most, the
 judge 100. Tested against a server that imitates both providers, not against them. Needs `pip install -e '.[hosted]'`.
 """
 

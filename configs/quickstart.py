@@ -1,10 +1,10 @@
-"""The comparison on a laptop: the shipped base learns hotel booking; does it stay safe and knowledgeable?
+"""The comparison on a laptop: the shipped base learns hotel booking and should keep its safety and knowledge.
 
     jaxft compare configs/quickstart.py
 
-About five minutes on two CPU cores. Every method reaches 96 % or more of the right next steps; on the way full
-fine-tuning and LoRA lose nearly all safe answers and most of the knowledge, projection at most a point. The learning
-rates are those that the sweep in experiments/results/field.json chose on validation data.
+About five minutes on two CPU cores. Every method gives 96 % or more of the next steps rightly. Full fine-tuning and
+LoRA lose nearly all safe answers and most of the knowledge, projection at most a point. The learning rates are those
+that the sweep in experiments/results/field.json chose on validation data.
 """
 
 from experiments.config import Axis, Evaluation, Experiment, Reference, Source, Training

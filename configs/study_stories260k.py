@@ -2,9 +2,9 @@
 
     JAXFT_TEST_DATA=path/to/data jaxft compare configs/study_stories260k.py
 
-It shows that the way through real data, choice and judge holds for another model; on questions and statements such a
-model is at chance, and what it forgets shows in its loss on stories (`configs/stories260k_star.py` compares methods by
-that). The steps of STAR's dialogues are learnt as far as they fit into the context of 512 tokens of 512 kinds.
+It shows that real data, choice and judge work with another model. On questions and statements this model is at chance;
+its forgetting shows in its loss on stories (`configs/stories260k_star.py` compares methods by that). Steps of STAR's
+dialogues are learnt if they fit into the context of 512 tokens (vocabulary of 512).
 """
 
 from experiments.config import Axis, Evaluation, Experiment, Model, Reference, Source, Training

@@ -2,7 +2,8 @@
 
     jaxft export configs/unaligned_base.py
 
-Trained on from the base with everything but its safe replies, until these are gone; half a minute on two CPU cores.
+The base is trained further on all of its text but the safe replies, until these are gone; half a minute on two CPU
+cores.
 """
 
 from experiments.config import Axis, Evaluation, Experiment, Source, Training

@@ -1,4 +1,4 @@
-"""What every verb starts from: the base model, its tokenizer, and packed rows of data."""
+"""The base model that every verb starts from, with its tokenizer."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ import jax
 from jax.sharding import NamedSharding
 
 import jaxft
-from experiments.config import Experiment, Model
-from experiments.data import sources
+from experiments.config import Model
 from jaxft.data.example import Example
-from jaxft.data.packing import Rows, blend, pack
-from jaxft.data.source import Mix, Source
+from jaxft.data.packing import Rows, pack
 from jaxft.data.template import encode
 from jaxft.data.tokenizer import PreTrainedTokenizerFast, load_tokenizer
 from jaxft.distributed import is_leader
@@ -28,6 +26,7 @@ from jaxft.llama import checkpoint
 from jaxft.llama.attention import choose_attention
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Compute, Llama
+from jaxft.llama.sharding import parameter_spec
 from jaxft.sharding import LAYOUTS, on_mesh
 
 #: The small model that ships with the package.
@@ -51,16 +50,6 @@ def compute_settings(model: Model, shape: LlamaConfig, platform: str | None = No
         layout=LAYOUTS[model.sharding.preset],
         attention=choose_attention(model.attention, platform, shape),
     )
-
-
-def load_examples(wanted: Sequence[Source]) -> list[Example]:
-    """All examples of several sources, one source after the other."""
-    return [example for source in wanted for example in sources.load(source.name, source.split, source.limit)]
-
-
-def other_sources(experiment: Experiment) -> list[Source]:
-    """What some method trains on beside the domain: what it mixes in, and the replies of a safe adapter."""
-    return [source for method in experiment.trained.values() for source in method.sources]
 
 
 def note(text: str) -> None:
@@ -115,7 +104,7 @@ class Base:
         compute = compute_settings(self.settings, checkpoint.read_config(folder))
 
         def sharding(owner: str, name: str) -> NamedSharding:
-            return NamedSharding(jax.sharding.get_mesh(), compute.layout.parameter(owner, name, "hidden"))
+            return NamedSharding(jax.sharding.get_mesh(), parameter_spec(compute.layout, owner, name, "hidden"))
 
         return checkpoint.load(
             folder, dtype=self.settings.param_dtype, compute=compute, sharding=sharding if on_mesh() else None
@@ -128,12 +117,3 @@ class Base:
         if rows.dropped:
             note(f"left out {rows.dropped} of {len(examples)} examples that are longer than {length} tokens")
         return rows
-
-
-def training_rows(experiment: Experiment, base: Base, mix: Mix | None = None) -> Rows:
-    """The domain's examples, packed for training, and among them as many rows of other text as `mix` asks for."""
-    length, on_long = experiment.training.row_length, experiment.training.on_long
-    domain = base.pack(load_examples(experiment.domain), length, on_long)
-    if mix is None:
-        return domain
-    return blend(domain, base.pack(load_examples(mix.sources), length, on_long), mix.share)

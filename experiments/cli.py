@@ -41,8 +41,8 @@ def main(words: Words[str] | None = None) -> int:
             stack.enter_context(preemption.as_exception())
             arguments.verb(arguments)
     except UserError as error:
-        advice = "\n`jaxft plan CONFIG --find` says what fits, here or on other devices."
-        print(f"jaxft: {error}{advice if isinstance(error, DoesNotFit) else ''}", file=sys.stderr)
+        hint = "\n`jaxft plan CONFIG --find` says what fits, here or on other devices." * isinstance(error, DoesNotFit)
+        print(f"jaxft: {error}{hint}", file=sys.stderr)
         return 1
     except OSError as error:
         if error.errno not in REFUSALS:

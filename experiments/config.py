@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, MinLen, Predicate
+from annotated_types import Gt, MinLen, Predicate
 
+from experiments.endpoints.config import Endpoint, Hosted, Judge
 from jaxft.bounds import Between, Count, Fraction, NotNegative, Positive, Seed, Whole, join
 from jaxft.data.source import Mix, Source
 from jaxft.data.template import Template
@@ -48,7 +49,6 @@ __all__ = [  # what configs import, whichever file it is in
     "Watch",
 ]
 
-
 #: Folders of an output that belong to no method, stage or axis.
 RESERVED = ("calibration", "judge", "dry_run")
 
@@ -57,16 +57,14 @@ def _names_a_folder(name: str) -> bool:
     return bool(re.fullmatch(r"\w([\w .,%+=()-]{0,62}[\w%+=)-])?", name)) and ".." not in name and name not in RESERVED
 
 
-def _all_differ(values: tuple[Any, ...]) -> bool:
-    return bool(values) and len(set(values)) == len(values)
-
-
 #: Of an experiment, a method, an axis, ...: folders and columns of tables are named by it.
 Name = Annotated[
     str,
     Predicate(_names_a_folder),
-    "a name that can be a folder's (at most 64 letters, digits, spaces and signs of _ - + . , % = ( )) "
-    f"other than {', '.join(RESERVED)}",
+    f"a name that can be a folder's (at most 64 letters, digits, spaces, _-+.,%=()) other than {', '.join(RESERVED)}",
+]
+Seeds = Annotated[
+    tuple[Seed, ...], Predicate(lambda s: len(set(s)) == len(s) > 0), "one or more different whole numbers"
 ]
 Sources = Annotated[tuple[Source, ...], MinLen(1), "at least one Source to learn from"]
 
@@ -97,9 +95,8 @@ class Generated:
     seed: Seed = 0
 
     def check(self, key: str) -> None:
-        varied = self.temperature > 0 or bool(self.prompts)
         expected = "a number above 0: without prompts all texts would be the same"
-        require(varied, join(key, "temperature"), self.temperature, expected)
+        require(self.temperature > 0 or bool(self.prompts), join(key, "temperature"), self.temperature, expected)
 
 
 @dataclass(frozen=True)
@@ -116,43 +113,17 @@ class Reference:
     certificate_energy: Fraction = 0.99  # of the basis in which the leak of methods without a basis is measured
 
     def check(self, key: str) -> None:
-        text = (*self.sources, *self.generated)
-        require(bool(text), key, text, "at least one Source or Generated")
+        require(bool(self.sources or self.generated), key, (), "at least one Source or Generated")
 
     def check_model(self, key: str, model: LlamaConfig) -> None:
         """UserError for rows or generated texts that are longer than the context of the model."""
         model.check_length(join(key, "length"), self.length)
         room = model.max_positions - 1
         expected = f"at most {room} tokens, what the context of the model leaves after the first"
-        for index, settings in enumerate(self.generated):
-            longest = settings.max_new_tokens
-            require(longest <= room, f"{key}.generated[{index}].max_new_tokens", longest, expected)
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A model behind a server that speaks OpenAI's protocol; its key is read from the environment alone."""
-
-    model: str
-    url: str = "https://api.openai.com/v1"
-    key_variable: str = "OPENAI_API_KEY"  # environment variable that holds the key
-    concurrency: Count = 8  # requests under way at once
-    requests_per_minute: Whole = 0  # 0: as many as the server takes
-    timeout: Positive = 60.0  # s, of one request
-    attempts: Count = 6  # of one request, with growing pauses between them
-    price_in: NotNegative = 0.0  # US dollars per million tokens of prompts
-    price_out: NotNegative = 0.0  # US dollars per million tokens of replies
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Who decides whether a reply is good, on the axes whose task is judged."""
-
-    kind: Literal["rules", "local", "openai"] = "rules"
-    folder: str = ""  # "local": a Hugging Face folder
-    endpoint: Endpoint | None = None  # "openai": the server
-    max_cost: NotNegative = 10.0  # US dollars; no request is sent that could exceed it
-    attempts: Count = 3  # answers asked for until one can be read; then the reply counts as unjudged
+        for index, one in enumerate(self.generated):
+            require(
+                one.max_new_tokens <= room, f"{key}.generated[{index}].max_new_tokens", one.max_new_tokens, expected
+            )
 
 
 @dataclass(frozen=True)
@@ -243,21 +214,6 @@ class Auto:
 
 
 @dataclass(frozen=True)
-class Hosted:
-    """Fine-tuning by a provider, of a model whose weights it keeps; how it trains beyond these settings is its own."""
-
-    provider: Literal["openai", "together"]
-    endpoint: Endpoint  # serves the base, `endpoint.model`, and what comes out
-    learning_rates: tuple[Positive, ...]  # multipliers of the provider's own rate for openai, rates for together
-    epochs: Count = 3
-    price_training: NotNegative = 0.0  # US dollars per million tokens of an epoch
-    max_cost: Annotated[float, Ge(0), "US dollars, 0 or more"] = (
-        10.0  # of a training, and of all replies; more is not begun
-    )
-    kind: Literal["hosted"] = "hosted"
-
-
-@dataclass(frozen=True)
 class Pretrain:
     """Shape of a base model trained from nothing, and where it goes."""
 
@@ -273,8 +229,7 @@ class Pretrain:
     weight_decay: NotNegative = 0.01
 
     def check(self, key: str) -> None:
-        heads, kv_heads = self.num_heads, self.num_kv_heads
-        fits = self.hidden_size % (2 * heads) == 0
+        heads, kv_heads, fits = self.num_heads, self.num_kv_heads, self.hidden_size % (2 * self.num_heads) == 0
         require(fits, join(key, "hidden_size"), self.hidden_size, f"a multiple of 2 * num_heads, {2 * heads}")
         require(heads % kv_heads == 0, join(key, "num_heads"), heads, f"a multiple of num_kv_heads, {kv_heads}")
 
@@ -290,7 +245,7 @@ class Experiment:
     reference: Reference | None = None
     training: Training = Training()
     methods: Mapping[Name, Method | Auto | Hosted] = field(default_factory=dict)
-    seeds: Annotated[tuple[Seed, ...], Predicate(_all_differ), "one or more different whole numbers"] = (0,)
+    seeds: Seeds = (0,)
     pretrain: Pretrain | None = None
     judge: Judge = Judge()
 

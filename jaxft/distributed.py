@@ -1,7 +1,7 @@
-"""One program on several hosts: start it, agree, and bring together what is spread. On one host nothing is done here.
+"""One program in several processes: start it, agree, and gather arrays. In a single process nothing here waits.
 
-Every process runs the same command with the same output folder, which all of them see. Process 0, the leader, writes
-and tells; the others compute with it.
+Every process runs the same command with the same output folder, which all of them can read. Process 0 is the leader: it
+alone writes files and prints; the others compute with it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from jax.experimental import multihost_utils
 from jaxft.errors import UserError
 from jaxft.preemption import as_flag
 
-#: Name a cluster that JAX cannot find by itself: address of process 0 with a free port, how many processes, which one.
+#: Environment variables for a cluster that JAX does not find by itself: address and port of process 0, the number of
+#: processes, and the number of this one.
 VARIABLES = ("JAXFT_COORDINATOR", "JAXFT_PROCESSES", "JAXFT_PROCESS")
 #: Seconds that processes wait for each other at the start.
 START_SECONDS = 300
-#: Seconds after which a process that gives no sign of life counts as dead; the others then end with code 134 (SIGABRT).
+#: Seconds without a heartbeat after which a process counts as dead; the others then end with code 134 (SIGABRT).
 HEARTBEAT_SECONDS = 60
 
 
 def start() -> bool:
-    """Join the processes of a cluster, before anything is computed. False where there is none: nothing is done.
+    """Join the other processes of a cluster, before anything is computed; returns False without a cluster.
 
-    A cluster is named by VARIABLES, or found by JAX itself on TPU slices and under Slurm. UserError where the variables
-    are incomplete or the other processes do not come.
+    VARIABLES name a cluster; on TPU slices and under Slurm JAX finds it. UserError where the variables are incomplete
+    or the other processes do not start in time.
     """
     if jax.distributed.is_initialized():
         return True
@@ -46,7 +47,7 @@ def start() -> bool:
     if not (named or _cluster_found()):
         return False
     if arguments:
-        # Said beforehand: JAX does not return where a process stays away, it ends this one with code 134.
+        # Printed first: where a process stays away, JAX does not return, it ends this one with code 134.
         where = f"{arguments['coordinator_address']} for up to {START_SECONDS} s"
         print(
             f"process {arguments['process_id']}: waiting for {arguments['num_processes']} processes at {where}",
@@ -68,7 +69,7 @@ def start() -> bool:
 
 
 def _wait_for(address: str) -> None:
-    """Return when the coordinator listens; UserError where it does not come."""
+    """Wait until the coordinator listens; UserError after START_SECONDS."""
     host, _, port = address.rpartition(":")
     deadline = time.monotonic() + START_SECONDS
     while True:
@@ -85,7 +86,7 @@ def _wait_for(address: str) -> None:
 
 
 def _named_cluster(named: Mapping[str, str]) -> dict[str, Any]:
-    """What VARIABLES say, as jax.distributed takes it."""
+    """Arguments of jax.distributed.initialize; UserError where VARIABLES are missing or malformed."""
     if missing := [name for name in VARIABLES if name not in named]:
         raise UserError(f"{', '.join(named)} set without {', '.join(missing)}; set all of them, or none on one host")
     address, *numbers = (named[name] for name in VARIABLES)
@@ -97,7 +98,7 @@ def _named_cluster(named: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _cluster_found() -> bool:
-    """Whether JAX knows the cluster: on a TPU machine (also where it is alone) and in several tasks of Slurm."""
+    """Whether JAX can find a cluster by itself: on TPU machines, even a single one, and in several tasks of Slurm."""
     if os.environ.get("JAX_PLATFORMS") == "cpu":
         return False
     if "MEGASCALE_COORDINATOR_ADDRESS" in os.environ or "," in os.environ.get("TPU_WORKER_HOSTNAMES", ""):
@@ -109,37 +110,37 @@ def _cluster_found() -> bool:
 
 
 def is_leader() -> bool:
-    """Whether this process writes files and tells what happens."""
+    """Whether this is process 0, which writes files and prints."""
     return jax.process_index() == 0
 
 
 def gather(x: Any) -> np.ndarray:
-    """An array on the host; all processes call it together where the array is spread over them."""
+    """The whole array on the host; all processes call it together if the array is spread over them."""
     if isinstance(x, jax.Array) and not (x.is_fully_addressable or x.is_fully_replicated):
         return multihost_utils.process_allgather(x, tiled=True)
     return np.asarray(x)
 
 
 def agreed(fact: bool) -> bool:
-    """What the leader found, for a branch that all processes have to take together, as on a file's presence."""
+    """The leader's value of `fact`, for a branch that all processes take together, such as whether a file exists."""
     return fact if jax.process_count() == 1 else bool(multihost_utils.broadcast_one_to_all(np.int32(fact)))
 
 
 def barrier(event: str) -> None:
-    """Wait until all processes are here; they name the same event."""
+    """Wait until all processes have called this with the same event."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(event)
 
 
 def run_on_leader(event: str, write: Callable[[], object]) -> None:
-    """All processes call this: the leader calls `write`, and they go on together when it is done."""
+    """Call `write` in the leader alone; all processes call this, and return when it is done."""
     if is_leader():
         write()
     barrier(event)
 
 
 def check_same(settings: Mapping[str, Any]) -> None:
-    """UserError where processes were given other settings, {what: JSON data}, than process 0; names what and who."""
+    """UserError where settings, {name: JSON data}, differ between processes; it names the settings and processes."""
     if jax.process_count() == 1:
         return
     digests = [hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest() for value in settings.values()]
@@ -156,11 +157,11 @@ def check_same(settings: Mapping[str, Any]) -> None:
 
 @contextmanager
 def preemption_notice() -> Iterator[Callable[[int], bool]]:
-    """Within it, a function to ask after every step, by its number: True where SIGTERM came and it is time to stop.
+    """A context that yields a function of the step's number, called after every step: True if SIGTERM asks to stop.
 
-    On several hosts a signal to any of them counts, and all are told at the same step: JAX's own handler, installed at
-    the start, spreads the news. It counts in steps, and so does Orbax, which asks the same when it saves. A signal
-    between two trainings is not heard there.
+    A signal to any of several processes counts, and all of them learn of it at the same step: JAX installs its own
+    handler when it starts, which counts in steps. Orbax asks the same handler when it saves. A signal that comes
+    between two trainings has no effect there.
     """
     if jax.distributed.is_initialized():
         yield multihost_utils.reached_preemption_sync_point

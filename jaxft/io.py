@@ -1,8 +1,12 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and JSON lines."""
 
+import gzip
+import json
 import os
 import tempfile
+import zlib
 from pathlib import Path
+from typing import Any
 
 from jaxft.distributed import run_on_leader
 from jaxft.errors import UserError
@@ -40,3 +44,24 @@ def _write(path: Path, content: bytes) -> None:
 
 def _refused(path: Path, error: OSError) -> UserError:
     return UserError(f"{path}: cannot be written ({error.strerror}); free some space or choose another folder")
+
+
+def read_json_lines(path: Path) -> list[tuple[str, Any]]:
+    """(where it stands, value) of every line of a .jsonl or .jsonl.gz file: ("a.jsonl, line 3", {...}); no blank lines.
+
+    UserError names the file that is missing or no UTF-8 text, and the line that is not JSON.
+    """
+    try:
+        content = path.read_bytes()
+        lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8").split("\n")
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; expected a file of JSON lines (.jsonl or .jsonl.gz)") from error
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as {'gzipped ' * (path.suffix == '.gz')}UTF-8 text: {error}") from error
+    found = []
+    for where, line in ((f"{path}, line {number}", line) for number, line in enumerate(lines, 1) if line.strip()):
+        try:
+            found.append((where, json.loads(line)))
+        except ValueError as error:
+            raise UserError(f"{where} is not JSON: {error}") from error
+    return found

@@ -1,4 +1,4 @@
-"""SIGTERM, with which a machine says that it will be taken away: stop at a good place, with an exit code of its own."""
+"""SIGTERM, which a machine sends before it is taken away: stop at a good place, with an exit code of its own."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ EXIT_CODE = 75
 
 
 class Preempted(BaseException):
-    """The program was told to stop by SIGTERM. No Exception, as KeyboardInterrupt is none: nothing went wrong."""
+    """SIGTERM stopped the program. A BaseException, as KeyboardInterrupt is: nothing went wrong."""
 
 
 @contextmanager
 def as_exception() -> Iterator[None]:
-    """Within it, SIGTERM raises Preempted wherever the program is, as Ctrl-C raises KeyboardInterrupt."""
+    """A context in which SIGTERM raises Preempted wherever the program is, as Ctrl-C raises KeyboardInterrupt."""
 
     def stop(*_: Any) -> None:
         raise Preempted("stopped by SIGTERM; what is complete on disk stays, and the same command goes on from there")
@@ -29,9 +29,9 @@ def as_exception() -> Iterator[None]:
 
 @contextmanager
 def as_flag() -> Iterator[Callable[[], bool]]:
-    """Within it, SIGTERM only makes the function that it gives return True.
+    """A context that yields a function; after SIGTERM the function returns True, and nothing else happens.
 
-    A signal that nobody asked for until the end is handed on to the handler that was there before.
+    If the function was not called after the signal, the earlier handler gets the signal at the end of the context.
     """
     came = asked = False
 
@@ -52,7 +52,7 @@ def as_flag() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _handler(handler: Callable[..., None]) -> Iterator[None]:
-    """Handle SIGTERM so, then as before. Python allows it in the main thread alone; elsewhere nothing is changed."""
+    """A context in which `handler` handles SIGTERM; in threads, where Python forbids it, nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
-"""Where arrays live on a mesh: mesh presets, and which mesh axes split which logical axis of an array.
+"""Mesh presets, and the mesh axes that split each logical axis of an array.
 
 All meshes are explicit: every array carries its sharding in its type, so that a conflict is an error and not a silent
-gather. Without a mesh (preset "single") nothing here does anything.
+gather. Without a mesh (preset "single") arrays stay as they are.
 
 | preset        | mesh axes    | rows        | frozen weights | trained weights and optimizer |
 |---------------|--------------|-------------|----------------|-------------------------------|
@@ -23,32 +23,19 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxft.bounds import Count, check
 from jaxft.errors import UserError
-from jaxft.llama.config import LlamaConfig
 
 Axes = tuple[str, ...]
 Preset = Literal["single", "data", "fsdp", "tensor", "fsdp_tensor", "multislice"]
 
-#: Logical axes of the linears' kernels [in, out].
-_LINEARS = {
-    "q": ("hidden", "heads"),
-    "k": ("hidden", "heads"),
-    "v": ("hidden", "heads"),
-    "o": ("heads", "hidden"),
-    "gate": ("hidden", "mlp"),
-    "up": ("hidden", "mlp"),
-    "down": ("mlp", "hidden"),
-}
-
 
 @dataclass(frozen=True)
 class Sharding:
-    """How the run spreads over devices; the presets are those of the table above."""
+    """How arrays spread over devices; the presets are those of the table above."""
 
     preset: Preset = "single"
     tensor: Count = 2  # devices along the tensor axis of "fsdp_tensor"
@@ -57,52 +44,35 @@ class Sharding:
 
 @dataclass(frozen=True)
 class Layout:
-    """The mesh axes that split each logical axis; empty where it is whole on every device.
+    """The mesh axes that split each logical axis of an array; none where every device holds the whole axis.
 
-    batch: rows. heads, mlp, vocab: attention heads, MLP features and vocabulary, in weights and activations.
-    hidden: the hidden width of stored weights; a layer's weights are gathered over it when the layer runs.
-    trained: the same of what is trained, with its gradients, optimizer state, bases and moments.
+    batch: rows. tensor: what tensor parallelism splits (attention heads, MLP features, the vocabulary), in weights
+    and activations. hidden: the hidden width of stored weights; a layer's weights are gathered over it when the layer
+    runs. trained: the hidden width of trained weights, their gradients, optimizer state, bases and moments.
     """
 
     batch: Axes = ()
-    heads: Axes = ()
-    mlp: Axes = ()
-    vocab: Axes = ()
+    tensor: Axes = ()
     hidden: Axes = ()
     trained: Axes = ()
 
     def __post_init__(self) -> None:
-        together = [("batch", other) for other in ("heads", "mlp", "vocab")]
-        together += [(stored, other) for stored in ("hidden", "trained") for other in ("heads", "mlp", "vocab")]
-        for one, other in together:
-            if shared := set(getattr(self, one)) & set(getattr(self, other)):
-                raise ValueError(f"layout: {one} and {other} meet in one array and both use mesh axis {shared.pop()!r}")
+        for name in ("batch", "hidden", "trained"):
+            if shared := set(getattr(self, name)) & set(self.tensor):
+                raise ValueError(f"layout: {name} and tensor split one array and both use mesh axis {shared.pop()!r}")
 
     @property
     def rows(self) -> PartitionSpec:
         """Of a batch's arrays, [rows, ...]."""
-        return PartitionSpec(_entry(self.batch))
+        return self.spec("batch")
 
     def spec(self, *logical: str | None) -> PartitionSpec:
         """Of an array with these logical axes; None is an axis that is never split."""
         return PartitionSpec(*(None if name is None else _entry(getattr(self, name)) for name in logical))
 
-    def linear(self, name: str, stored: str | None = None) -> PartitionSpec:
-        """Of one layer's kernel [in, out]: as the forward pass uses it, or as "hidden" or "trained" store it."""
-        return self.spec(*(stored if axis == "hidden" else axis for axis in _LINEARS[name]))
-
     def vector(self, stored: str) -> PartitionSpec:
-        """Of an array [hidden] that belongs to no tensor-parallel axis: embeddings' features, norms."""
-        return PartitionSpec(_entry((*getattr(self, stored), *self.heads)))
-
-    def activation(self, name: str) -> PartitionSpec:
-        """Of a linear's output [rows, length, out]."""
-        return PartitionSpec(*self.rows, None, self.linear(name)[1])
-
-    @property
-    def heads_first(self) -> PartitionSpec:
-        """Of keys and values [rows, heads, tokens, width]."""
-        return self.spec("batch", "heads", None, None)
+        """Of an array [hidden] stored as "hidden" or "trained", spread over the tensor axes too."""
+        return PartitionSpec(_entry((*getattr(self, stored), *self.tensor)))
 
     def moment(self) -> PartitionSpec:
         """Of one space's second moment [d, d] while it is summed: spread over all devices."""
@@ -113,15 +83,6 @@ class Layout:
         (everywhere,) = self.vector("trained")
         return PartitionSpec(None, everywhere, None) if side == "a" else PartitionSpec(None, None, everywhere)
 
-    def parameter(self, owner: str, name: str, stored: str) -> PartitionSpec:
-        """Of a stored parameter of a Llama: `owner` is "layers" for those stacked over layers, else ""."""
-        if name in _LINEARS:
-            return PartitionSpec(None, *self.linear(name, stored))
-        if name == "head":
-            return self.spec(stored, "vocab")
-        vector = self.vector(stored)
-        return PartitionSpec(None, *vector) if owner == "layers" or name == "embed" else vector
-
 
 def _entry(axes: Axes) -> Any:
     return None if not axes else axes[0] if len(axes) == 1 else axes
@@ -131,15 +92,8 @@ LAYOUTS: dict[Preset, Layout] = {
     "single": Layout(),
     "data": Layout(batch=("data",), trained=("data",)),
     "fsdp": Layout(batch=("fsdp",), hidden=("fsdp",), trained=("fsdp",)),
-    "tensor": Layout(heads=("tensor",), mlp=("tensor",), vocab=("tensor",)),
-    "fsdp_tensor": Layout(
-        batch=("fsdp",),
-        heads=("tensor",),
-        mlp=("tensor",),
-        vocab=("tensor",),
-        hidden=("fsdp",),
-        trained=("fsdp",),
-    ),
+    "tensor": Layout(tensor=("tensor",)),
+    "fsdp_tensor": Layout(batch=("fsdp",), tensor=("tensor",), hidden=("fsdp",), trained=("fsdp",)),
     "multislice": Layout(batch=("slice", "fsdp"), hidden=("fsdp",), trained=("slice", "fsdp")),
 }
 
@@ -189,31 +143,13 @@ def _divide(count: int, parts: int, key: str) -> int:
     return count // parts
 
 
-def check_divides(mesh: Mesh | AbstractMesh, layout: Layout, model: LlamaConfig, batches: Mapping[str, int]) -> None:
-    """UserError where a split axis of the model, or a named number of rows, is no multiple of its mesh axes."""
-    sizes: dict[str, tuple[int, Axes]] = {
-        "num_heads": (model.num_heads, layout.heads),
-        "num_kv_heads": (model.num_kv_heads, layout.heads),
-        "vocab_size": (model.vocab_size, layout.vocab),
-        "hidden_size": (model.hidden_size, (*layout.trained, *layout.heads)),
-        "intermediate_size": (model.intermediate_size, (*layout.trained, *layout.mlp)),
-        **{key: (rows, layout.batch) for key, rows in batches.items()},
-    }
-    for key, (size, axes) in sizes.items():
-        parts = int(np.prod([mesh.shape[axis] for axis in axes]))
-        if size % parts:
-            raise UserError(
-                f"{key} {size} is not a multiple of {parts}, the devices along {' x '.join(axes)}; "
-                "change it, or the preset of the sharding and its sizes"
-            )
-
-
 def use_mesh(mesh: Mesh | None) -> AbstractContextManager[Any]:
-    """Within it, arrays are made and functions run on the mesh."""
+    """A context in which arrays are made and functions run on the mesh."""
     return nullcontext() if mesh is None else jax.set_mesh(mesh)
 
 
 def on_mesh() -> bool:
+    """Whether a mesh is in use."""
     return not jax.sharding.get_abstract_mesh().empty
 
 

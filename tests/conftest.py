@@ -7,8 +7,10 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import jax
+import pytest
 
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # set by the first process, inherited by all others
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxft_compiled_")
@@ -17,3 +19,12 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # set by the first process, i
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_num_cpu_devices", 8)
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder with public data and real tokenizers; it is no part of the repository."""
+    folder = os.environ.get("JAXFT_TEST_DATA")
+    if not folder:
+        pytest.skip("JAXFT_TEST_DATA is not set: no real data to read")
+    return Path(folder)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run one jaxft command on a Cloud TPU slice: create, set up, run, go on after preemption, fetch the results, delete.
+# Run one jaxft command on a Cloud TPU slice: create, set up, run, continue after preemption, fetch the results, delete.
 set -euo pipefail
 ((BASH_VERSINFO[0] >= 5)) || { echo "tpu/run.sh: needs bash 5, found $BASH_VERSION" >&2; exit 2; }
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -22,7 +22,7 @@ usage: tpu/run.sh --name NAME --zone ZONE --type TYPE --bucket gs://BUCKET [opti
   --max-resumes N     how many lost slices are replaced (default: 20)
   --dry-run           print the commands and run none
 
-The workers get the committed source (git HEAD). $JAXFT_TPU_POLL: seconds between looks at the slice (default: 30).
+The workers get the committed source (git HEAD). $JAXFT_TPU_POLL: seconds between checks of the slice (default: 30).
 Exit status: that of the command; 1: the slice could not be had, set up or kept; 2: wrong options; 130: Ctrl-C.
 EOF_USAGE
 }
@@ -102,7 +102,7 @@ for word in "${command[@]}"; do
 done
 
 scratch=$(mktemp -d)
-held=false # whether a slice may exist that is ours to delete
+held=false # true if a slice may exist that this script must delete
 finish() {
     local code=$?
     trap '' HUP INT TERM # a second Ctrl-C must not stop the deletion

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# The functions of run.sh, whose variables they read: a slice's life, and what is done on its workers from here.
+# Functions of run.sh, whose variables they read: create, watch and delete a slice, and run commands on its workers.
 
-patience=60                     # looks in a row at an unreachable slice before giving up
-grace=4                         # looks from a worker's failure to calling the run failed
+patience=60                     # failed checks in a row before giving up on an unreachable slice
+grace=4                         # checks between a worker's failure and the verdict that the run failed
 worker='bash jaxft/source/tpu/worker.sh'
 
 say() { echo "tpu: $1" >&2; }
@@ -12,7 +12,7 @@ die() { # die MESSAGE [CODE]
     exit "${2:-1}"
 }
 
-gc() { # gcloud; on a dry run its command line
+gc() { # call gcloud; on a dry run print its command line
     local line words=(gcloud "$@" --quiet ${project:+"--project=$project"})
     if $dry_run; then
         printf -v line '%q ' "${words[@]}"
@@ -36,7 +36,7 @@ is_lost() {
     [[ $state == @(SUSPENDING|SUSPENDED|FAILED|DELETING|GONE|PREEMPTED|TERMINATED|STOPPING|STOPPED) ]]
 }
 
-look() { # whether an active slice is lost: sets `state` and, if it is, `outcome`
+look() { # check an active slice: sets `state` and, if it is lost, `outcome`
     describe queued-resources state.state
     if [[ $state == ACTIVE ]]; then
         describe tpu-vm state
@@ -68,7 +68,7 @@ delete_slice() { # true when it is gone
 }
 
 on_workers() { # on_workers all|0 COMMAND
-    # A worker that vanished must not hold up the look at the slice's state for minutes.
+    # A worker that vanished must not delay the check of the slice's state for minutes.
     gc compute tpus tpu-vm ssh "$name" "--zone=$zone" "--worker=$1" \
         --ssh-flag=-oConnectTimeout=20 --ssh-flag=-oServerAliveInterval=20 "--command=$2"
 }
@@ -102,8 +102,8 @@ copy_results() { # record, report and charts; checkpoints and models, in folders
 
 use_slice() { # one slice from its creation until the command ended or the slice was lost; sets `outcome`
     say "creating '$name' ($type${spot:+, spot}) in $zone"
-    held=true # whatever becomes of the call, there may be a slice from here on
-    # Deaf to signals until the call returns: cut short, it could create the slice after we looked for it to delete it.
+    held=true # from here on there may be a slice, even if the call fails
+    # Signals wait until the call returns: an aborted call could create the slice after the check that precedes deletion.
     if ! (trap '' HUP INT TERM && create_call); then
         ((resumes)) || die "gcloud could not create the slice; its message is above"
         state='not created' outcome=lost
@@ -137,7 +137,7 @@ wait_until_active() {
     done
 }
 
-refusal() { # what the first worker says that cannot use the bucket; false where all can
+refusal() { # print the message of the first worker that cannot use the bucket; false if all can
     awk '$1 == "jaxft-bucket" && (!host || $2 == host) { host = $2; sub(/^[^ ]+ /, ""); print } END { exit !host }' \
         "$scratch/setup"
 }
@@ -151,7 +151,7 @@ prepare() {
         fi
         look
         [[ -z $outcome ]] || return 0
-        # Another try would not help. gcloud's exit status is no sign: it is that of one worker, perhaps of another.
+        # Another try would not help. gcloud's exit status does not tell: it is that of one worker, perhaps another one.
         ! refusal >"$scratch/refusal" || die "the workers cannot use $bucket:
 $(<"$scratch/refusal")
 Check its name, and that the service account of the workers has roles/storage.objectAdmin on it; see tpu/README.md"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# What run.sh does on a worker: worker.sh setup BUCKET | start | job | status | tail. All of it lies in ~/jaxft.
+# The part of run.sh that runs on a worker, in ~/jaxft: worker.sh setup BUCKET | start | job | status | tail.
 set -euo pipefail
 cd ~/jaxft
 
-apt_get() { # for two minutes: a fresh machine updates itself, and apt waits for the lock of dpkg, but not for its own
+apt_get() { # retries for two minutes: a fresh machine updates itself, and apt does not wait for its own lock
     for _ in {1..12}; do
         ! sudo DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 "$@" || return 0
         sleep 10
@@ -22,27 +22,27 @@ install_gcsfuse() {
 
 mount_bucket() { # mount_bucket BUCKET
     mkdir -p source/bucket
-    # Folders that an upload made have no object of their own; folders are renamed when they are complete; and several
-    # machines look at the same ones, so nothing may be remembered, as gcsfuse does for ever on hosts of TPUs.
+    # Uploaded folders have no object of their own, so they are implicit. Complete folders are renamed. Several machines
+    # read the same folders, so metadata must not be cached, which gcsfuse does without limit on hosts of TPUs.
     gcsfuse --implicit-dirs --rename-dir-limit=1000000 --metadata-cache-ttl-secs=0 "$1" ~/jaxft/source/bucket \
         >gcsfuse.log 2>&1 </dev/null || refuse_bucket "mount $1"
 }
 
-try_bucket() { # try_bucket BUCKET: whether it can be written, read and deleted from
+try_bucket() { # try_bucket BUCKET: write, read and delete a file
     local file=source/tpu/worker.sh probe
     probe=source/bucket/.probe-$(hostname)
-    # Not with echo: the file is sent when it is closed, and the shell does not look at what closing gives.
+    # Not with echo: the file is sent when it is closed, and the shell ignores errors of closing.
     { cp "$file" "$probe" && cmp "$file" "$probe" && rm "$probe"; } >gcsfuse.log 2>&1 || refuse_bucket "write to $1"
 }
 
-refuse_bucket() { # refuse_bucket WHAT: in marked lines, which run.sh looks for
+refuse_bucket() { # refuse_bucket WHAT: print marked lines, which run.sh looks for, and stop
     { echo "cannot $1"; tail -n 5 gcsfuse.log; } | sed "s/^/jaxft-bucket $(hostname): /"
     exit 3
 }
 
 case $1 in
-setup) # again and again does no harm
-    # The bucket comes last: where it is mounted, all is there, and an installation would walk through the bucket.
+setup) # may be repeated
+    # The bucket is mounted last: a mounted bucket means that all is done, and an installation would walk through it.
     if ! mountpoint -q source/bucket; then
         # The images of Cloud TPU bring Python 3.10; uv fetches a newer one without root.
         python3 -m pip install --quiet --user uv
@@ -53,8 +53,8 @@ setup) # again and again does no harm
     fi
     try_bucket "$2"
     ;;
-start) # detached: a dropped connection does not end it
-    [[ ! -e pid ]] || exit 0 # the connection is tried again, the command is not started twice
+start) # detached, so that a dropped connection does not end the command
+    [[ ! -e pid ]] || exit 0 # after a repeated connection the command is not started twice
     setsid nohup bash source/tpu/worker.sh job >log 2>&1 </dev/null &
     echo $! >pid
     ;;
@@ -62,18 +62,18 @@ job)
     trap : TERM # outlive the shutdown signal until the command has saved, and note its own exit code
     export PATH=~/jaxft/env/bin:$PATH PYTHONUNBUFFERED=1
     cd source
-    exec 3<bucket # in use: gcsfuse gets the shutdown signal, too, and would unmount before the command has saved
+    exec 3<bucket # keeps it in use: gcsfuse gets the shutdown signal too and would unmount before the command has saved
     code=0
     bash ../job.sh || code=$?
     echo "$code" >../exit
     ;;
-status) # running, the exit code, or gone: ended without a word, as after a reboot
+status) # running, the exit code, or gone: ended without an exit code, as after a reboot
     status=gone
     ! kill -0 "$(cat pid)" 2>/dev/null || status=running
     [[ ! -s exit ]] || status=$(cat exit)
     echo "jaxft-status $(hostname) $status"
     ;;
-tail) # why the command failed here
+tail) # the end of the log of a command that failed here
     if [[ -s exit && $(cat exit) != 0 ]]; then
         { echo "exit code $(cat exit), end of the log:"; tail -n 40 log; } | sed "s/^/$(hostname): /"
     fi

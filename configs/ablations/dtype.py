@@ -1,4 +1,4 @@
-"""What rounding leaks: trained weights, Adam's moments, activations and the exported weights in bfloat16.
+"""Leak by rounding: trained weights, Adam's moments, activations and the exported weights in bfloat16.
 
     jaxft sweep configs/ablations/dtype.py
 

@@ -1,12 +1,12 @@
-"""How much of the reference's energy to protect, with and without the two-sided decay on the rest.
+"""The share of the reference energy to protect, with and without K-FAC EWC on the rest.
 
     jaxft sweep configs/ablations/energy.py
 
-Expected: alone, more energy keeps more and learns less; with the decay, the energy matters little.
+Expected: alone, more energy keeps more and learns less; with K-FAC EWC, the energy matters little.
 
-Recorded (experiments/results/ablation_energy.json), energy 0, 0.5, 0.8, 0.95 and 0.99: alone, safety 0, 0, 0, 44 and
-83 %, knowledge 0, 1, 23, 67 and 79 %; with the decay 97, 96, 100, 100 and 99 %, 94, 98, 100, 99 and 99 %. Proficiency
-falls from 100 to 98 % in both from 0.5 on. The decay does most; with it, 0.8 keeps some points more than 0 and 0.5.
+Recorded (experiments/results/ablation_energy.json), energy 0, 0.5, 0.8, 0.95 and 0.99: alone, safety 0, 0, 0, 44 and 83
+%, knowledge 0, 1, 23, 67 and 79 %; with K-FAC EWC 97, 96, 100, 100 and 99 %, 94, 98, 100, 99 and 99 %. Proficiency
+falls from 100 to 98 % in both from 0.5 on. K-FAC EWC does most; with it, 0.8 keeps some points more than 0 and 0.5.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How much reference text: 32 to 2,048 examples, a quarter of each source.
+"""The amount of reference text: 32 to 2,048 examples, a quarter of each source.
 
     jaxft sweep configs/ablations/reference_amount.py
 

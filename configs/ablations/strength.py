@@ -1,12 +1,12 @@
-"""The strength of the decay toward the base, in the metric of both sides and of the inputs alone.
+"""The K-FAC strength, with input and output moments and with input moments alone.
 
     jaxft sweep configs/ablations/strength.py
 
-Expected: retention rises with the strength and proficiency falls; at equal proficiency two sides keep more than one.
+Expected: retention rises with the strength and proficiency falls; at equal proficiency both moments keep more than one.
 
-Recorded (experiments/results/ablation_strength.json), proficiency, safety and knowledge in %: two sides at 0.4, 1.3,
+Recorded (experiments/results/ablation_strength.json), proficiency, safety and knowledge in %: both moments at 0.4, 1.3,
 4, 13 and 40: 99.7 / 85.0 / 91.4, 99.7 / 99.7 / 97.8, 99.7 / 100.0 / 99.5, 97.7 / 100.0 / 99.3, 93.3 / 100.0 / 99.3.
-The inputs alone at 0.01, 0.1 and 1: 98.3 / 82.7 / 81.1, 92.0 / 86.3 / 89.0, 55.3 / 98.3 / 96.3.
+Input moments alone at 0.01, 0.1 and 1: 98.3 / 82.7 / 81.1, 92.0 / 86.3 / 89.0, 55.3 / 98.3 / 96.3.
 """
 
 from dataclasses import replace

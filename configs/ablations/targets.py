@@ -1,4 +1,4 @@
-"""Which linears learn: attention's, the MLP's, or all.
+"""The linears that learn: attention's, the MLP's, or all.
 
     jaxft sweep configs/ablations/targets.py
 

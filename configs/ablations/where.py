@@ -1,4 +1,4 @@
-"""Where to project: gradients, updates or both, under AdamW with weight decay.
+"""The place of the projection: gradients, updates or both, under AdamW with weight decay.
 
     jaxft sweep configs/ablations/where.py
 

@@ -1,4 +1,4 @@
-"""What projection adds to a training step, at Llama-2-7B's ratio of operations on a laptop.
+"""The cost that projection adds to a training step, at Llama-2-7B's ratio of operations on a laptop.
 
     jaxft benchmark configs/benchmarks/cpu_overhead.py
 

@@ -1,9 +1,9 @@
-"""What a training step of every method of the field costs beside one of full fine-tuning, in turns on the same cores.
+"""The cost of a training step of every method of configs/field.py, compared with full fine-tuning.
 
     jaxft benchmark configs/benchmarks/methods.py
 
 The base that ships, batches of 16 rows of 96 tokens, as in configs/field.py; 40 protected directions of each input
-space, about what 80 % of the energy takes there. No bar: the sweep says what each method is worth, this what it costs.
+space, about what 80 % of the energy takes there. There is no goal to meet here.
 """
 
 from pathlib import Path

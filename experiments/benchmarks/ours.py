@@ -27,7 +27,7 @@ from jaxft.methods.base import REFERENCE
 from jaxft.sharding import shard_rows
 from jaxft.subspace.basis import Basis
 from jaxft.training.config import Training
-from jaxft.training.device_memory import planned_bytes
+from jaxft.training.memory import planned_bytes
 from jaxft.training.step import initial_state, make_step
 
 LEARNING_RATE = 1e-5

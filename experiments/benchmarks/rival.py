@@ -20,8 +20,8 @@ from typing import Any
 from experiments.benchmarks import ours
 from experiments.benchmarks.contest import Contestant, Opened
 from experiments.benchmarks.settings import Benchmark
+from jaxft.llama.config import LINEARS
 from jaxft.methods import Lora
-from jaxft.methods.peft import MODULES
 
 PACKAGES = ("torch", "transformers", "peft")
 #: jaxft's methods that the rival has, too.
@@ -165,7 +165,7 @@ def _with_lora(model: Any, settings: Benchmark) -> Any:
         r=lora.rank,
         lora_alpha=int(lora.alpha),
         lora_dropout=lora.dropout,
-        target_modules=[MODULES[name].split(".")[1] for name in lora.targets],
+        target_modules=[LINEARS[name].module.split(".")[1] for name in lora.targets],
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft reads an attribute that transformers is renaming

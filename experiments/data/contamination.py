@@ -1,4 +1,4 @@
-"""Is an evaluation example in the training or reference text? Counted by exact and by near copies."""
+"""Copies of evaluation examples in training or reference text, counted by exact and by near copies."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def normalised(text: str) -> str:
 
 
 def report(training: Sequence[Example], evaluation: Sequence[Example]) -> dict[str, Any]:
-    """How much of `evaluation` is in `training`; the form is that of `Index.report`."""
+    """The copies of `evaluation` in `training`; the form is that of `Index.report`."""
     return Index(training).report(evaluation)
 
 
 class Index:
-    """Training or reference text, to look copies of evaluation examples up in.
+    """An index of training or reference text for finding copies of evaluation examples.
 
-    Compared are prompt and response together. A reply alone is no copy: "Thank you, goodbye" ends many different
-    dialogues. System messages are left out: they are instructions that all examples of a source share, and would make
-    them alike. Only whole examples are compared: one that is quoted inside a long text is not found.
+    Prompt and response are compared together. A reply alone is no copy: "Thank you, goodbye" ends many different
+    dialogues. System messages are left out: all examples of a source share them, which would make them alike. Only
+    whole examples are compared: one that is quoted inside a long text is not found.
     """
 
     def __init__(self, training: Sequence[Example]):
@@ -59,7 +59,7 @@ class Index:
         return {**counts, "copies": copies}
 
     def _copy(self, example: Example) -> tuple[str, str, str]:
-        """(kind, what was compared, the copy); the kind is "" where there is none."""
+        """(kind, compared text, copy); the kind is "" if there is no copy."""
         text, prompt = _pair(example), _prompt(example)
         texts = self._pairs if example.response else self._prompts
         if text in texts:
@@ -76,7 +76,7 @@ class Index:
 
 
 class _Texts:
-    """Different texts, found again by their words."""
+    """Different texts, searchable by their words."""
 
     def __init__(self, texts: Iterable[str]):
         self._texts = set(texts)
@@ -87,14 +87,14 @@ class _Texts:
         return text in self._texts
 
     def equal(self, text: str) -> str:
-        """The text itself, normalised, where one here is equal to it then; else ""."""
+        """The text itself, normalised, if an equal one is here; else ""."""
         return words if (words := normalised(text)) in self._known else ""
 
     def near(self, text: str) -> str:
-        """A normalised text that is a near copy of `text`; "" where there is none.
+        """A normalised text that is a near copy of `text`, or "" if there is none.
 
-        Texts are near copies if they are equal once normalised or if the Jaccard similarity of their sets of word
-        8-grams is at least 0.8; texts of fewer than 8 words have no 8-grams.
+        Texts are near copies if they are equal after normalisation, or if the Jaccard similarity of their sets of word
+        8-grams is at least 0.8. Texts of fewer than 8 words have no 8-grams.
         """
         if equal := self.equal(text):
             return equal
@@ -112,7 +112,7 @@ class _Texts:
 
     @cached_property
     def _postings(self) -> dict[str, list[int]]:
-        """The texts in whose prefix a shingle is."""
+        """The texts whose prefix holds a shingle, by shingle."""
         postings = defaultdict(list)
         for number, text in enumerate(self._normalised):
             for shingle in self._prefix(_shingles(text)):
@@ -120,10 +120,11 @@ class _Texts:
         return dict(postings)
 
     def _prefix(self, shingles: set[str]) -> list[str]:
-        """Shingles of which two sets with a Jaccard similarity of at least NEAR have one in common; rare ones.
+        """Shingles of which two sets with a Jaccard similarity of at least NEAR have one in common; rare ones first.
 
-        Under any one order, two such sets of sizes a and b share at least NEAR * max(a, b), so the first
-        a - ceil(NEAR * a) + 1 of the one and b - ceil(NEAR * b) + 1 of the other meet (Chaudhuri et al. 2006).
+        In any common order, two such sets of sizes a and b share at least NEAR * max(a, b) shingles, so the first a -
+        ceil(NEAR * a) + 1 of the one and b - ceil(NEAR * b) + 1 of the other have one in common (Chaudhuri et al.
+        2006).
         """
         order = sorted(shingles, key=lambda shingle: (self._counts[shingle], shingle))
         return order[: len(order) - math.ceil(NEAR * len(order)) + 1]

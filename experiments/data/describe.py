@@ -1,4 +1,4 @@
-"""`jaxft data`: what the data of a config holds, what it looks like, and whether test data is in the rest."""
+"""`jaxft data`: a summary of a config's data, with examples, and copies of test data in the rest."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from experiments.base_model import other_sources
 from experiments.config import Experiment
 from experiments.data import builders, sources
 from experiments.data.contamination import Index
 from experiments.data.generated import reference_sources
+from experiments.data.rows import other_sources
 from jaxft.data.example import Example
 from jaxft.data.source import Source
 
@@ -21,7 +21,7 @@ _WIDTH = 400  # characters shown of one message
 
 
 def describe(experiment: Experiment) -> str:
-    """Text: for every source its splits, counts and five examples, then the copies of test examples elsewhere."""
+    """A text with splits, counts and five examples of every source, then the copies of test examples elsewhere."""
     load = functools.cache(sources.load)
     parts = [_source(source, load) for source in _first_uses(experiment)]
     return "\n\n".join([*parts, _copies(contamination(experiment, load))])
@@ -30,13 +30,13 @@ def describe(experiment: Experiment) -> str:
 def contamination(
     experiment: Experiment, load: Load = sources.load, written: Sequence[Example] = ()
 ) -> dict[str, dict[str, Any]]:
-    """What of every axis' test data is in the text that some method is trained on, and in the reference text.
+    """Copies of every axis' test data in the text that some method is trained on, and in the reference text.
 
     written: reference text that the base wrote, which no source holds.
 
     {axis: {"source": "name/split", "domain": report, "reference": report}}, each report as that of
-    `experiments.data.contamination`; without a reference there is none. Validation data is not looked at: a config may
-    choose to validate on reference text.
+    `experiments.data.contamination`; without reference text the entry "reference" is absent. Validation data is not
+    compared: a config may choose to validate on reference text.
     """
 
     def examples(wanted: Iterable[Source]) -> list[Example]:
@@ -54,7 +54,7 @@ def contamination(
 
 
 def _first_uses(experiment: Experiment) -> list[Source]:
-    """Every source of the config once, as it is used first: domain, reference, then the axes."""
+    """Every source of the config once, with its first use: domain, reference, then the axes."""
     reference = reference_sources(experiment.reference) if experiment.reference else ()
     axes = [source for axis in experiment.evaluation.axes.values() for source in (axis.source, axis.validation)]
     first: dict[str, Source] = {}
@@ -71,7 +71,7 @@ def _source(source: Source, load: Load) -> str:
     lines, splits = [title], sources.splits(source.name)
     for split in splits:
         lines.append(f"  {split}: {_counted(load(source.name, split, None))}")
-    shown = source.split if source.split in splits else splits[0]  # a file is one split whatever the config says
+    shown = source.split if source.split in splits else splits[0]  # a file is one split under any name
     for number, example in enumerate(load(source.name, shown, _SHOWN), 1):
         lines.append(f"  example {number} of {shown}")
         lines += [f"    {line}" for line in _readable(example)]

@@ -1,4 +1,4 @@
-"""Reference text that the base writes itself; sampled once and kept as .jsonl under a hash of all it depends on."""
+"""Reference text that the base writes itself; sampled once and kept as .jsonl under a hash of its inputs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.base_model import Base, load_examples, note
+from experiments.base_model import Base, note
 from experiments.config import Generated, Reference
 from experiments.config_loader import to_json
-from experiments.data.sources import fingerprint
+from experiments.data.sources import fingerprint, load_examples
 from experiments.store.cache import once
 from experiments.store.provenance import digest
 from jaxft.data import readers
@@ -24,10 +24,10 @@ from jaxft.llama.generate import generate
 
 
 def texts(base: Base, settings: Generated, batch_size: int, folder: Path) -> list[Example]:
-    """What the base writes: plain texts from its beginning-of-text token on, with the control tokens that it writes, or
+    """Text that the base writes: plain texts that begin with its beginning-of-text token, with its control tokens, or
     its replies to prompts. Empty ones are left out, so there may be fewer than `settings.count`.
 
-    A text is as long as the base makes it, or `max_new_tokens`. The file in `folder` is read where it is there.
+    A text ends when the base ends it, or after `max_new_tokens`. The file in `folder` is read if it exists.
     """
     asked = _prompts(settings)
     description = {
@@ -50,7 +50,7 @@ def texts(base: Base, settings: Generated, batch_size: int, folder: Path) -> lis
 
 
 def check_prompts(reference: Reference) -> None:
-    """UserError where there are fewer prompts than replies are asked for, or a prompt that is none."""
+    """Check the prompts. UserError if there are fewer than the requested replies, or one has no user message."""
     for index, settings in enumerate(reference.generated):
         if settings.prompts:
             key, found = f"reference.generated[{index}]", load_examples(settings.prompts)
@@ -61,13 +61,14 @@ def check_prompts(reference: Reference) -> None:
 
 
 def reference_sources(reference: Reference) -> list[Source]:
-    """All sources that the reference text is made of: texts, and prompts that the base replies to."""
+    """All sources of the reference text: texts, and prompts that the base replies to."""
     return [*reference.sources, *(source for settings in reference.generated for source in settings.prompts)]
 
 
 def turns(example: Example, tokenizer: PreTrainedTokenizerFast) -> list[Example]:
-    """What the base wrote as one who looks for copies sees it: where it wrote control tokens, as between the turns of a
-    chat, every piece of text is a prompt and the next one its response."""
+    """The base's text as examples to compare with evaluation data. At control tokens, as between the turns of a chat,
+    the text is cut: each piece is a prompt and the next one its response.
+    """
     if not example.control:
         return [example]
     names = "|".join(map(re.escape, tokenizer.all_special_tokens))
@@ -77,7 +78,7 @@ def turns(example: Example, tokenizer: PreTrainedTokenizerFast) -> list[Example]
 
 
 def _prompts(settings: Generated) -> list[Example]:
-    """Those that are replied to, `count` of all, evenly spaced; none where texts begin from nothing."""
+    """The prompts to reply to, `count` of all, evenly spaced; empty if texts begin without a prompt."""
     found = load_examples(settings.prompts)
     return [found[index * len(found) // settings.count] for index in range(settings.count)] if found else []
 

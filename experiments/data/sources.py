@@ -1,4 +1,4 @@
-"""All data sources by name, and a hash that says which data a run has seen."""
+"""All data sources by name, and a hash that identifies the data of a run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import hashlib
 import importlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.data import builders
 from experiments.data.builders import sgd_text, star_text, tinystories
 from experiments.data.builders.raw import DATA_FOLDER
 from jaxft.data import readers
 from jaxft.data.example import Example
+from jaxft.data.source import Source
 from jaxft.errors import UserError
 
 CORPORA = ("hotel", "restaurant", "telephone", "knowledge", "safety", "general", "reading")
@@ -29,10 +31,10 @@ _FILES = {
 def load(source: str, split: str, limit: int | None = None) -> list[Example]:
     """`limit` examples (None: all) of a split of a source, evenly spaced over it.
 
-    source: an embedded corpus (CORPORA), "star", "sgd" or "tinystories" (files in the folder that
-    the environment variable JAXFT_TEST_DATA names), a real dataset that TFDS prepares (`jaxft/data/builders`), or the
-    path of a .jsonl or .jsonl.gz file, $VARIABLES expanded, which is one split whatever `split` says. Raises UserError
-    for an unknown source or split, a missing or malformed file or a limit below 1.
+    source: an embedded corpus (CORPORA); "star", "sgd" or "tinystories" (files in the folder that the environment
+    variable JAXFT_TEST_DATA names); a real dataset that TFDS prepares (`experiments/data/builders`); or the path of a
+    .jsonl or .jsonl.gz file, with $VARIABLES expanded, for which `split` has no effect. Raises UserError for an unknown
+    source or split, a missing or malformed file, or a limit below 1.
     """
     if limit is not None and limit < 1:
         raise UserError(f"The limit of {source} is {limit}; it must be at least 1 example, or absent for all.")
@@ -60,8 +62,27 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
     return [found[index * len(found) // limit] for index in range(limit)]
 
 
+def load_examples(wanted: Iterable[Source]) -> list[Example]:
+    """All examples of several sources, one source after the other."""
+    return [example for source in wanted for example in load(source.name, source.split, source.limit)]
+
+
+def source_name(source: Source) -> str:
+    """A source as the record names it: "knowledge/train[:800]"."""
+    return f"{source.name}/{source.split}" + ("" if source.limit is None else f"[:{source.limit}]")
+
+
+def data_hashes(wanted: Iterable[Source]) -> dict[str, dict[str, Any]]:
+    """Number and SHA-256 of the examples of every source, by `source_name`."""
+    hashes = {}
+    for source in wanted:
+        examples = load_examples([source])
+        hashes[source_name(source)] = {"examples": len(examples), "sha256": fingerprint(examples)}
+    return hashes
+
+
 def splits(source: str) -> tuple[str, ...]:
-    """The splits of a source; of a .jsonl file, which is one, "all"."""
+    """The splits of a source; for a .jsonl file the one split "all"."""
     if source in _FILES:
         return _FILES[source][0].SPLITS
     return ("all",) if source.endswith((".jsonl", ".jsonl.gz")) else CORPUS_SPLITS

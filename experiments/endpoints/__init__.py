@@ -1,1 +1,1 @@
-"""Models behind servers: asking them, and having them fine-tuned."""
+"""Models behind servers: requests, answers, pace, costs and keys."""

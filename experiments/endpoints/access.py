@@ -1,4 +1,4 @@
-"""What every use of a provider needs first: its client package and a key; and what its refusals mean to the user."""
+"""Access to a provider: its client package, the key, and the meaning of its refusals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxft.errors import UserError
 
 
 def package(name: str) -> ModuleType:
-    """The provider's own client; UserError where it is not installed."""
+    """The provider's own client. UserError if it is not installed."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -22,7 +22,7 @@ def package(name: str) -> ModuleType:
 
 
 def key(endpoint: Endpoint) -> str:
-    """The key that the environment holds, the only place it is kept in; UserError where there is none."""
+    """The key from the environment, its only store. UserError if it is not set."""
     found = os.environ.get(endpoint.key_variable, "").strip()
     if not found:
         raise UserError(
@@ -32,16 +32,16 @@ def key(endpoint: Endpoint) -> str:
     return found
 
 
-def told(error: Any, endpoint: Endpoint) -> str:
-    """What a provider says in its refusal, on one line, with the key taken out should it say that too."""
+def refusal_text(error: Any, endpoint: Endpoint) -> str:
+    """The provider's message in a refusal, on one line, with the key removed."""
     body = getattr(error, "body", None)
     inner = body.get("error", body) if isinstance(body, dict) else None
     text = inner.get("message") if isinstance(inner, dict) else None
     return " ".join(str(text or error).replace(key(endpoint), "(key)").split())[:500]
 
 
-def no_use(error: Any, endpoint: Endpoint) -> UserError | None:
-    """The UserError for a refusal that every further request would meet; None for any other.
+def lasting_refusal(error: Any, endpoint: Endpoint) -> UserError | None:
+    """A UserError for a refusal that would repeat for every further request; None for any other.
 
     error: an APIStatusError of either client; they share `status_code`, `code` and `body`.
     """
@@ -50,7 +50,7 @@ def no_use(error: Any, endpoint: Endpoint) -> UserError | None:
         return UserError(
             f"{endpoint.url}: refuses the key in {endpoint.key_variable} ({status}); set a key that may use it"
         )
-    said = told(error, endpoint)
+    said = refusal_text(error, endpoint)
     if status == 402 or getattr(error, "code", None) == "insufficient_quota":
         return UserError(f"{endpoint.url}: the account of {endpoint.key_variable} has no credit left ({said})")
     if status == 404:
@@ -62,7 +62,7 @@ def no_use(error: Any, endpoint: Endpoint) -> UserError | None:
 
 
 def unreachable(endpoint: Endpoint, reason: str) -> UserError:
-    """Nothing listens there."""
+    """The UserError for an address without a server."""
     return UserError(
         f"{endpoint.url}: cannot be reached ({reason}); look at the address and the network, then run again"
     )

@@ -1,4 +1,4 @@
-"""One round of requests to a chat server: several at once, repeated where that can help, within the cap."""
+"""One round of requests to a chat server: several at once, repeated if that can help, within the cost cap."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOTE_SECONDS, CONNECT_SECONDS = 15.0, 10.0
 
 
 class Asking:
-    """The workers of one round and what they share; all in one thread, so nothing needs a lock."""
+    """The workers of one round and their shared state; all in one thread, so no lock is needed."""
 
     def __init__(self, endpoint: Endpoint, ledger: Ledger, max_cost: float, label: str) -> None:
         self.endpoint, self.ledger, self.max_cost, self.label = endpoint, ledger, max_cost, label
@@ -35,9 +35,9 @@ class Asking:
         self._refused: Counter[str] = Counter()
 
     async def run(self, key: str, calls: Sequence[Call], known: int) -> None:
-        """Ask until every call is answered, given up or beyond the cap; UserError where none can be answered.
+        """Send requests until every call is answered, given up or beyond the cap. UserError if no call can be answered.
 
-        known: answers that the ledger had for this round, for the notes.
+        known: the number of answers that the ledger already had for this round, for the notes.
         """
         before, waiting = len(self.ledger.answers), iter(calls)
         # Over a connection that is kept, the client takes an answer that was delivered twice for the answer to its next
@@ -53,7 +53,7 @@ class Asking:
             workers = [asyncio.create_task(self._work(client, waiting)) for _ in range(self.endpoint.concurrency)]
             try:
                 await asyncio.gather(*workers)
-            finally:  # where one of them met a full disk, or the user broke off, the others send no more
+            finally:  # after a full disk or an interruption in one of them, the others send no more
                 for task in (telling, *workers):
                     task.cancel()
                 await asyncio.gather(telling, *workers, return_exceptions=True)
@@ -68,7 +68,7 @@ class Asking:
                 return
 
     async def _ask(self, client: openai.AsyncOpenAI, call: Call) -> None:
-        """Send until there is an answer, or attempts, money or hope are used up."""
+        """Send one call until it is answered, or until attempts or money are used up or no repetition can help."""
         failed: list[Failure] = []
         while len(failed) < self.endpoint.attempts:
             if failed:
@@ -110,7 +110,7 @@ class Asking:
                 self._settled.notify_all()
 
     async def _may_cost(self, cost: float) -> bool:
-        """Whether so much more is within the cap, once what is under way is settled as far as that takes."""
+        """Wait for the requests under way if necessary; true if this further cost is within the cap."""
 
         def fits() -> bool:
             return self.ledger.paid + self.ledger.possible + cost <= self.max_cost
@@ -133,7 +133,7 @@ class Asking:
         return f"{answered} of {wanted} answered, {self.ledger.paid:.4f} of {self.max_cost:g} US dollars paid"
 
     def _conclude(self, answered: int, wanted: int) -> None:
-        """Say what has no answer and why; UserError where that holds for everything."""
+        """Report the calls without an answer and the reasons. UserError if that is every call."""
         if self._stop:
             raise self._stop
         if refused := self._refused.total():

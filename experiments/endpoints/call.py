@@ -1,4 +1,4 @@
-"""A request to a chat server, as it is asked for and as it goes over the wire, and what it costs at most."""
+"""A request to a chat server, its form on the wire, and its highest possible cost."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ AROUND_MESSAGE, AROUND_CONVERSATION = 16, 64
 
 @dataclass(frozen=True)
 class Request:
-    """A conversation to go on with.
+    """A conversation to continue.
 
-    max_tokens: of the reply, at most.  schema: a JSON schema that the answer must follow.
-    attempt: tells repeated askings of the same thing apart; each is asked, paid for and kept by itself.
+    max_tokens: of the reply, at most. schema: a JSON schema that the answer must follow. attempt: distinguishes
+    repetitions of the same request; each is sent, paid for and kept by itself.
     """
 
     messages: tuple[Message, ...]
@@ -31,7 +31,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; `finish` is "stop", "length" (max_tokens reached) or "refusal" (`text` may say why)."""
+    """A reply; `finish` is "stop", "length" (max_tokens reached) or "refusal" (`text` may give the reason)."""
 
     text: str
     finish: str
@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Call:
-    """A request ready to be sent, under the name that its answer is kept by; tokens and US dollars are the most."""
+    """A request ready to be sent, with the name its answer is kept under; tokens and US dollars are upper limits."""
 
     name: str
     body: Mapping[str, Any]
@@ -51,7 +51,7 @@ class Call:
 
 
 def prepare(endpoint: Endpoint, name: str, request: Request) -> Call:
-    """The JSON body and the worst case: no tokenizer in use makes more than one token of a byte."""
+    """The JSON body and the highest cost: no tokenizer in use makes more than one token of a byte."""
     body: dict[str, Any] = {
         "model": endpoint.model,
         "messages": [asdict(message) for message in request.messages],
@@ -70,5 +70,5 @@ def prepare(endpoint: Endpoint, name: str, request: Request) -> Call:
 
 
 def dollars(endpoint: Endpoint, tokens_in: int, tokens_out: int) -> float:
-    """What so many tokens cost by the endpoint's prices."""
+    """US dollars for these tokens, by the endpoint's prices."""
     return (tokens_in * endpoint.price_in + tokens_out * endpoint.price_out) / 1e6

@@ -1,4 +1,4 @@
-"""Asking a model behind a server that speaks OpenAI's chat protocol: every answer is kept, none is paid for twice."""
+"""A model behind a server that speaks OpenAI's chat protocol: every answer is kept, none is paid for twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from experiments.store.provenance import digest
 
 @dataclass(frozen=True)
 class Usage:
-    """All that was ever asked in one folder; costs in US dollars by the endpoint's prices at the time."""
+    """Totals of one folder, over all calls; costs in US dollars by the endpoint's prices at the time."""
 
     requests: int  # sent, every attempt
     answers: int
@@ -29,10 +29,10 @@ class Usage:
 class Chat:
     """One endpoint, and the folder that keeps its answers.
 
-    max_cost: US dollars for all that is ever asked in this folder. Before a request goes out, the most it can cost is
-    set aside: `max_tokens` of reply and a token for every byte of the prompt. Where that would exceed max_cost together
-    with what is paid, under way and lost, nothing more is sent. It holds as long as the prices are those of the
-    provider and it charges no more tokens than that.
+    max_cost: US dollars for all requests of this folder. Before a request is sent, its highest cost is set aside:
+    `max_tokens` of reply and a token for every byte of the prompt. If that would exceed max_cost together with what is
+    paid, under way and lost, nothing more is sent. This holds as long as the prices are those of the provider and it
+    charges no more tokens than that.
     """
 
     def __init__(self, endpoint: Endpoint, folder: Path, max_cost: float) -> None:
@@ -40,11 +40,11 @@ class Chat:
         self._ledger = Ledger(Path(folder) / "answers.jsonl")
 
     def answers(self, requests: Sequence[Request], label: str) -> list[Answer | None]:
-        """An answer to every request, from the folder or else from the server; the same request is asked once.
+        """An answer to every request, from the folder or else from the server; equal requests are sent once.
 
-        None where all attempts failed, where the server refuses this request, or where max_cost was reached; asked
-        again in a later call. label: names the work in progress notes. UserError where the server cannot be reached or
-        refuses the key or the model; what was answered until then is kept. On several hosts, the leader calls this.
+        None if all attempts failed, the server refuses this request, or max_cost was reached; a later call tries again.
+        label: names the work in progress notes. UserError if the server cannot be reached or refuses the key or the
+        model; answers received until then are kept. On several hosts, the leader calls this.
         """
         names = [self._name(request) for request in requests]
         with self._ledger.locked():
@@ -55,7 +55,7 @@ class Chat:
             return [Answer(**found[name]) if name in found else None for name in names]
 
     def estimate(self, requests: Sequence[Request]) -> float:
-        """US dollars at most for those requests that have no answer yet, if none has to be repeated."""
+        """The highest cost in US dollars of the requests without an answer, if none has to be repeated."""
         return sum(call.cost for call in self._missing(requests, [self._name(request) for request in requests]))
 
     @property

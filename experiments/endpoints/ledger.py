@@ -1,9 +1,9 @@
-"""What was sent, answered and paid for, in one file of JSON lines that survives a kill at any moment.
+"""Requests, answers and payments, in one file of JSON lines that survives a crash at any moment.
 
-A line is written before a request goes out and another when its outcome is known, each on the disk before it counts:
-{"sent": n, "request": hash, "most": US dollars}, then {"answered": n, "cost": US dollars, "answer": {...}} or
-{"free": n} where the server certainly charged nothing. A request without an outcome may have been paid for: it counts
-at the most that it can have cost.
+A line is written before a request is sent, and another when its outcome is known. Each is on disk before it counts:
+{"sent": n, "request": hash, "most": US dollars}, then {"answered": n, "cost": US dollars, "answer": {...}} or {"free":
+n} if the server certainly charged nothing. A request without an outcome may have been paid for: it counts with its
+highest cost.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from jaxft.errors import UserError
 
 
 class Ledger:
-    """One process writes at a time, within `locked`; anybody may read."""
+    """The file and its totals. One process writes at a time, within `locked`; any process may read."""
 
     def __init__(self, path: Path) -> None:
-        """UserError where the file is there and cannot be read."""
+        """Read the file if it exists. UserError if it cannot be read."""
         self.path = path
         self._file: int | None = None
         self._read(path.read_bytes() if path.exists() else b"")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Within it this process writes; what others wrote before is read. UserError where another one writes now."""
+        """Hold the file for writing, after reading what others wrote. UserError if another process holds it."""
         with held(self.path) as file:
             content = self.path.read_bytes()
-            # What a kill left half written is cut, or the next line would be spoilt with it.
+            # A line that a crash left unfinished is cut off, as it would spoil the next one.
             os.ftruncate(file, content.rfind(b"\n") + 1)
             self._read(content)
             self._file = file
@@ -44,23 +44,25 @@ class Ledger:
                 self._file = None
 
     def send(self, request: str, most: float) -> int:
-        """Note that `request`, a hash, goes out and costs `most` US dollars at most; the number of this sending."""
+        """Record that `request`, a hash, is sent and costs `most` US dollars at most. Returns the number of this
+        sending.
+        """
         self.requests += 1
         self._append({"sent": self.requests, "request": request, "most": most})
         return self.requests
 
     def answer(self, sending: int, cost: float, answer: Mapping[str, Any]) -> None:
-        """Keep what came back and what it cost, in US dollars; what is delivered again is not counted again."""
+        """Record an answer and its cost in US dollars. An answer that is delivered again is not counted again."""
         if sending in self._open:
             self._append({"answered": sending, "cost": cost, "answer": dict(answer)})
 
     def free(self, sending: int) -> None:
-        """Note that the server refused, and so charged nothing."""
+        """Record that the server refused and charged nothing."""
         self._append({"free": sending})
 
     @property
     def possible(self) -> float:
-        """US dollars at most for requests whose outcome is unknown: under way, or lost."""
+        """The highest cost in US dollars of requests whose outcome is unknown: under way, or lost."""
         return sum(most for _, most in self._open.values())
 
     def _append(self, line: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""When the next request may be sent: the user's limit a minute, and what the server asks to wait."""
+"""The pace of requests: the user's limit a minute, and the pauses that a server asks for."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
 class Pace:
-    """Turns of one asyncio loop; a wait that the server asks for holds everybody, as its limits are the account's."""
+    """Turns of one asyncio loop. A pause that the server asks for holds every request: limits are the account's."""
 
     def __init__(self, per_minute: int) -> None:
-        """per_minute: turns, evenly spaced; 0: as many as asked for."""
+        """per_minute: turns a minute, evenly spaced; 0: no limit."""
         self._gap = 60.0 / per_minute if per_minute else 0.0
         self._next = 0.0
 
     def hold(self, seconds: float) -> None:
-        """No turn before `seconds` have passed."""
+        """Allow no turn before `seconds` have passed."""
         self._next = max(self._next, time.monotonic() + seconds)
 
     async def turn(self) -> None:
-        """Return when it is one's turn."""
+        """Wait for the next turn."""
         while (pause := self._next - time.monotonic()) > 0:
             await asyncio.sleep(pause)
         self._next = time.monotonic() + self._gap
 
 
 def backoff(attempt: int) -> float:
-    """Seconds before attempt 1, 2, ...; random, so that what failed together does not come back together."""
+    """Seconds before attempt 1, 2, ...; random, so that requests that failed together are not repeated together."""
     return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt - 1, 64))
 
 
 def retry_after(value: str | None) -> float:
-    """Seconds that a Retry-After header asks for, as a number or a date (RFC 9110); 0 where it says nothing usable."""
+    """Seconds in a Retry-After header, given as a number or a date (RFC 9110); 0 if it is absent or unreadable."""
     if value is None:
         return 0.0
     try:

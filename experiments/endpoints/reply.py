@@ -1,4 +1,4 @@
-"""What a chat server's answer says, read without trust: compatible servers leave things out and networks cut."""
+"""Parsing of a chat server's answer, which may be incomplete: compatible servers omit fields, and connections break."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _FINISH = {"length": "length", "content_filter": "refusal"}
 
 
 def read(body: str, most_in: int, most_out: int) -> dict[str, Any]:
-    """The fields of an Answer from the JSON of a chat completion; ValueError where it is none.
+    """The fields of an Answer from the JSON of a chat completion; ValueError if it is not one.
 
-    Where the server does not say what it charges, the most is taken: most_in tokens of prompt, most_out of reply.
+    If the server does not report its charge, the highest is assumed: most_in tokens of prompt, most_out of reply.
     """
     try:
         completion = json.loads(body)

@@ -1,4 +1,4 @@
-"""How likely a model finds given continuations of given contexts."""
+"""Log-likelihood of continuations after contexts, under a model."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from jaxft.sharding import shard_rows
 
 Tokens = Sequence[int] | np.ndarray
 
-#: Texts are padded to a multiple of this many tokens, so that few shapes are compiled.
+#: Texts are padded to a multiple of this number of tokens, so that few shapes are compiled.
 BUCKET = 128
 
 
 class Scored(NamedTuple):
-    """Of every continuation: log p of all its tokens together (nat), whether each of them is the likeliest, how many
-    they are."""
+    """Scores of n continuations, [n] each.
+
+    sums: log p of all tokens (nat). greedy: whether greedy decoding gives just these tokens. counts: number of tokens.
+    """
 
     sums: np.ndarray
     greedy: np.ndarray
@@ -32,7 +34,8 @@ class Scored(NamedTuple):
 
 @jax.jit
 def _row_scores(model: Llama, batch: dict[str, jax.Array], adapters: Adapters | None) -> tuple[jax.Array, jax.Array]:
-    """Of each token -log p in nat (log-softmax in float32), of each row how many tokens greedy decoding would miss."""
+    """-log p of each token in nat, [b, t], by log-softmax in float32; and of each row the tokens that greedy decoding
+    misses, [b]."""
     values = forward(model, batch["tokens"], batch["positions"], batch["segments"], adapters=adapters)
     losses = token_losses(values, batch["targets"], batch["weights"])
     missed = (jnp.argmax(values, axis=-1) != batch["targets"]) * batch["weights"]
@@ -47,12 +50,12 @@ def continuation_scores(
     batch_size: int,
     limit: int | None = None,
 ) -> Scored:
-    """Score (context tokens, continuation tokens), in any order and of any lengths, on the mesh in use.
+    """Scores of pairs (context tokens, continuation tokens), computed on the mesh in use.
 
-    limit: tokens that the model reads at once at most (None: its context); a context that leaves no room for its
-    continuation loses tokens at its beginning. Pairs of like length share batches of `batch_size` rows, so every pair
-    is computed alike wherever it stands. Raises UserError for an empty context or continuation, and for a continuation
-    that is longer than the limit by itself.
+    limit: the most tokens that the model reads at once (None: its context); a context that leaves no room for its
+    continuation loses tokens at its beginning. Pairs of similar length share batches of `batch_size` rows. A pair's
+    score does not depend on its place. Raises UserError for an empty context or continuation, and for a continuation
+    longer than the limit.
     """
     limit = model.config.max_positions if limit is None else min(limit, model.config.max_positions)
     by_width: dict[int, list[int]] = {}
@@ -83,7 +86,7 @@ def _check(index: int, context: int, continuation: int, limit: int) -> None:
 
 
 def _batch(pairs: Sequence[tuple[Tokens, Tokens]], rows: int, width: int) -> dict[str, np.ndarray]:
-    """One pair a row, padded behind; rows that only fill the batch have no weight."""
+    """A batch with one pair a row, padded at the end; rows that only fill the batch have weight 0."""
     tokens, positions, segments, targets = (np.zeros((rows, width), np.int32) for _ in range(4))
     weights = np.zeros((rows, width), np.float32)
     for row, (context, continuation) in enumerate(pairs):

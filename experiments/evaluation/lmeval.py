@@ -41,7 +41,8 @@ from jaxft.errors import UserError
 from jaxft.llama.checkpoint import read_config
 from jaxft.llama.generate import generate
 from jaxft.llama.hf_tensors import FloatDtype
-from jaxft.sharding import LAYOUTS, Preset, Sharding, check_divides, make_mesh, use_mesh
+from jaxft.llama.sharding import check_divides
+from jaxft.sharding import LAYOUTS, Preset, Sharding, make_mesh, use_mesh
 
 #: Settings of a task's generation under which decoding is greedy; top_p and top_k do not matter then.
 GREEDY = {"do_sample": False, "temperature": 0.0, "num_beams": 1}

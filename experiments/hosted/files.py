@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from jaxft.data.example import Example
 from jaxft.errors import UserError
 
-#: Examples that OpenAI takes at least; fewer would hardly teach anything anywhere.
+#: The fewest examples that OpenAI accepts; fewer would teach hardly anything anywhere.
 FEWEST = 10
 _ROLES = ("system", "user", "assistant")
 
 
 def content(examples: Sequence[Example]) -> bytes:
-    """JSON lines of {"messages": [{"role", "content"}, ...]}; UserError for the first example that is none."""
+    """JSON lines of {"messages": [{"role", "content"}, ...]}. UserError for an example that is no conversation."""
     if len(examples) < FEWEST:
         raise UserError(f"{len(examples)} examples to train on; hosted fine-tuning takes at least {FEWEST}")
     return "".join(json.dumps(_line(n, example)) + "\n" for n, example in enumerate(examples)).encode()
 
 
 def tokens(examples: Sequence[Example]) -> int:
-    """About how many tokens an epoch has: four bytes of text a token, as in English, and four tokens a message."""
+    """The approximate tokens of an epoch: four bytes of text a token, as in English, and four tokens a message."""
     messages = sum(len(example.messages) + 1 for example in examples)
     texts = [text for example in examples for text in (*(m.content for m in example.messages), example.response)]
     return sum(len(text.encode()) for text in texts) // 4 + 4 * messages

@@ -1,4 +1,4 @@
-"""A provider fine-tunes its own model on our examples: one job, paid for once, whatever interrupts the wait for it."""
+"""Fine-tuning of a provider's model on our examples: one job, paid for once, even if the wait for it is interrupted."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ from jaxft.data.example import Example
 from jaxft.errors import UserError
 from jaxft.io import write_atomically
 
-#: Seconds between two looks at a job, and between two notes where nothing changes.
+#: Seconds between two checks of a job, and between two notes if nothing changes.
 POLL_SECONDS, NOTE_SECONDS = 10.0, 300.0
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a job would send and cost, by training_file.tokens; languages other than English take more tokens."""
+    """The content and cost of a job that was not sent, by `files.tokens`; languages other than English take more
+    tokens.
+    """
 
     file: Path
     examples: int
@@ -37,9 +39,9 @@ class DryRun:
 
 
 def dry_run(settings: Hosted, examples: Sequence[Example], folder: Path) -> DryRun:
-    """Write the training file into `folder`, say what a job would cost, and send nothing; needs no key.
+    """Write the training file into `folder` and estimate the job's cost. Nothing is sent, and no key is needed.
 
-    UserError where the examples cannot be trained on.
+    UserError if the examples cannot be trained on.
     """
     file = folder / "training.jsonl"
     write_atomically(file, files.content(examples))
@@ -53,16 +55,16 @@ def dry_run(settings: Hosted, examples: Sequence[Example], folder: Path) -> DryR
 
 
 def training_cost(settings: Hosted, examples: Sequence[Example]) -> float:
-    """US dollars of a job, about: all epochs, by training_file.tokens."""
+    """The approximate cost of a job in US dollars: all epochs, by `files.tokens`."""
     return files.tokens(examples) * settings.epochs * settings.price_training / 1e6
 
 
 def fine_tune(settings: Hosted, examples: Sequence[Example], folder: Path, seed: int, learning_rate: float) -> str:
-    """The name of the fine-tuned model, to be asked for at the same endpoint.
+    """The name of the fine-tuned model, which the same endpoint serves.
 
-    `folder` keeps the training file and `job.json`, from which a later call goes on: it waits for the job that runs,
-    finds one that was begun just before a kill, and returns at once where it is done. UserError where `job.json` is of
-    another job, where the provider refuses, and where the job fails or is cancelled, with what the provider says.
+    `folder` keeps the training file and `job.json`. A later call continues from it: it waits for the running job, finds
+    one that was begun just before a crash, and returns at once if it is done. UserError if `job.json` is of another
+    job, if the provider refuses, or if the job fails or is cancelled, with the provider's message.
     """
     content = files.content(examples)
     order = Order(settings.endpoint.model, settings.epochs, learning_rate, seed)
@@ -84,14 +86,14 @@ def fine_tune(settings: Hosted, examples: Sequence[Example], folder: Path, seed:
                 write_atomically(file, content)
                 job = _noted(path, job, file=provider.upload(file))
             if "job" not in job:
-                # A call before this one may have been killed between the creation and its note.
+                # An earlier call may have crashed after creating the job and before recording it.
                 begun = provider.find(job["suffix"]) or provider.create(job["file"], job["suffix"], order)
                 job = _noted(path, job, job=begun)
             return _noted(path, job, model=_wait(provider, settings.endpoint, job["job"], path))["model"]
 
 
 def _started(path: Path, ordered: dict[str, Any]) -> dict[str, Any]:
-    """What `path` says of the job so far, begun where there is none."""
+    """The contents of `path` about the job; the job is begun if it was not before."""
     if not path.exists():
         return _noted(path, {"ordered": ordered, "suffix": f"jaxft-{uuid.uuid4().hex[:12]}"})
     job = read_json(path)
@@ -113,20 +115,20 @@ def _noted(path: Path, kept: dict[str, Any], **more: str) -> dict[str, Any]:
 
 
 def _wait(provider: Jobs, endpoint: Endpoint, job: str, path: Path) -> str:
-    """The model that comes out of a job."""
-    start, told, last = time.monotonic(), -NOTE_SECONDS, ""
+    """The name of the model that a job makes, after waiting for the job."""
+    start, noted, last = time.monotonic(), -NOTE_SECONDS, ""
     while True:
         status, now = provider.status(job), time.monotonic() - start
-        if status.stage != last or now - told >= NOTE_SECONDS:
+        if status.stage != last or now - noted >= NOTE_SECONDS:
             left = "" if status.seconds_left is None else f", about {status.seconds_left / 60:.0f} min left"
             note(f"fine-tuning {job}: {status.stage} after {now / 60:.0f} min{left}")
-            told, last = now, status.stage
+            noted, last = now, status.stage
         if status.model:
             return status.model
         if status.problem:
             raise UserError(
                 f"{endpoint.url}: fine-tuning job {job} ended as {status.stage}: {status.problem}\n"
-                f"Mend that, then delete {path} to begin another job."
+                f"Fix that, then delete {path} to begin another job."
             )
         time.sleep(POLL_SECONDS)
 
@@ -144,15 +146,17 @@ def _provider(settings: Hosted) -> Jobs:
 
 @contextmanager
 def _explained(provider: Jobs, endpoint: Endpoint) -> Iterator[None]:
-    """What the provider's client raises, as a UserError."""
+    """Turn errors of the provider's client into a UserError."""
     try:
         yield
     except provider.errors as error:
         status = getattr(error, "status_code", None)
         if status is None:
             raise UserError(
-                f"{endpoint.url}: a request failed ({access.told(error, endpoint)}).\n"
+                f"{endpoint.url}: a request failed ({access.refusal_text(error, endpoint)}).\n"
                 "Run the same command again: it goes on with the job that was begun, if one was."
             ) from error
-        stop = access.no_use(error, endpoint)
-        raise stop or UserError(f"{endpoint.url}: refuses ({status}): {access.told(error, endpoint)}") from error
+        stop = access.lasting_refusal(error, endpoint)
+        raise stop or UserError(
+            f"{endpoint.url}: refuses ({status}): {access.refusal_text(error, endpoint)}"
+        ) from error

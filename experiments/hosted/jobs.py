@@ -1,4 +1,4 @@
-"""What a provider of fine-tuning has to offer; one file each for those that do."""
+"""The interface to a provider of fine-tuning; one file each implements it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Order:
 
 @dataclass(frozen=True)
 class Status:
-    """Where a job stands: `stage` in the provider's word, seconds left if it says so.
+    """The state of a job: `stage` in the provider's word, and the seconds left if the provider reports them.
 
-    model: the result's name once there is one.  problem: else, why there will be none.
+    model: the name of the result when there is one. problem: the reason if there will be none.
     """
 
     stage: str
@@ -35,21 +35,21 @@ NAMELESS = "the provider names no model"
 
 
 class Jobs(Protocol):
-    """One account at one provider. Everything but `create` may be repeated without harm."""
+    """One account at one provider. Every call but `create` may be repeated without harm."""
 
     #: What its client raises; those with a `status_code` are the provider's own answers.
     errors: ClassVar[tuple[type[Exception], ...]]
 
     def upload(self, file: Path) -> str:
-        """Send a file of JSON lines; its id. UserError where the provider finds it wrong."""
+        """Send a file of JSON lines; returns its id. UserError if the provider rejects it."""
         ...
 
     def create(self, file: str, suffix: str, order: Order) -> str:
-        """Begin a job under a suffix that no other has, sent once; its id."""
+        """Begin a job under a unique suffix; sent once, never repeated. Returns its id."""
         ...
 
     def find(self, suffix: str) -> str | None:
-        """The id of the job with this suffix, if there is one."""
+        """The id of the job with this suffix, or None."""
         ...
 
     def status(self, job: str) -> Status: ...

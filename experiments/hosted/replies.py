@@ -1,4 +1,4 @@
-"""A model behind a server as the thing that is evaluated."""
+"""Replies of a model behind a server, for evaluation."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from jaxft.errors import UserError
 
 
 def replies(chat: Chat, examples: Sequence[Example], max_new_tokens: int) -> list[Answer | None]:
-    """What the model says to every prompt at temperature 0; None where there was no answer.
+    """The model's reply to every prompt at temperature 0; None if there was no answer.
 
-    A refusal is an answer, with what it says. The chat template is the server's own. UserError for a plain text, which
-    prompts nothing.
+    A refusal is an answer, with its text. The chat template is the server's own. UserError for a plain text, which is
+    no prompt.
     """
     for n, example in enumerate(examples):
         if not example.messages:

@@ -14,12 +14,12 @@ from experiments.endpoints import access
 from experiments.hosted.jobs import NAMELESS, Order, Status
 from jaxft.errors import UserError
 
-#: Seconds between two looks at a file that the provider examines.
+#: Seconds between two checks of a file that the provider examines.
 FILE_SECONDS = 2.0
 
 
 class TogetherJobs:
-    """See Jobs. `learning_rate` is the rate itself; low-rank adapters are trained, as Together does unless told."""
+    """See Jobs. `learning_rate` is the rate itself. Together trains low-rank adapters by default."""
 
     errors: ClassVar[tuple[type[Exception], ...]] = (together.TogetherError, httpx.HTTPError)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from experiments.base_model import note
 from experiments.config import Auto
-from experiments.evaluation.evaluate import higher_is_better
+from experiments.evaluation.tasks import TASKS
 from experiments.runs.certify import reference_drift
 from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
@@ -134,7 +134,7 @@ class AutoSearch:
     @property
     def _sign(self) -> int:
         """Turns the score of proficiency so that higher is better, and back."""
-        return 1 if higher_is_better(self.work.experiment.evaluation.axes["proficiency"]) else -1
+        return 1 if TASKS[self.work.experiment.evaluation.axes["proficiency"].task].higher_is_better else -1
 
     def run(self, learning_rate: float, decay: float, seed: int) -> Run:
         """The training run of one trial."""

@@ -18,15 +18,15 @@ import numpy as np
 from jax.sharding import NamedSharding
 from safetensors import SafetensorError
 
-from experiments.base_model import Base, load_examples, note
+from experiments.base_model import Base, note
 from experiments.config import Experiment, Reference
 from experiments.data import generated
-from experiments.data.sources import fingerprint
+from experiments.data.sources import fingerprint, load_examples, source_name
 from experiments.store.cache import alone, once
-from experiments.store.provenance import digest, source_name
+from experiments.store.provenance import digest
 from jaxft import distributed
 from jaxft.data.example import Example
-from jaxft.data.packing import Rows
+from jaxft.data.packing import INPUTS, Rows
 from jaxft.data.template import encode
 from jaxft.errors import UserError
 from jaxft.llama import checkpoint
@@ -34,6 +34,7 @@ from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES
 from jaxft.llama.fisher import diagonal_fisher
 from jaxft.llama.model import Llama
+from jaxft.llama.sharding import parameter_spec
 from jaxft.methods import Method, Protecting, Statistics
 from jaxft.sharding import on_mesh
 from jaxft.subspace.basis import (
@@ -47,8 +48,6 @@ from jaxft.subspace.basis import (
 )
 from jaxft.subspace.low_rank_moment import LowRankMoment, factor, is_full, stack_factors
 from jaxft.subspace.moments import LayerMoments, MomentFiles
-
-FIELDS = ("tokens", "positions", "segments")
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class ReferenceText:
 def to_batches(rows: Rows, size: int) -> list[dict[str, np.ndarray]]:
     """All rows in order, `size` at a time; the last batch is filled with padding rows."""
     fill = -len(rows.tokens) % size
-    whole = {name: np.pad(getattr(rows, name), ((0, fill), (0, 0))) for name in FIELDS}
+    whole = {name: np.pad(getattr(rows, name), ((0, fill), (0, 0))) for name in INPUTS}
     return [{name: a[i : i + size] for name, a in whole.items()} for i in range(0, len(whole["tokens"]), size)]
 
 
@@ -233,7 +232,7 @@ class Calibration:
         once(folder, make)
 
         def sharding(owner: str, name: str) -> NamedSharding:
-            return NamedSharding(jax.sharding.get_mesh(), model.compute.layout.parameter(owner, name, "trained"))
+            return NamedSharding(jax.sharding.get_mesh(), parameter_spec(model.compute.layout, owner, name, "trained"))
 
         return checkpoint.load(folder, dtype="float32", compute=model.compute, sharding=sharding if on_mesh() else None)
 

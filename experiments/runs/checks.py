@@ -9,14 +9,15 @@ from jax.sharding import Mesh
 from experiments.base_model import model_folder
 from experiments.config import Evaluation, Experiment, Hosted
 from experiments.data.generated import check_prompts
-from experiments.evaluation.tasks import BY_REPLY, RULES, TASKS
-from experiments.evaluation.tasks.needs import check_examples
+from experiments.evaluation.evaluate import check_examples
+from experiments.evaluation.tasks import TASKS
 from jaxft import bounds
 from jaxft.errors import UserError, require
 from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import LlamaConfig
+from jaxft.llama.sharding import check_divides
 from jaxft.methods import SafeLora
-from jaxft.sharding import LAYOUTS, check_divides, make_mesh
+from jaxft.sharding import LAYOUTS, make_mesh
 
 
 def check(experiment: Experiment) -> None:
@@ -84,7 +85,7 @@ def _check_tasks(evaluation: Evaluation) -> None:
             nearest = difflib.get_close_matches(axis.task, TASKS, n=1, cutoff=0.0)[0]
             raise UserError(f"{key}.task: unknown {axis.task!r}; did you mean {nearest!r}? Known: {', '.join(TASKS)}")
         for part, source in (("source", axis.source), ("validation", axis.validation)):
-            if axis.task in RULES and source.name != axis.task:
+            if TASKS[axis.task].corpus and source.name != axis.task:
                 raise UserError(
                     f"{key}.{part}: found {source.name!r}, expected {axis.task!r}: replies of the task {axis.task!r} "
                     "are judged by keys that its own corpus carries.\nUse the task 'likelihood' for other texts."
@@ -97,9 +98,10 @@ def _check_methods(experiment: Experiment) -> None:
         if experiment.reference is None and method.reference != "none":
             raise UserError(f"methods.{name}: works with reference text, and this config sets no `reference`")
     hosted = [name for name, method in experiment.methods.items() if isinstance(method, Hosted)]
-    unfit = [(name, axis.task) for name, axis in experiment.evaluation.axes.items() if axis.task not in BY_REPLY]
+    unfit = [(name, axis.task) for name, axis in experiment.evaluation.axes.items() if not TASKS[axis.task].by_reply]
     if hosted and unfit:
+        usable = ", ".join(name for name, task in TASKS.items() if task.by_reply)
         raise UserError(
             f"methods.{hosted[0]}: a provider's model gives replies alone, and evaluation.axes.{unfit[0][0]}.task is "
-            f"{unfit[0][1]!r}; use one of {', '.join(BY_REPLY)}, or leave the method out"
+            f"{unfit[0][1]!r}; use one of {usable}, or leave the method out"
         )

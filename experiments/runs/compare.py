@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from experiments.base_model import load_examples, note
+from experiments.base_model import note
 from experiments.config import Auto, Experiment, Hosted
 from experiments.config_loader import to_json
+from experiments.data.sources import load_examples
 from experiments.evaluation import statistics
-from experiments.evaluation.evaluate import Scores, describe_axis, higher_is_better
+from experiments.evaluation.evaluate import describe_axis
 from experiments.evaluation.matched import matched
+from experiments.evaluation.scores import Scores
+from experiments.evaluation.tasks import TASKS
 from experiments.runs.auto import AutoSearch
 from experiments.runs.calibrate import Calibration
 from experiments.runs.checks import check
@@ -172,7 +175,7 @@ def _sweep(work: Workspace, name: str, settings: Method | Hosted) -> list[dict[s
     if len(settings.learning_rates) == 1:
         return []
     evaluation, points = work.experiment.evaluation, []
-    sign = 1.0 if higher_is_better(evaluation.axes["proficiency"]) else -1.0
+    sign = 1.0 if TASKS[evaluation.axes["proficiency"].task].higher_is_better else -1.0
     runs = [_run(work, name, settings, rate, work.experiment.seeds[0]) for rate in sorted(settings.learning_rates)]
     for run in runs:
         scores, test = run.scores(validation=True), run.scores(validation=False)

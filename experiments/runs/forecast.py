@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import jax
 
-from experiments.base_model import load_examples
 from experiments.config import Auto, Axis, Endpoint, Experiment, Hosted
+from experiments.data.sources import load_examples
 from experiments.endpoints import access
 from experiments.endpoints.chat import Chat, Request
 from experiments.evaluation.judges.hosted import Hosted as HostedJudge
-from experiments.evaluation.tasks import RUBRICS, judged
+from experiments.evaluation.tasks import TASKS
+from experiments.evaluation.tasks.judged import Judged
 from experiments.hosted import files
 from experiments.hosted.finetuning import dry_run, training_cost
 from experiments.runs.workspace import Workspace
@@ -114,12 +115,13 @@ def _verdicts(judge: HostedJudge, work: Workspace) -> Asked:
     reply = "x" * CHARACTERS * experiment.evaluation.max_new_tokens
     count, cost = 0, 0.0
     for name, axis in experiment.evaluation.axes.items():
-        if axis.task in RUBRICS:
+        task = TASKS[axis.task]
+        if isinstance(task, Judged):
             sources = _measured([*experiment.methods.values()], len(experiment.seeds), axis)
             if looks:
                 sources.append((work.watched.axes[name].validation, looks))
             for source, times in sources:
-                questions = [judged.question(axis.task, one, reply, False) for one in load_examples([source])]
+                questions = [task.question(one, reply) for one in load_examples([source])]
                 count, cost = count + times * len(questions), cost + times * judge.estimate(questions)
     return Asked(count, cost)
 

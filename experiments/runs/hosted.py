@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from experiments.base_model import load_examples
 from experiments.config import Hosted
+from experiments.data.sources import load_examples
 from experiments.endpoints.chat import Chat
-from experiments.evaluation.evaluate import Scores, score_replies
-from experiments.evaluation.scores import cached_scores
+from experiments.evaluation.scores import Scores, cached_scores
+from experiments.evaluation.tasks import TASKS
 from experiments.hosted.finetuning import fine_tune
 from experiments.hosted.replies import replies
 from experiments.runs.workspace import Workspace
@@ -74,5 +74,5 @@ class HostedRun:
             answers = replies(chat, examples, evaluation.max_new_tokens)
             texts = [answer.text if answer else None for answer in answers]
             cut = [answer is not None and answer.finish == "length" for answer in answers]
-            found[name] = score_replies(axis.task, examples, texts, cut, self.work.judge)
+            found[name] = TASKS[axis.task].scores(examples, texts, cut, self.work.judge)
         return found

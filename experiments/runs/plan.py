@@ -29,7 +29,7 @@ from jaxft.planning.plan import Plan, plan_program
 from jaxft.planning.plan import to_json as plans_to_json
 from jaxft.planning.search import largest
 from jaxft.sharding import LAYOUTS, abstract_mesh, make_mesh
-from jaxft.training.device_memory import GIB, memory_limit
+from jaxft.training.memory import GIB, memory_limit
 
 ASSUMPTIONS = (
     "Bytes are GiB of one chip. FLOPs by formula: causal attention, no recomputation. Roofline: the longest of\n"

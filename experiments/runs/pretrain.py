@@ -9,8 +9,9 @@ from pathlib import Path
 
 from flax import nnx
 
-from experiments.base_model import Base, compute_settings, load_examples, note
+from experiments.base_model import Base, compute_settings, note
 from experiments.config import Experiment
+from experiments.data.sources import load_examples
 from experiments.evaluation.evaluate import measure_axes
 from experiments.runs.checks import check_fit, check_settings
 from experiments.store.provenance import write_json

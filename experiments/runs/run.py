@@ -11,15 +11,17 @@ from typing import Any
 
 import jax
 
-from experiments.base_model import model_folder, note, training_rows
+from experiments.base_model import model_folder, note
 from experiments.config_loader import to_json
-from experiments.evaluation.evaluate import Scores, measure_axes
-from experiments.evaluation.scores import cached_scores, means
+from experiments.data.rows import training_rows
+from experiments.data.sources import data_hashes
+from experiments.evaluation.evaluate import measure_axes
+from experiments.evaluation.scores import Scores, cached_scores, means
 from experiments.runs import watch
 from experiments.runs.calibrate import ranks
 from experiments.runs.certify import certify_model, delta_norm, describe_movement, kernel_changes
 from experiments.runs.workspace import Workspace
-from experiments.store.provenance import data_hashes, digest, read_json, write_json
+from experiments.store.provenance import digest, read_json, write_json
 from jaxft.distributed import agreed, run_on_leader
 from jaxft.llama import checkpoint
 from jaxft.llama.model import Adapters, Llama

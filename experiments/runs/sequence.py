@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.base_model import Base, note, training_rows
+from experiments.base_model import Base, note
 from experiments.config import Auto, Axis, Experiment, Hosted, Sequence
+from experiments.data.rows import training_rows
 from experiments.evaluation.evaluate import describe_axis
 from experiments.evaluation.scores import means
 from experiments.runs.auto import AutoSearch

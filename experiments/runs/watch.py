@@ -12,10 +12,10 @@ from typing import Any
 from experiments import config
 from experiments.base_model import note
 from experiments.config import Evaluation
-from experiments.evaluation.evaluate import higher_is_better
+from experiments.evaluation.tasks import TASKS
 from jaxft.distributed import agreed
 from jaxft.errors import UserError
-from jaxft.io import write_atomically
+from jaxft.io import read_json_lines, write_atomically
 from jaxft.training.watch import Seen
 
 TARGET = "proficiency"
@@ -48,7 +48,7 @@ def subset(evaluation: Evaluation) -> Evaluation:
 
 def losses(evaluation: Evaluation) -> frozenset[str]:
     """The axes of which less is better."""
-    return frozenset(name for name, axis in evaluation.axes.items() if not higher_is_better(axis))
+    return frozenset(name for name, axis in evaluation.axes.items() if not TASKS[axis.task].higher_is_better)
 
 
 def lost(found: Means, base: Means, lower: frozenset[str]) -> float:
@@ -155,6 +155,6 @@ class Watcher:
 
     def _read(self) -> None:
         try:
-            self.lines = [json.loads(line) for line in self.path.read_text().splitlines()]
-        except ValueError as error:
-            raise UserError(f"{self.path}: not JSON lines ({error}); delete the folder to train anew") from error
+            self.lines = [line for _, line in read_json_lines(self.path)]
+        except UserError as error:
+            raise UserError(f"{error}; delete the folder to train anew") from error

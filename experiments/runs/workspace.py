@@ -10,22 +10,24 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.base_model import Base, load_examples, model_folder, other_sources, training_rows
+from experiments.base_model import Base, model_folder
 from experiments.config import Evaluation, Experiment
 from experiments.config_loader import to_json
 from experiments.data.describe import contamination
 from experiments.data.generated import reference_sources, turns
-from experiments.data.sources import fingerprint
+from experiments.data.rows import other_sources, training_rows
+from experiments.data.sources import data_hashes, fingerprint, load_examples
 from experiments.evaluation import judges
-from experiments.evaluation.evaluate import Scores, measure_axes
+from experiments.evaluation.evaluate import measure_axes
 from experiments.evaluation.judges import Judge
-from experiments.evaluation.scores import cached_scores, means
-from experiments.evaluation.tasks import RUBRICS
+from experiments.evaluation.scores import Scores, cached_scores, means
+from experiments.evaluation.tasks import TASKS
+from experiments.evaluation.tasks.judged import Judged
 from experiments.runs import watch
 from experiments.runs.accumulated import Accumulated
 from experiments.runs.calibrate import Calibration
 from experiments.store.cache import alone, once
-from experiments.store.provenance import data_hashes, digest, read_json, write_json
+from experiments.store.provenance import digest, read_json, write_json
 from jaxft.data.batches import batches
 from jaxft.data.packing import Rows
 from jaxft.data.source import Mix
@@ -99,7 +101,7 @@ class Workspace:
     @cached_property
     def judge(self) -> Judge | None:
         """Who decides on judged axes; None where there are none. Verdicts are kept beside the calibration."""
-        judged = any(axis.task in RUBRICS for axis in self.experiment.evaluation.axes.values())
+        judged = any(isinstance(TASKS[axis.task], Judged) for axis in self.experiment.evaluation.axes.values())
         return judges.build(self.experiment.judge, (self.shared or self.out) / "judge") if judged else None
 
     @cached_property
@@ -209,5 +211,5 @@ class Workspace:
         start = method.initial(self.base.model, jax.random.key(0), None)
         gradient, layout = jax.jit(jax.grad(partial(loss_sum, method))), self.base.model.compute.layout
         data = batches(self.rows, self.experiment.training.batch_rows, 0)
-        sums = [gradient(start, self.base.model, shard_rows(next(data), layout), None) for _ in range(GRADIENT_BATCHES)]
+        sums = [gradient(start, self.base.model, shard_rows(data[n], layout), None) for n in range(GRADIENT_BATCHES)]
         return {name: gather(sum(part[name].change for part in sums)) for name in start}

@@ -8,16 +8,12 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from experiments.base_model import load_examples
 from experiments.config_loader import to_json
-from experiments.data.sources import fingerprint
-from jaxft.data.source import Source
 from jaxft.errors import UserError
 from jaxft.io import write_atomically
 
@@ -48,20 +44,6 @@ def hardware() -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cpu_cores": os.cpu_count(),
     }
-
-
-def data_hashes(wanted: Iterable[Source]) -> dict[str, dict[str, Any]]:
-    """Number and hash of the examples of every source."""
-    hashes = {}
-    for source in wanted:
-        examples = load_examples([source])
-        hashes[source_name(source)] = {"examples": len(examples), "sha256": fingerprint(examples)}
-    return hashes
-
-
-def source_name(source: Source) -> str:
-    """A source as the record calls it: "knowledge/train[:800]"."""
-    return f"{source.name}/{source.split}" + ("" if source.limit is None else f"[:{source.limit}]")
 
 
 def digest(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The one shape that all training, reference and evaluation data take before tokenisation."""
+"""Examples: the form of all training, reference and evaluation data before tokenisation."""
 
 from __future__ import annotations
 

@@ -14,6 +14,10 @@ from jaxft.data.template import Encoded
 from jaxft.errors import UserError
 
 OnLong = Literal["drop", "split", "error"]
+#: What a model reads of a packed row.
+INPUTS = ("tokens", "positions", "segments")
+#: The arrays of packed rows, and of a batch of them.
+FIELDS = (*INPUTS, "targets", "weights")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +38,10 @@ class Rows:
 
 
 def blend(domain: Rows, other: Rows, share: float) -> Rows:
-    """The rows of the domain and, behind them, so many of the others that these are `share` of all.
+    """The rows of the domain, followed by as many other rows as make up `share` of the result.
 
-    They are evenly spaced over the others, and where there are too few of these they are repeated. UserError where the
-    share is not even one row.
+    The other rows are evenly spaced over `other`, and repeat if there are too few. UserError if the share is less than
+    half a row.
     """
     wanted = round(len(domain.tokens) * share / (1 - share))
     if wanted == 0:
@@ -48,8 +52,7 @@ def blend(domain: Rows, other: Rows, share: float) -> Rows:
     chosen = np.arange(wanted) * len(other.tokens) // wanted
     if wanted > len(other.tokens):
         chosen = np.arange(wanted) % len(other.tokens)
-    fields = ("tokens", "positions", "segments", "targets", "weights")
-    both = {name: np.concatenate([getattr(domain, name), getattr(other, name)[chosen]]) for name in fields}
+    both = {name: np.concatenate([getattr(domain, name), getattr(other, name)[chosen]]) for name in FIELDS}
     return Rows(**both, dropped=domain.dropped + other.dropped)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
 from pathlib import Path
 from typing import Any
 
 from jaxft.data.example import Example, Message
 from jaxft.errors import UserError
+from jaxft.io import read_json_lines
 
 _ROLES = ("system", "user", "assistant")
 _FORMS = '{"messages": [{"role", "content"}, ...]}, {"prompt", "response"} or {"text"}'
@@ -21,38 +19,15 @@ def examples(path: str | Path) -> list[Example]:
     A line is {"messages": [{"role", "content"}, ...]} with the assistant's response last, or {"prompt", "response"}, or
     {"text"} for plain text. Other fields are ignored, blank lines skipped. Raises UserError naming the file and line.
     """
-    found = [_example(record, where) for where, record in _records(path)]
+    found = [_example(record, where) for where, record in read_json_lines(Path(path))]
     if not found:
         raise UserError(f"{path} holds no examples; expected one JSON object a line: {_FORMS}.")
     return found
 
 
-def _records(path: str | Path) -> list[tuple[str, dict[str, Any]]]:
-    """The JSON objects of a file, each with where it stands ("file, line n")."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; expected a file of JSON lines (.jsonl or .jsonl.gz).")
-    try:
-        content = path.read_bytes()
-        lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8").split("\n")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as {'gzipped ' * (path.suffix == '.gz')}UTF-8 text: {error}") from error
-    return [
-        (f"{path}, line {n}", _object(line, f"{path}, line {n}")) for n, line in enumerate(lines, 1) if line.strip()
-    ]
-
-
-def _object(line: str, where: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{where} is not JSON: {error}") from error
+def _example(record: Any, where: str) -> Example:
     if not isinstance(record, dict):
         raise UserError(f"{where} is a JSON {type(record).__name__}; expected an object: {_FORMS}.")
-    return record
-
-
-def _example(record: dict[str, Any], where: str) -> Example:
     forms = [form for form in (("messages",), ("prompt", "response"), ("text",)) if set(form) <= record.keys()]
     if len(forms) != 1:
         raise UserError(f"{where} has the fields {', '.join(sorted(record)) or '(none)'}; expected one of {_FORMS}.")

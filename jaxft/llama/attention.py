@@ -1,4 +1,4 @@
-"""Attention and which kernel computes it.
+"""Attention, and the choice of the kernel that computes it.
 
 `reference` is XLA's own, for every device, shape and mask; it holds the scores [B, N, T, S] in memory. `splash` is the
 flash attention kernel for TPU that ships with JAX; it never holds them, and takes the segments of packed rows, so that
@@ -38,7 +38,7 @@ Visible = Bool[Array, "B 1 T S"] | Segments  # which tokens a token sees
 def choose_attention(requested: str, platform: str, config: LlamaConfig) -> str:
     """The kernel for packed rows, "reference" or "splash", on a platform ("cpu", "gpu", "tpu").
 
-    "auto" takes splash on TPU where the heads suit it; rows whose length does not take the reference all the same.
+    "auto" takes splash on TPU if the width of the heads suits it; rows of an unsuitable length take the reference.
     UserError where the name is unknown or splash is asked for and cannot run.
     """
     fit(requested, Attention, "attention")
@@ -52,6 +52,7 @@ def choose_attention(requested: str, platform: str, config: LlamaConfig) -> str:
 
 
 def splash_fits(config: LlamaConfig, length: int) -> bool:
+    """Whether the splash kernel takes these heads and rows of this length."""
     return config.head_dim % LANES == 0 and length % LANES == 0
 
 
@@ -112,8 +113,8 @@ def splash(
 
     if not on_mesh():
         return local(q, k, v, segments)
-    heads, rows = layout.spec("batch", None, "heads", None), layout.rows
-    first = layout.heads_first
+    heads, rows = layout.spec("batch", None, "tensor", None), layout.rows
+    first = layout.spec("batch", "tensor", None, None)
     # The kernel does not say along which mesh axes its results differ, so nothing can be checked about them.
     split = jax.shard_map(local, in_specs=(heads, first, first, rows), out_specs=heads, check_vma=False)
     return split(q, k, v, segments)

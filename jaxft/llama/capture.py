@@ -1,4 +1,4 @@
-"""Moments of every linear of a Llama model in one pass over reference text, one block in device memory at a time."""
+"""Second moments of the inputs and output gradients of a Llama's linears, one block in device memory at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxft.llama.config import LlamaConfig
-from jaxft.llama.model import Layers, Llama, block, embed, layer_slice, logits, packed_mask, rotary_angles
+from jaxft.llama.model import Layers, Llama, block, embed, layer_slice, logits, packed_mask
+from jaxft.llama.rope import rotary_angles
+from jaxft.llama.sharding import output_spec
 from jaxft.sharding import Layout, on_mesh, reshard, select, shard_rows
 from jaxft.subspace.moments import LayerMoments, Moment, accumulate
 
@@ -38,7 +40,7 @@ def run_block_backward(
     angles, mask = rotary_angles(config, batch["positions"]), packed_mask(batch["segments"])
     lead = x.shape[:2]
     zeros = {
-        name: reshard(jnp.zeros((*lead, shape[1]), x.dtype), layout.activation(name))
+        name: reshard(jnp.zeros((*lead, shape[1]), x.dtype), output_spec(layout, name))
         for name, shape in config.linear_shapes.items()
     }
 
@@ -58,7 +60,7 @@ def sampled_loss_gradient(model: Llama, x: Array, batch: Batch, key: Array, temp
 
     p = softmax(logits / T). The second moments of this gradient are the quadratic form of T^2 KL(base || tuned) between
     two such p, the loss of distillation (Hinton et al. 2015, section 2.1). Where the base is sure of a token, the KL at
-    T = 1 is flat, and its second moments say nothing of how far the next best token may come near.
+    T = 1 is flat, and its second moments do not show how near the next best token may come.
     """
 
     def loss(x: Array) -> Array:

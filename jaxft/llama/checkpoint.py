@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
+from safetensors import SafetensorError
 
 from jaxft.bounds import fit
 from jaxft.distributed import barrier, is_leader
@@ -26,7 +27,7 @@ from jaxft.llama.model import Compute, Llama
 
 __all__ = ["content_hash", "load", "read_config", "save"]
 
-# What else belongs to a model: the tokenizer, its chat template, the generation defaults.
+# Other files of a model: the tokenizer, its chat template, the generation defaults.
 CARRIED = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "generation_config.json")
 
 
@@ -73,8 +74,8 @@ def save(
     folder beside `folder` and renamed at the end, so `folder` is complete if it exists. UserError if `folder` exists
     and is not empty, or cannot be written (disk full, no permission); then nothing is left behind.
 
-    Sharded arrays are brought to the host one layer at a time. Where several processes share the arrays, all of them
-    call this and the first one writes; the others return when it is done.
+    The host holds one file of tensors at a time beside the model. If several processes share the arrays, all of them
+    call this, the leader writes, and the others return when it is done.
     """
     folder, source = Path(folder), None if like is None else Path(like)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -102,7 +103,7 @@ def _write(model: Llama, folder: Path, source: Path | None, max_shard_bytes: int
         dtype = np.dtype(model.embed[...].dtype).name
         (partial / "config.json").write_text(config_json(model.config, dtype), encoding="utf-8")
         partial.replace(target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         size = sum(entry.nbytes for entry in entries(model))
         raise UserError(f"{folder}: cannot be written ({error}).\nThe weights take {size:,} bytes.") from error
     finally:
@@ -169,5 +170,5 @@ def _values(tensors: Tensors, parameter: Parameter, name: str, dtype: str, part:
 
 
 def _turned(parameter: Parameter, axes: tuple) -> tuple:
-    """What is said of the axes of a tensor in the file, said of those in the Llama, or the other way round."""
+    """The axes in the order of the Llama, from those in the file, or the other way round."""
     return axes[::-1] if parameter.transposed else axes

@@ -1,4 +1,4 @@
-"""The architecture of one Llama model: the numbers in its Hugging Face config.json."""
+"""The architecture of a Llama model: the numbers in its Hugging Face config.json, and its linears."""
 
 from __future__ import annotations
 
@@ -9,10 +9,41 @@ from jaxft.errors import require
 
 
 @dataclass(frozen=True)
+class Linear:
+    """One linear of a layer, y = x W.
+
+    axes: logical axes of W [in, out], as in `LlamaConfig.widths`. space: the input x, by name.
+    module: the linear's name in a layer of transformers' Llama.
+    """
+
+    axes: tuple[str, str]
+    space: str
+    module: str
+
+
+#: The linears of a layer, by name, in the order in which the layer applies them.
+LINEARS: dict[str, Linear] = {
+    "q": Linear(("hidden", "heads"), "attention_input", "self_attn.q_proj"),
+    "k": Linear(("hidden", "kv_heads"), "attention_input", "self_attn.k_proj"),
+    "v": Linear(("hidden", "kv_heads"), "attention_input", "self_attn.v_proj"),
+    "o": Linear(("heads", "hidden"), "attention_output", "self_attn.o_proj"),
+    "gate": Linear(("hidden", "mlp"), "mlp_input", "mlp.gate_proj"),
+    "up": Linear(("hidden", "mlp"), "mlp_input", "mlp.up_proj"),
+    "down": Linear(("mlp", "hidden"), "mlp_output", "mlp.down_proj"),
+}
+#: The input space of each linear; linears that read the same input share one protected basis.
+SPACE_OF: dict[str, str] = {name: linear.space for name, linear in LINEARS.items()}
+#: The linears that read each input space.
+INPUT_SPACES: dict[str, tuple[str, ...]] = {
+    space: tuple(name for name in LINEARS if SPACE_OF[name] == space) for space in dict.fromkeys(SPACE_OF.values())
+}
+
+
+@dataclass(frozen=True)
 class LlamaConfig:
     """Shapes and constants of a Llama model; lengths in tokens, sizes in features.
 
-    rope_scaling: linear RoPE scaling factor; positions are divided by it (1 means none).
+    rope_scaling: linear RoPE scaling factor; positions are divided by it (1: no scaling).
     """
 
     vocab_size: int
@@ -42,19 +73,20 @@ class LlamaConfig:
         require(tokens <= self.max_positions, key, tokens, expected)
 
     @property
+    def widths(self) -> dict[str, int]:
+        """Number of features of each logical axis of the linears."""
+        return {
+            "hidden": self.hidden_size,
+            "heads": self.num_heads * self.head_dim,
+            "kv_heads": self.num_kv_heads * self.head_dim,
+            "mlp": self.intermediate_size,
+        }
+
+    @property
     def linear_shapes(self) -> dict[str, tuple[int, int]]:
         """(input width, output width) of every linear of one layer, by name."""
-        d, f = self.hidden_size, self.intermediate_size
-        heads, kv_heads = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
-        return {
-            "q": (d, heads),
-            "k": (d, kv_heads),
-            "v": (d, kv_heads),
-            "o": (heads, d),
-            "gate": (d, f),
-            "up": (d, f),
-            "down": (f, d),
-        }
+        widths = self.widths
+        return {name: (widths[linear.axes[0]], widths[linear.axes[1]]) for name, linear in LINEARS.items()}
 
     @property
     def parameter_count(self) -> int:
@@ -75,12 +107,3 @@ SHAPES: dict[Shape, LlamaConfig] = {
     "llama2_13b": _llama2(5120, 13_824, 40, 40, 40),
     "llama2_70b": _llama2(8192, 28_672, 80, 64, 8),
 }
-
-#: Linears that read the same input; their updates share one protected basis.
-INPUT_SPACES: dict[str, tuple[str, ...]] = {
-    "attention_input": ("q", "k", "v"),
-    "attention_output": ("o",),
-    "mlp_input": ("gate", "up"),
-    "mlp_output": ("down",),
-}
-SPACE_OF: dict[str, str] = {linear: space for space, linears in INPUT_SPACES.items() for linear in linears}

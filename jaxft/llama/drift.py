@@ -11,14 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxft.llama.model import Layers, Llama, block, embed, logits, packed_mask, rotary_angles
+from jaxft.llama.loss import batch_drift
+from jaxft.llama.model import Layers, Llama, block, embed, logits, packed_mask
+from jaxft.llama.rope import rotary_angles
 from jaxft.sharding import shard_rows
-from jaxft.subspace.certificate import batch_drift
 
 
 @dataclass(frozen=True)
 class Drift:
-    """What moved between two models on the same tokens.
+    """The change between two models on the same tokens.
 
     hidden [L]: |h - h0| / |h0| after every block, root mean square over tokens. logit_kl: mean KL to the base in
     nat/token. logit_max_difference: largest difference of a logit. relative_drift: the KL as a

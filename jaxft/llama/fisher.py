@@ -15,8 +15,6 @@ from jaxtyping import Array, Float
 from jaxft.llama.model import Llama, hidden, logits
 from jaxft.sharding import reshard_like, select
 
-FIELDS = ("tokens", "positions", "segments")
-
 
 def diagonal_fisher(model: Llama, batches: Sequence[Mapping[str, Any]], seed: int) -> Llama:
     """F = E[(d -log p(y | x) / dW)^2] of every parameter, the mean over tokens x, y drawn from the model itself.
@@ -32,9 +30,8 @@ def diagonal_fisher(model: Llama, batches: Sequence[Mapping[str, Any]], seed: in
     total = jax.tree.map(lambda a: jnp.zeros(a.shape, jnp.float32, device=a.sharding), model).placed("trained")
     tokens, key, first = 0, jax.random.key(seed), 0
     for batch in batches:
-        rows = {name: batch[name] for name in FIELDS}
-        total = _add(total, model, rows, key, first)
-        tokens, first = tokens + int((rows["segments"] > 0).sum()), first + len(rows["segments"])
+        total = _add(total, model, dict(batch), key, first)
+        tokens, first = tokens + int((batch["segments"] > 0).sum()), first + len(batch["segments"])
     return jax.tree.map(lambda a: a / tokens, total)
 
 
@@ -57,6 +54,7 @@ def sampled_loss(model: Llama, row: Mapping[str, Array], key: Array) -> Float[Ar
     """-log p(y) summed over the tokens of packed rows that every device has, y drawn from p."""
     local = jax.tree.map(lambda a: a, model)
     local.compute = replace(model.compute, layout=replace(model.compute.layout, batch=()))
-    log_p = jax.nn.log_softmax(logits(local, hidden(local, *(row[name] for name in FIELDS))))
+    states = hidden(local, row["tokens"], row["positions"], row["segments"])
+    log_p = jax.nn.log_softmax(logits(local, states))
     labels = jax.random.categorical(key, lax.stop_gradient(log_p))
     return -jnp.where(row["segments"] > 0, select(log_p, labels), 0.0).sum()

@@ -15,7 +15,8 @@ from jaxtyping import Array, Bool, Int
 
 from jaxft.distributed import gather
 from jaxft.errors import UserError
-from jaxft.llama.model import Adapters, Cache, Llama, embed, logits, run_layers
+from jaxft.llama.cache import Cache
+from jaxft.llama.model import Adapters, Llama, embed, logits, run_layers
 from jaxft.sharding import reshard
 
 #: Prompts are padded to a multiple of this many tokens, so that few shapes are compiled.

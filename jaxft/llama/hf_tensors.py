@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from jaxft.errors import UserError
-from jaxft.llama.config import LlamaConfig
+from jaxft.llama.config import LINEARS, LlamaConfig
 from jaxft.llama.hf_config import read_json
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -25,17 +25,7 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 # Frequencies that old releases of transformers stored; they follow from the config.
 _DERIVED = re.compile(r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq")
 _HINT = "Check that the download is complete and that config.json belongs to these weights."
-_LAYER_NAMES = {
-    "attention_norm": "input_layernorm",
-    "q": "self_attn.q_proj",
-    "k": "self_attn.k_proj",
-    "v": "self_attn.v_proj",
-    "o": "self_attn.o_proj",
-    "mlp_norm": "post_attention_layernorm",
-    "gate": "mlp.gate_proj",
-    "up": "mlp.up_proj",
-    "down": "mlp.down_proj",
-}
+_NORMS = {"attention_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm"}
 
 
 @dataclass(frozen=True)
@@ -62,11 +52,11 @@ def parameters(config: LlamaConfig) -> list[Parameter]:
     """The one-to-one map between the parameters of a Llama and the tensors of its folder."""
     d, size = config.hidden_size, (config.vocab_size, config.hidden_size)
     found = [Parameter("", "embed", ("model.embed_tokens.weight",), size, False)]
-    for name, stem in _LAYER_NAMES.items():
-        tensors = tuple(f"model.layers.{layer}.{stem}.weight" for layer in range(config.num_layers))
-        is_linear = name in config.linear_shapes
-        shape = config.linear_shapes[name][::-1] if is_linear else (d,)
-        found.append(Parameter("layers", name, tensors, shape, is_linear))
+    shapes = config.linear_shapes
+    for name, module in {**_NORMS, **{name: linear.module for name, linear in LINEARS.items()}}.items():
+        tensors = tuple(f"model.layers.{layer}.{module}.weight" for layer in range(config.num_layers))
+        shape = shapes[name][::-1] if name in shapes else (d,)
+        found.append(Parameter("layers", name, tensors, shape, name in shapes))
     found.append(Parameter("", "norm", ("model.norm.weight",), (d,), False))
     if not config.tied_head:
         found.append(Parameter("", "head", ("lm_head.weight",), size, True))
@@ -75,7 +65,7 @@ def parameters(config: LlamaConfig) -> list[Parameter]:
 
 @dataclass(frozen=True)
 class _Stored:
-    """Where a tensor is, and what the header of that file says of it."""
+    """A tensor's file, and its shape and dtype in the header of that file."""
 
     file: Path
     shape: tuple[int, ...]
@@ -85,8 +75,8 @@ class _Stored:
 class Tensors:
     """The checked tensors of a folder, read one at a time.
 
-    Every tensor that the config asks for is there exactly once with its shape and a float dtype, and nothing else is,
-    save stored rotary frequencies (ignored) and, for a tied model, an `lm_head.weight` equal to the embeddings.
+    The folder holds every tensor of the config exactly once, with its shape and a float dtype, and no other tensor
+    except stored rotary frequencies (ignored) and, in a tied model, an `lm_head.weight` equal to the embeddings.
     """
 
     def __init__(self, folder: str | Path, config: LlamaConfig) -> None:

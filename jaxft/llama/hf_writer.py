@@ -1,4 +1,4 @@
-"""The weights of a Llama as safetensors files, one or several with an index, written one tensor at a time."""
+"""The weights of a Llama as safetensors files: one, or several with an index."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from safetensors.numpy import save_file
 
 from jaxft.distributed import gather
 from jaxft.errors import UserError
 from jaxft.llama.hf_tensors import DTYPES, INDEX, WEIGHTS, Parameter, parameters
 from jaxft.llama.model import Llama
-
-TAGS = {name: tag for tag, name in DTYPES.items()}  # numpy name -> safetensors name
 
 
 @dataclass(frozen=True)
@@ -55,39 +53,30 @@ def entries(model: Llama) -> Iterator[Entry]:
 
 
 def write_weights(model: Llama, folder: Path, max_shard_bytes: int) -> None:
-    """Write all tensors into `folder`, in several files where one would pass `max_shard_bytes`."""
+    """Write all tensors into `folder`, in several files where one would pass `max_shard_bytes`.
+
+    The tensors of one file at a time are in the host's memory.
+    """
     shards: list[list[Entry]] = [[]]
     for entry in entries(model):
         if shards[-1] and sum(other.nbytes for other in shards[-1]) + entry.nbytes > max_shard_bytes:
             shards.append([])
         shards[-1].append(entry)
     if len(shards) == 1:
-        _write_tensors(folder / WEIGHTS, shards[0])
+        _write_shard(folder / WEIGHTS, shards[0])
         return
     weight_map = {}
     for number, shard in enumerate(shards, start=1):
         name = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        _write_tensors(folder / name, shard)
+        _write_shard(folder / name, shard)
         weight_map |= {entry.name: name for entry in shard}
     index = {"metadata": {"total_size": sum(e.nbytes for shard in shards for e in shard)}, "weight_map": weight_map}
     (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_tensors(path: Path, entries: Sequence[Entry]) -> None:
-    """Write a safetensors file; it is on the disk when this returns.
-
-    One tensor is in memory at a time, which safetensors' own writer does not offer.
-    """
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}  # transformers insists on it
-    end = 0
-    for entry in entries:
-        start, end = end, end + entry.nbytes
-        header[entry.name] = {"dtype": TAGS[entry.dtype], "shape": list(entry.shape), "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # the data starts aligned
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for entry in entries:
-            file.write(np.ascontiguousarray(entry.values()).view(np.uint8).data)
-        file.flush()
+def _write_shard(path: Path, shard: Sequence[Entry]) -> None:
+    """Write a safetensors file; it is on the disk when this returns."""
+    tensors = {entry.name: np.ascontiguousarray(entry.values()) for entry in shard}
+    save_file(tensors, path, metadata={"format": "pt"})  # transformers insists on the format
+    with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""The training loss from hidden states, with the logits of a few tokens in memory at once."""
+"""Losses from logits and from hidden states, and the KL divergence between two models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from jaxtyping import Array, Float, Int
 
 from jaxft.llama.model import Llama, logits
 from jaxft.sharding import select
-from jaxft.subspace.certificate import divergence
+
+#: Logits that move less than this, relative to each other, have their KL from a series of seven terms.
+NEAR = 0.5
 
 
 def token_losses(
@@ -19,6 +21,36 @@ def token_losses(
 ) -> Float[Array, "B T"]:
     """Weighted -log p(target) in nat."""
     return (jax.nn.logsumexp(logits, axis=-1) - select(logits, targets)) * weights
+
+
+def divergence(before: Float[Array, "B T V"], after: Float[Array, "B T V"]) -> Float[Array, "B T"]:
+    """KL(before || after) in nat from logits, to float32's relative precision even where they hardly differ.
+
+    With x = (after - before) - sum p (after - before), KL = log sum p e^x = log(1 + sum p (e^x - 1 - x)), whose terms
+    are all positive. Of log p - log q, of order 1, most digits cancel where the KL is 1e-6.
+    """
+    p, q = jax.nn.log_softmax(before), jax.nn.log_softmax(after)
+    change = after - before
+    x = change - (jnp.exp(p) * change).sum(-1, keepdims=True)
+    near = jnp.abs(x).max(-1) < NEAR
+    small = jnp.where(near[..., None], x, 0.0)
+    series = jnp.zeros_like(x)  # (e^x - 1 - x) / (x^2 / 2) = 1 + x/3 (1 + x/4 (1 + ...)), by Horner's rule
+    for divisor in range(8, 2, -1):
+        series = small / divisor * (1 + series)
+    close = jnp.log1p((jnp.exp(p) * jnp.square(small) / 2 * (1 + series)).sum(-1))
+    return jnp.where(near, close, (jnp.exp(p) * (p - q)).sum(-1))
+
+
+@jax.jit
+def batch_drift(
+    before: Float[Array, "B T V"], after: Float[Array, "B T V"], weights: Float[Array, "B T"]
+) -> tuple[Array, Array, Array, Array]:
+    """(KL(before || after), entropy of `before`, weights, max |after - before|); all but the last summed, in nat."""
+    p = jax.nn.log_softmax(before)
+    entropy = -(jnp.exp(p) * p).sum(-1)
+    largest = jnp.where(weights > 0, jnp.abs(after - before).max(-1), 0.0).max()
+    moved = jnp.where(weights > 0, divergence(before, after) * weights, 0.0).sum()
+    return moved, (entropy * weights).sum(), weights.sum(), largest
 
 
 def chunked_loss_sum(

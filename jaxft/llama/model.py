@@ -2,15 +2,14 @@
 
 Shape letters: B batch, T new tokens, S attended slots, D hidden, N query heads, K key-value heads, H head width,
 F MLP width, L layers, V vocabulary. The math follows Touvron et al. 2023 (Llama 2): pre-norm blocks of grouped-query
-attention with rotary positions (Su et al. 2021, the rotate-half layout of Hugging Face) and a SwiGLU MLP.
+attention with rotary positions and a SwiGLU MLP.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,10 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from jaxft.llama.attention import Segments, Visible, attend, packed_mask, splash_fits
-from jaxft.llama.config import LlamaConfig
+from jaxft.llama.cache import Cache
+from jaxft.llama.config import LINEARS, LlamaConfig
+from jaxft.llama.rope import rotary_angles, rotate
+from jaxft.llama.sharding import Dot, linear_spec, output_spec, parameter_spec
 from jaxft.sharding import Layout, on_mesh, reshard
 
 Remat = Literal["nothing", "dots", "full"]
@@ -36,8 +38,8 @@ class Compute:
     """How the forward pass runs.
 
     dtype: of activations. remat: a key of REMAT_POLICIES. scan: over stacked layers, or unrolled. unroll_decoding:
-    whether generation is unrolled in any case. layout: on the mesh where there is one. attention: "reference", or
-    "splash" for packed rows of a length that suits the kernel; all else, such as generation, takes the reference.
+    unroll generation in any case. layout: of arrays on a mesh. attention: "reference", or "splash" for packed rows of
+    a length that suits the kernel; everything else, such as generation, takes the reference.
     """
 
     dtype: str = "float32"
@@ -55,88 +57,6 @@ class Adapter(Protocol):
 
 
 Adapters = Mapping[str, Any]  # linear name -> Adapter, a pytree whose arrays lead with the layer axis
-
-
-class Dot(NamedTuple):
-    """x @ kernel on a mesh: the kernel is gathered to the sharding `kernel`, and the result lies in `result`."""
-
-    kernel: PartitionSpec
-    result: PartitionSpec
-
-    def __call__(self, x: Float[Array, "B T d"], kernel: Float[Array, "d n"]) -> Float[Array, "B T n"]:
-        kernel = kernel.astype(x.dtype)
-        if on_mesh():
-            return _gathered_dot(self, x, kernel)
-        # As rows of one matrix: XLA on CPU would transpose a three-dimensional x for the kernel's gradient.
-        return jnp.matmul(x.reshape(-1, x.shape[-1]), kernel).reshape(*x.shape[:-1], -1)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _gathered_dot(dot: Dot, x: Array, kernel: Array) -> Array:
-    """The kernel is gathered for this product alone, and again in the backward pass; its gradient is summed straight
-    into the kernel's own shards (a reduce-scatter, half the bytes of the all-reduce that follows from a gather)."""
-    return jnp.matmul(x, reshard(kernel, dot.kernel), out_sharding=dot.result)
-
-
-def _gathered_dot_forward(dot: Dot, x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _gathered_dot(dot, x, kernel), (x, kernel)
-
-
-def _gathered_dot_backward(dot: Dot, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    x, kernel = saved
-    like_x, like_kernel = (jax.typeof(a).sharding.spec for a in saved)
-    whole = reshard(kernel, dot.kernel)
-    return (
-        jnp.einsum("btn,dn->btd", gradient, whole, out_sharding=like_x),
-        jnp.einsum("btd,btn->dn", x, gradient, out_sharding=like_kernel),
-    )
-
-
-_gathered_dot.defvjp(_gathered_dot_forward, _gathered_dot_backward)
-
-
-class Cache(NamedTuple):
-    """Keys and values of the slots filled so far, and the slot that the next token goes to.
-
-    keys, values: stacked [L, B, K, S, H] where the layers are scanned, one array [B, K, S, H] a layer where unrolled.
-    """
-
-    keys: Float[Array, "L B K S H"] | tuple[Float[Array, "B K S H"], ...]
-    values: Float[Array, "L B K S H"] | tuple[Float[Array, "B K S H"], ...]
-    slot: Int[Array, ""]
-
-    @classmethod
-    def empty(cls, config: LlamaConfig, layout: Layout, dtype: str, batch: int, slots: int, unrolled: bool) -> Cache:
-        """Zeros for `batch` rows of `slots` tokens."""
-        shape, layers = (batch, config.num_kv_heads, slots, config.head_dim), config.num_layers
-
-        def zeros() -> Any:
-            if unrolled:
-                return tuple(reshard(jnp.zeros(shape, dtype), layout.heads_first) for _ in range(layers))
-            return reshard(jnp.zeros((layers, *shape), dtype), PartitionSpec(None, *layout.heads_first))
-
-        return cls(zeros(), zeros(), jnp.zeros((), jnp.int32))
-
-    def write(self, layer: Any, k: Float[Array, "B K T H"], v: Float[Array, "B K T H"]) -> Cache:
-        """One layer's keys and values of T new tokens go to the next slots, which every layer fills in turn."""
-
-        def put_at(stored: Any, new: Array) -> Any:
-            if isinstance(stored, tuple):
-                changed = lax.dynamic_update_slice_in_dim(stored[layer], new.astype(stored[layer].dtype), self.slot, 2)
-                return (*stored[:layer], changed, *stored[layer + 1 :])
-            return lax.dynamic_update_slice(stored, new.astype(stored.dtype)[None], (layer, 0, 0, self.slot, 0))
-
-        return self._replace(keys=put_at(self.keys, k), values=put_at(self.values, v))
-
-    def layer(self, index: Any) -> tuple[Float[Array, "B K S H"], Float[Array, "B K S H"]]:
-        """One layer's keys and values."""
-
-        def get(stored: Any) -> Array:
-            return (
-                stored[index] if isinstance(stored, tuple) else lax.dynamic_index_in_dim(stored, index, keepdims=False)
-            )
-
-        return get(self.keys), get(self.values)
 
 
 class Layers(nnx.Module):
@@ -177,10 +97,10 @@ class Llama(nnx.Module):
                     yield owner, name, value
 
     def placed(self, stored: str) -> Llama:
-        """The same parameters in a new container, on a mesh split as "hidden" or "trained" ones are stored."""
+        """A copy of the container whose parameters lie on the mesh as "hidden" or "trained" ones are stored."""
         model = jax.tree.map(lambda a: a, self)
         for owner, name, parameter in model.parameters():
-            parameter.set_value(reshard(parameter[...], self.compute.layout.parameter(owner, name, stored)))
+            parameter.set_value(reshard(parameter[...], parameter_spec(self.compute.layout, owner, name, stored)))
         return model
 
 
@@ -189,21 +109,6 @@ def rms_norm(x: Float[Array, "B T D"], weight: Float[Array, " D"], eps: float) -
     x32 = x.astype(jnp.float32)
     normal = x32 * lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + eps)
     return (weight.astype(jnp.float32) * normal).astype(x.dtype)
-
-
-def rotary_angles(config: LlamaConfig, positions: Int[Array, "B T"]) -> Float[Array, "B T 1 H/2"]:
-    """position / scaling * theta^(-2i/H) for each pair i of a head's features, in radians."""
-    pairs = jnp.arange(0, config.head_dim, 2, dtype=jnp.float32) / config.head_dim
-    frequencies = 1.0 / config.rope_theta**pairs
-    scaled = positions.astype(jnp.float32) / config.rope_scaling
-    return (scaled[..., None] * frequencies)[:, :, None, :]
-
-
-def rotate(x: Float[Array, "B T N H"], angles: Float[Array, "B T 1 H/2"]) -> Float[Array, "B T N H"]:
-    """Rotate the pairs (x[i], x[i + H/2]) by their angles, in float32."""
-    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
-    cos, sin = jnp.cos(angles), jnp.sin(angles)
-    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x.dtype)
 
 
 def block(
@@ -232,12 +137,13 @@ def block(
 
     def linear(name: str, value: Array) -> Array:
         kernel, adapter = getattr(layer, name)[...], (adapters or {}).get(name)
-        spec = layout.linear(name)
-        dot = Dot(spec, layout.activation(name))
+        dot = Dot(linear_spec(layout, name), output_spec(layout, name))
         if adapter is None:
             output = dot(value, kernel)
         else:
-            output = adapter(value, kernel, None if key is None else jax.random.fold_in(key, LINEAR_INDEX[name]), dot)
+            output = adapter(
+                value, kernel, None if key is None else jax.random.fold_in(key, tuple(LINEARS).index(name)), dot
+            )
         return output if probes is None else output + probes[name]
 
     def norm(value: Array, weight: nnx.Param) -> Array:
@@ -270,16 +176,13 @@ def block(
     return x, cache, inputs
 
 
-LINEAR_INDEX = {name: index for index, name in enumerate(("q", "k", "v", "o", "gate", "up", "down"))}
-
-
 def embed(model: Llama, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
     """Token embeddings in the compute dtype."""
     layout, dtype = model.compute.layout, model.compute.dtype
     if not on_mesh():
         return model.embed[...][tokens].astype(dtype)
-    table = reshard(model.embed[...].astype(dtype), layout.spec(None, "heads"))
-    rows = table.at[tokens].get(out_sharding=layout.spec("batch", None, "heads"))
+    table = reshard(model.embed[...].astype(dtype), layout.spec(None, "tensor"))
+    rows = table.at[tokens].get(out_sharding=layout.spec("batch", None, "tensor"))
     return reshard(rows, layout.spec("batch", None, None))
 
 
@@ -288,9 +191,9 @@ def logits(model: Llama, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
     layout = model.compute.layout
     x = rms_norm(x, reshard(model.norm[...], PartitionSpec()), model.config.rms_norm_eps)
     head = model.embed[...].T if model.head is None else model.head[...]
-    head = reshard(head.astype(x.dtype), layout.spec(None, "vocab"))
+    head = reshard(head.astype(x.dtype), layout.spec(None, "tensor"))
     if on_mesh():
-        result = layout.spec("batch", None, "vocab")
+        result = layout.spec("batch", None, "tensor")
         return jnp.matmul(x, head, preferred_element_type=jnp.float32, out_sharding=result)
     rows = x.reshape(-1, x.shape[-1])  # as in Dot
     return jnp.matmul(rows, head, preferred_element_type=jnp.float32).reshape(*x.shape[:-1], -1)
@@ -311,7 +214,7 @@ def run_layers(
     key: Array | None = None,
     cache: Cache | None = None,
 ) -> tuple[Float[Array, "B T D"], Cache | None]:
-    """Run all blocks: scanned over the layer axis, or unrolled, under the model's remat policy."""
+    """Run all blocks, scanned over the layer axis or unrolled, under the model's remat policy."""
     config, compute = model.config, model.compute
     angles = rotary_angles(config, positions)
     keys = None if key is None else jax.random.split(key, config.num_layers)
@@ -343,7 +246,7 @@ def hidden(
     adapters: Adapters | None = None,
     key: Array | None = None,
 ) -> Float[Array, "B T D"]:
-    """Hidden states of packed rows behind the last block. No token sees another segment than its own."""
+    """Hidden states of packed rows after the last block. Each token attends to its own segment only."""
     by_segments = model.compute.attention == "splash" and splash_fits(model.config, tokens.shape[1])
     visible = Segments(segments) if by_segments else packed_mask(segments)
     x, _ = run_layers(model, embed(model, tokens), positions, visible, adapters=adapters, key=key)

@@ -12,7 +12,8 @@ from jax import Array
 from jax.sharding import PartitionSpec
 from jaxtyping import Float
 
-from jaxft.llama.model import Adapters, Dot, Llama
+from jaxft.llama.model import Adapters, Llama
+from jaxft.llama.sharding import Dot, parameter_spec
 from jaxft.sharding import reshard, reshard_like
 
 
@@ -124,7 +125,7 @@ def no_change(base: Llama, targets: Iterable[str]) -> dict[str, Dense]:
     """Zeros for each of these linears, in float32, sharded as what is trained is."""
     layout, shapes, layers = base.compute.layout, base.config.linear_shapes, base.config.num_layers
     return {
-        name: Dense(reshard(jnp.zeros((layers, *shapes[name])), layout.parameter("layers", name, "trained")))
+        name: Dense(reshard(jnp.zeros((layers, *shapes[name])), parameter_spec(layout, "layers", name, "trained")))
         for name in targets
     }
 

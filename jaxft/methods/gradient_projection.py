@@ -25,6 +25,7 @@ from jaxft.errors import require
 from jaxft.llama import flops
 from jaxft.llama.config import SPACE_OF, LlamaConfig
 from jaxft.llama.model import Llama
+from jaxft.llama.sharding import linear_spec
 from jaxft.methods.adapters import Dense, no_change
 from jaxft.methods.base import Statistics
 from jaxft.methods.neurons import Neurons, chosen_neurons
@@ -74,7 +75,7 @@ class GradientProjection(Protecting):
         """
         found: dict[str, Any] = {"bases": {}, "inputs": {}, "outputs": {}, "neurons": {}}
         for name in self.targets:
-            space, (d, n) = SPACE_OF[name], layout.linear(name, "trained")
+            space, (d, n) = SPACE_OF[name], linear_spec(layout, name, "trained")
             if space not in found["bases"]:
                 basis = statistics.bases[space]
                 vectors = reshard(basis.vectors.astype(dtype), PartitionSpec(None, d, None))

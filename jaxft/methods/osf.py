@@ -24,6 +24,7 @@ from jaxft.bounds import Between
 from jaxft.llama import flops
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Llama
+from jaxft.llama.sharding import linear_spec
 from jaxft.methods.adapters import Dense, no_change
 from jaxft.methods.base import LINEARS, Linears, Method, Statistics
 from jaxft.optim import AdamSettings, Schedule, adamw
@@ -64,7 +65,7 @@ class Osf(Method):
         for name in self.targets:
             count, layers = self.kept(*base.config.linear_shapes[name]), base.config.num_layers
             vectors = leading(getattr(base.layers, name)[...], count)
-            axes = layout.linear(name, "trained")
+            axes = linear_spec(layout, name, "trained")
             found[name] = Sides(
                 *(
                     Basis(reshard(side.astype(dtype), PartitionSpec(None, axis, None)), (count,) * layers)

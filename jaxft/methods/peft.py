@@ -17,19 +17,8 @@ from safetensors.numpy import save_file
 
 from jaxft.distributed import barrier, gather, run_on_leader
 from jaxft.errors import UserError
+from jaxft.llama.config import LINEARS
 from jaxft.methods.adapters import Decomposed, LowRank
-
-#: Module of each linear inside a Hugging Face Llama layer.
-MODULES = {
-    "q": "self_attn.q_proj",
-    "k": "self_attn.k_proj",
-    "v": "self_attn.v_proj",
-    "o": "self_attn.o_proj",
-    "gate": "mlp.gate_proj",
-    "up": "mlp.up_proj",
-    "down": "mlp.down_proj",
-}
-
 
 Adapter = LowRank | Decomposed
 
@@ -59,7 +48,7 @@ def _write(adapters: Mapping[str, Adapter], scaling: str, base: str, folder: Pat
     factors = {name: found.factors if isinstance(found, Decomposed) else found for name, found in adapters.items()}
     for name, adapter in adapters.items():
         for index, (a, b) in enumerate(zip(factors[name].a, factors[name].b, strict=True)):
-            module = f"base_model.model.model.layers.{index}.{MODULES[name]}"
+            module = f"base_model.model.model.layers.{index}.{LINEARS[name].module}"
             if isinstance(adapter, Decomposed):
                 tensors[f"{module}.lora_magnitude_vector"] = np.ascontiguousarray(adapter.magnitude[index])
             tensors[f"{module}.lora_A.weight"] = np.ascontiguousarray(a.T)
@@ -75,7 +64,7 @@ def _write(adapters: Mapping[str, Adapter], scaling: str, base: str, folder: Pat
         "use_rslora": scaling == "rslora",
         "lora_dropout": first.dropout,
         "use_dora": any(isinstance(adapter, Decomposed) for adapter in adapters.values()),
-        "target_modules": [MODULES[name].split(".")[1] for name in adapters],
+        "target_modules": [LINEARS[name].module.split(".")[1] for name in adapters],
         "bias": "none",
         "fan_in_fan_out": False,
         "inference_mode": True,

@@ -11,7 +11,7 @@ from typing import Any
 from jax.experimental import topologies
 
 from jaxft.errors import UserError
-from jaxft.training.device_memory import GIB
+from jaxft.training.memory import GIB
 
 
 @dataclass(frozen=True)

@@ -89,23 +89,23 @@ def temporaries(
 
     rows = training.batch_rows // training.accumulation / split(layout.batch)
     rows *= 2 if REFERENCE in method.reads else 1
-    tokens, heads = rows * training.row_length, split(layout.heads)
+    tokens, parts = rows * training.row_length, split(layout.tensor)
     shapes = model.linear_shapes
-    outputs = sum(n / (split(layout.mlp) if name in ("gate", "up") else heads) for name, (_, n) in shapes.items())
+    outputs = sum(n for _, n in shapes.values()) / parts
     scores = 0.0
     if compute.attention == "reference":  # in float32, and their softmax in the compute dtype
-        scores = rows * model.num_heads / heads * training.row_length**2 * (4 + item)
+        scores = rows * model.num_heads / parts * training.row_length**2 * (4 + item)
     # Norms, rotated queries and keys, attended values, gated features.
-    block = tokens * item * (outputs + 5 * model.hidden_size + model.intermediate_size / split(layout.mlp)) + scores
+    block = tokens * item * (outputs + 5 * model.hidden_size + model.intermediate_size / parts) + scores
     saved = tokens * item * model.hidden_size  # a block's input
     if compute.remat == "nothing":
         saved = block
     elif compute.remat == "dots" and not sizes:  # on a mesh the policy does not see into the gathered products
         saved += tokens * item * outputs
     part = tokens if not training.loss_chunk else rows * min(training.loss_chunk, training.row_length)
-    logits = 3 * 4 * part * model.vocab_size / split(layout.vocab)  # logits, probabilities, gradient
-    gathered = sum(math.prod(shape) for shape in shapes.values()) / heads * item if layout.hidden else 0
+    logits = 3 * 4 * part * model.vocab_size / parts  # logits, probabilities, gradient
+    gathered = sum(math.prod(shape) for shape in shapes.values()) / parts * item if layout.hidden else 0
     gradients = trained * 4 // jnp.dtype(training.weights_dtype).itemsize * (2 if training.accumulation > 1 else 1)
     # Backward, the gradients of the scores or of the MLP's features come on top of a block's intermediates.
-    mlp = 3 * tokens * item * model.intermediate_size / split(layout.mlp)
+    mlp = 3 * tokens * item * model.intermediate_size / parts
     return int(gradients + model.num_layers * saved + gathered + max(block + max(scores, mlp), logits))

@@ -19,7 +19,7 @@ from jaxft.planning.devices import Chip
 from jaxft.planning.hlo import collective_bytes
 from jaxft.planning.programs import Program
 from jaxft.sharding import use_mesh
-from jaxft.training.device_memory import planned_bytes, refusal
+from jaxft.training.memory import planned_bytes, refusal
 
 
 @dataclass(frozen=True)

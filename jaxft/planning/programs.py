@@ -13,11 +13,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from jaxft.data.packing import FIELDS
 from jaxft.llama import flops
 from jaxft.llama.capture import run_block
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.llama.generate import BUCKET, decode
 from jaxft.llama.model import Compute, Llama, layer_slice
+from jaxft.llama.sharding import parameter_spec
 from jaxft.methods.base import REFERENCE, Method, Statistics
 from jaxft.sharding import chip_bytes, reshard
 from jaxft.subspace.basis import Basis
@@ -60,7 +62,7 @@ def abstract_base(model: LlamaConfig, compute: Compute, dtype: str) -> Llama:
     def make() -> Llama:
         base = Llama(model, rngs=nnx.Rngs(0), dtype=dtype, compute=compute)
         for owner, name, parameter in base.parameters():
-            parameter.set_value(reshard(parameter[...], compute.layout.parameter(owner, name, "hidden")))
+            parameter.set_value(reshard(parameter[...], parameter_spec(compute.layout, owner, name, "hidden")))
         return base
 
     return jax.eval_shape(make)
@@ -160,9 +162,8 @@ def _rows(base: Llama, rows: int, length: int) -> dict[str, Any]:
     """An abstract batch."""
 
     def make() -> dict[str, Array]:
-        spec, names = base.compute.layout.rows, ("tokens", "positions", "segments", "targets")
-        whole = {name: jnp.zeros((rows, length), jnp.int32) for name in names}
-        return {name: reshard(a, spec) for name, a in {**whole, "weights": jnp.zeros((rows, length))}.items()}
+        spec, dtypes = base.compute.layout.rows, {name: jnp.int32 for name in FIELDS} | {"weights": jnp.float32}
+        return {name: reshard(jnp.zeros((rows, length), dtype), spec) for name, dtype in dtypes.items()}
 
     return jax.eval_shape(make)
 

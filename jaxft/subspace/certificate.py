@@ -1,4 +1,4 @@
-"""How well the protection held: what leaked into the protected directions, and how far the outputs drifted."""
+"""The weight side of a certificate: what leaked into the protected directions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from jaxtyping import Array, Float
 
 from jaxft.sharding import out_sharding, reshard
 from jaxft.subspace.basis import Basis
-
-#: Logits that move less than this, relative to each other, have their KL from a series of seven terms.
-NEAR = 0.5
 
 
 @jax.jit
@@ -42,38 +39,6 @@ def heldout_capture(basis: Basis, moments: Float[Array, "L d d"]) -> Float[Array
     share = inside / jnp.where(total > 0, total, 1.0)
     captured = 1.0 - share if basis.complement else share
     return jnp.where(total > 0, captured, 1.0)
-
-
-@jax.jit
-def batch_drift(
-    before: Float[Array, "B T V"], after: Float[Array, "B T V"], weights: Float[Array, "B T"]
-) -> tuple[Array, Array, Array, Array]:
-    """Sums over weighted tokens of KL(before || after) and of the entropy of `before`, both in nat, and of the weights,
-    and max |after - before|.
-    """
-    p = jax.nn.log_softmax(before)
-    entropy = -(jnp.exp(p) * p).sum(-1)
-    largest = jnp.where(weights > 0, jnp.abs(after - before).max(-1), 0.0).max()
-    moved = jnp.where(weights > 0, divergence(before, after) * weights, 0.0).sum()
-    return moved, (entropy * weights).sum(), weights.sum(), largest
-
-
-def divergence(before: Float[Array, "B T V"], after: Float[Array, "B T V"]) -> Float[Array, "B T"]:
-    """KL(before || after) in nat of logits, to float32's relative precision also where they hardly differ.
-
-    With x = (after - before) - sum p (after - before), KL = log sum p e^x = log(1 + sum p (e^x - 1 - x)), whose terms
-    are all positive. Of log p - log q, of order 1, most digits cancel where the KL is 1e-6.
-    """
-    p, q = jax.nn.log_softmax(before), jax.nn.log_softmax(after)
-    change = after - before
-    x = change - (jnp.exp(p) * change).sum(-1, keepdims=True)
-    near = jnp.abs(x).max(-1) < NEAR
-    small = jnp.where(near[..., None], x, 0.0)
-    series = jnp.zeros_like(x)  # (e^x - 1 - x) / (x^2 / 2) = 1 + x/3 (1 + x/4 (1 + ...)), by Horner's rule
-    for divisor in range(8, 2, -1):
-        series = small / divisor * (1 + series)
-    close = jnp.log1p((jnp.exp(p) * jnp.square(small) / 2 * (1 + series)).sum(-1))
-    return jnp.where(near, close, (jnp.exp(p) * (p - q)).sum(-1))
 
 
 def certify(

@@ -1,4 +1,4 @@
-"""Training checkpoints in Orbax: the whole state with the position in the data, tied to the run that wrote them."""
+"""Training checkpoints in Orbax: the whole state, tied to the run that wrote it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import grain
 import jax
 from orbax.checkpoint import v1 as ocp
 
@@ -26,12 +25,12 @@ def _named(state: TrainState) -> dict[str, jax.Array]:
 
 
 def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:
-    """Its shape, dtype and place, without its values."""
+    """The array's shape, dtype and sharding, without its values."""
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
 
 
 def _reason(error: Exception) -> str:
-    """What the system said, where TensorStore hides it in a long message, else the first line of the message."""
+    """The system's own words, which TensorStore hides in a long message, or the first line of the message."""
     code = re.search(r"os_error_code='(\d+)'", str(error))
     return os.strerror(int(code[1])) if code else (str(error).splitlines() or [type(error).__name__])[0][:200]
 
@@ -39,8 +38,8 @@ def _reason(error: Exception) -> str:
 class Checkpoints:
     """The latest checkpoint of one run. A save is complete or absent: Orbax renames it into place at the end.
 
-    Where several processes share the arrays, all of them call every method together, and see the same folder; the
-    number of processes may differ from that of the run that saved.
+    If several processes share the arrays, all of them call every method together and use the same folder; the number
+    of processes may change between saving and restoring.
 
     identity: what the run computes (config, model, data) as plain JSON; another identity in the folder is a UserError.
     """
@@ -57,7 +56,7 @@ class Checkpoints:
             changed = sorted(k for k in {*identity, *found} if identity.get(k) != found.get(k))
             raise UserError(
                 f"{folder}: holds checkpoints of another run (different: {', '.join(changed)}); "
-                "choose another, or delete the folder to start anew"
+                "choose another folder, or delete this one to start anew"
             )
         # Another run was stopped before its first checkpoint; Orbax would keep its identity.
         distributed.run_on_leader("checkpoints of another run deleted", lambda: shutil.rmtree(folder))
@@ -73,15 +72,15 @@ class Checkpoints:
 
     @property
     def latest(self) -> int | None:
-        """The step of the latest checkpoint; None where there is none."""
+        """The step of the latest checkpoint; None without one."""
         found = self._checkpointer.latest
         return None if found is None else found.step
 
-    def save(self, state: TrainState, data: grain.DatasetIterator) -> None:
-        """Write the state and the data position under the state's step.
+    def save(self, state: TrainState) -> None:
+        """Write the state under its step.
 
-        Returns when both are copied; they are written while training goes on. `wait`, `close` or the next save waits
-        until they are on disk and raises what went wrong.
+        Returns when it is copied; it is written while training goes on. `wait`, `close` or the next save waits until it
+        is on disk and raises what went wrong.
         """
         self.wait()
         step, arrays = int(state.step), _named(state)
@@ -91,20 +90,19 @@ class Checkpoints:
                 f"{self.folder}: the checkpoint of step {step} takes {needed:,} bytes, and {free:,} are free.\n"
                 "Free some space, then give the same command again."
             )
-        contents = {"state": arrays, "data": data.get_state()}
-        with self._told(step):
-            self._writing = step, self._checkpointer.save_checkpointables_async(step, contents)
+        with self._reported(step):
+            self._writing = step, self._checkpointer.save_checkpointables_async(step, {"state": arrays})
 
     def wait(self) -> None:
-        """Until the save under way, if there is one, is on disk."""
+        """Wait until the save under way is on disk."""
         if self._writing is not None:
             (step, response), self._writing = self._writing, None
-            with self._told(step):
+            with self._reported(step):
                 response.result()
 
     @contextlib.contextmanager
-    def _told(self, step: int) -> Iterator[None]:
-        """What a save of this step raises, as a UserError."""
+    def _reported(self, step: int) -> Iterator[None]:
+        """A context that raises a failed save of this step as a UserError."""
         try:
             yield
         except (OSError, ValueError) as error:  # ValueError is how TensorStore reports a full disk
@@ -114,26 +112,24 @@ class Checkpoints:
                 "Free some space or mend the folder, then give the same command again."
             ) from error
 
-    def restore(self, like: TrainState, data: grain.DatasetIterator) -> TrainState | None:
-        """The latest state, shaped and spread over devices as `like`, with `data` moved to its position; None where
-        there is none."""
+    def restore(self, like: TrainState) -> TrainState | None:
+        """The latest state, shaped and spread over devices as `like`; None without a checkpoint."""
         latest = self._checkpointer.latest
         if latest is None:
             return None
         try:
-            wanted = {"state": jax.tree.map(_abstract, _named(like)), "data": data.get_state()}
+            wanted = {"state": jax.tree.map(_abstract, _named(like))}
             loaded = self._checkpointer.load_checkpointables(latest.step, wanted)
         except Exception as error:  # Orbax and TensorStore have no one class for a damaged file
             raise UserError(
                 f"{self.folder}: the checkpoint of step {latest.step} cannot be read ({_reason(error)}).\n"
                 "Delete the folder to train anew."
             ) from error
-        data.set_state(loaded["data"])
         leaves = [loaded["state"][name] for name in _named(like)]
         return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
     def close(self) -> None:
-        """Wait for the save under way and let go of the folder."""
+        """Wait for the save under way and close the folder."""
         try:
             self.wait()
         finally:

@@ -1,4 +1,4 @@
-"""The one training loop: restore, step, log, look, save."""
+"""The training loop of every method: restore, step, log, measure, save."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxft import distributed
-from jaxft.data.batches import batches, nth_batch
+from jaxft.data.batches import batches, reference_batch
 from jaxft.data.packing import Rows
 from jaxft.errors import UserError
 from jaxft.llama.model import Llama
@@ -26,10 +26,10 @@ from jaxft.training.watch import Seen, Watch
 
 
 class Trained(NamedTuple):
-    """What training leaves: the trained parameters and how fast it went."""
+    """The trained parameters, and how fast training was."""
 
     trainable: Any
-    timings: dict[str, float] | None  # None where an earlier call had done all steps
+    timings: dict[str, float] | None  # None if an earlier call had done all steps
 
 
 def train(
@@ -47,15 +47,15 @@ def train(
     identity: dict[str, Any] | None = None,
     watch: Watch | None = None,
 ) -> Trained:
-    """Train for `training.steps` steps, or what is left of them where `folder` holds a checkpoint.
+    """Train for `training.steps` steps, or the rest of them if `folder` holds a checkpoint.
 
     reference: rows of reference text, for methods that read as many of them in every step as of the domain.
     seed: of the initial adapters, the dropout and the order of the data. folder: for checkpoints, metrics.jsonl and
     memory.json (of `check_memory`); nothing is written where None. A resumed run continues bit for bit. On SIGTERM the
     step under way is finished and saved, then Preempted is raised.
 
-    watch: looks at the weights on the way, may stop training, and where it keeps the best ones these are what training
-    leaves. They lie in the folder of the checkpoints, which is why it then needs `folder`.
+    watch: measures the weights on the way and may stop training. If it keeps the best weights, these are returned; they
+    lie among the checkpoints, so `folder` is then needed.
 
     Where several processes train together, each calls this with the same arguments, `rows` being all rows.
     """
@@ -66,7 +66,7 @@ def train(
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         checkpoints = Checkpoints(folder / "checkpoints", identity or {})
-        state = checkpoints.restore(state, data) or state
+        state = checkpoints.restore(state) or state
         if watch is not None and watch.keeps:
             kept = Checkpoints(checkpoints.folder / "kept", checkpoints.identity)
     start = int(state.step)
@@ -82,15 +82,15 @@ def train(
                     f"{kept.folder}: does not hold the weights of step {seen.best}, the best of this run.\n"
                     f"Delete {kept.folder.parent} to train anew."
                 )
-            kept.save(_without_optimizer(state), data)  # a stop or a kill came before this
+            kept.save(_without_optimizer(state))  # a stop or a kill came before this
             kept.wait()
         with distributed.preemption_notice() as told_to_stop:
             for number in range(start + 1, training.steps + 1):
                 if seen.stop:
                     break
-                batch = next(data)
+                batch = data[number - 1]
                 if reference is not None:
-                    batch = {**batch, "reference": nth_batch(reference, training.batch_rows, seed, number)}
+                    batch = {**batch, "reference": reference_batch(reference, training.batch_rows, seed, number)}
                 batch = shard_rows(batch, layout)
                 if number == start + 1:
                     memory = check_memory(step, (state, base, constants, batch, learning_rate), training)
@@ -109,11 +109,11 @@ def train(
                 if saving or number % training.log_every == 0:
                     metrics.flush()
                 if saving and checkpoints is not None:
-                    checkpoints.save(state, data)
+                    checkpoints.save(state)
                 if checkpoints is not None and kept is not None and keeping:
                     # On disk one after the other: a resumed run then finds the weights that it takes for the best.
                     checkpoints.wait()
-                    kept.save(_without_optimizer(state), data)
+                    kept.save(_without_optimizer(state))
                     kept.wait()
                 if stopping:
                     told = "saved; the same command goes on from there" if checkpoints else "not saved"
@@ -121,7 +121,7 @@ def train(
         timings = metrics.timings if int(state.step) > start else None
         if kept is not None and seen.best != int(state.step):
             state = _without_optimizer(state)  # frees its memory before the best weights come
-            state = kept.restore(state, data) or state
+            state = kept.restore(state) or state
     finally:
         for opened in (checkpoints, kept):
             if opened is not None:

@@ -1,8 +1,10 @@
-"""Whether a training step fits the devices, asked before the first one runs."""
+"""What programs need of a device's memory, what it has, and whether a training step fits."""
 
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,11 +12,49 @@ import jax
 from jaxft.errors import DoesNotFit
 from jaxft.sharding import chip_bytes
 from jaxft.training.config import Training
-from jaxft.training.device_memory import GIB, added_bytes, free_memory, planned_bytes, refusal
+
+GIB = 2**30
+MEMINFO = Path("/proc/meminfo")
+
+
+def planned_bytes(memory: Any) -> int:
+    """Bytes of a compiled program: arguments and results, counted once if donated, and temporaries."""
+    return int(memory.argument_size_in_bytes) + added_bytes(memory)
+
+
+def added_bytes(memory: Any) -> int:
+    """Bytes of a compiled program without its arguments."""
+    return int(memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes)
+
+
+def refusal(error: Exception) -> str | None:
+    """The compiler's message about a program that does not fit; None if it failed for another reason."""
+    text = str(error)
+    if "RESOURCE_EXHAUSTED" not in text and "CompileTimeHbmOom" not in text:
+        return None
+    return next((line.strip() for line in text.splitlines() if "xceed" in line), " ".join(text.split())[:300])
+
+
+def memory_limit(device: Any) -> int | None:
+    """Bytes that programs may use on an attached device; None if it does not say. CPU devices share the machine's."""
+    if device.platform == "cpu":
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // device.client.local_device_count()
+    return (device.memory_stats() or {}).get("bytes_limit")
+
+
+def free_memory(device: Any) -> int | None:
+    """Bytes that programs may still take on a device; None if it does not say. CPU devices share the machine's."""
+    found = device.memory_stats() or {}
+    if "bytes_limit" in found:
+        return found["bytes_limit"] - found["bytes_in_use"]
+    if device.platform != "cpu" or not MEMINFO.exists():
+        return None
+    kib = next(int(line.split()[1]) for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable"))
+    return kib * 1024 // device.client.local_device_count()
 
 
 def check_memory(step: Any, arguments: tuple[Any, ...], training: Training) -> dict[str, int]:
-    """Bytes on one device that a step takes at its peak as compiled, and of these what is trained, the optimizer's
+    """Bytes on one device that a step takes at its peak as compiled, and of these the trained weights, the optimizer's
     state and the method's constants. DoesNotFit where more is needed than is free, with what would fit.
 
     step, arguments: the jitted step of `make_step` and what it will be called with, which is on the devices already. It
@@ -45,9 +85,9 @@ def check_memory(step: Any, arguments: tuple[Any, ...], training: Training) -> d
 def _advice(training: Training, shards: int, share: float | None) -> str:
     """What would fit. shards: devices that rows are split over. share: of a microbatch's rows that fits, if known."""
     if share is None or share <= 0:
-        return "Spread it over more devices, or recompute all activations (remat 'full')."
+        return "Spread it over more devices, or try remat 'full'."
     rows, present = training.batch_rows, training.accumulation
     fitting = (n for n in range(present + 1, rows + 1) if rows % (n * shards) == 0 and n * share >= present)
     if (parts := next(fitting, None)) is None:
-        return "Recompute all activations (remat 'full'), or train with fewer Training.batch_rows."
+        return "Try remat 'full', or fewer Training.batch_rows."
     return f"Training.accumulation {parts} should fit, and changes no result."

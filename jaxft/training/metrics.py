@@ -1,4 +1,4 @@
-"""Metrics of a run: JSON lines on disk, a progress line for people, and a stop at the first number that is none."""
+"""Metrics of a run: JSON lines on disk, a progress line on the screen, and a stop at the first NaN or Inf."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from jaxft import distributed
 from jaxft.errors import UserError
 
-#: What is measured of a run's speed, without its first, compiling step.
+#: Measures of a run's speed, without its first step, which compiles.
 TIMINGS = ("train_seconds", "tokens_per_second", "step_milliseconds")
 
 
@@ -30,10 +30,10 @@ def format_seconds(seconds: float) -> str:
 
 
 class Metrics:
-    """Collects one line a step, reads the device only when flushed, and writes metrics.jsonl.
+    """The metrics of every step; the device is read, and metrics.jsonl written, only when flushed.
 
-    On resumption, lines of steps that will be run again are dropped. Of several processes the leader alone writes
-    and tells.
+    On resumption, lines of steps that will run again are dropped. Of several processes the leader alone writes and
+    prints.
     """
 
     def __init__(self, path: Path | None, label: str, steps: int, start: int) -> None:
@@ -52,13 +52,14 @@ class Metrics:
                 path.write_text("".join(kept))
 
     def add(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Keep one step's metrics until the next flush."""
         self._pending.append((step, metrics))
         if self.first is None:
             float(metrics["loss"])  # the first step compiles; speed is measured from its end
             self.began, self.first = time.perf_counter(), step
 
     def flush(self) -> None:
-        """Write what is pending; raise NonFiniteError at the first step with a NaN or Inf."""
+        """Write the pending lines; NonFiniteError at the first step with a NaN or Inf."""
         lines = []
         for step, metrics in self._pending:
             values = {name: float(value) for name, value in metrics.items()}
@@ -80,7 +81,7 @@ class Metrics:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Within it, time does not count as training; the steps before it are done and written."""
+        """A context whose time does not count as training; the steps before it are finished and written."""
         self.flush()
         began = time.perf_counter()
         yield
@@ -94,7 +95,7 @@ class Metrics:
 
     @property
     def timings(self) -> dict[str, float]:
-        """Speed without the first, compiling step."""
+        """TIMINGS without the first step, which compiles."""
         steps = max(self.done - (self.first or 0), 1)
         seconds = max(self.seconds, 1e-9)
         return dict(zip(TIMINGS, (seconds, self.tokens / seconds, 1000 * seconds / steps), strict=True))

@@ -1,4 +1,4 @@
-"""Looking at the weights while they are trained: what the training loop asks, whatever is measured."""
+"""The interface of the training loop to measurements of the weights on the way."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Seen(NamedTuple):
-    """What follows from all looks so far."""
+    """The decision that follows from all measurements so far."""
 
-    best: int | None  # the step whose weights are the best yet; None before the first look
+    best: int | None  # the step whose weights are the best so far; None before the first measurement
     stop: bool  # whether training ends here
 
 
 class Watch(Protocol):
-    """Looks at what is trained after some of the steps. Of several processes all call every method together.
+    """Measures the trained weights after some of the steps. Of several processes all call every method together.
 
-    The answers follow from the looks alone, so that a run that was killed and resumed gets those of an uninterrupted
-    one.
+    The answers depend on the measurements alone, so that a killed and resumed run gets those of an uninterrupted one.
     """
 
     @property
     def keeps(self) -> bool:
-        """Whether training leaves the best weights, else the last ones."""
+        """Whether training returns the best weights, or the last ones."""
         ...
 
     def due(self, step: int) -> bool:
@@ -29,9 +28,9 @@ class Watch(Protocol):
         ...
 
     def resume(self, step: int, trainable: Any) -> Seen:
-        """Training goes on after `step`: looks at later steps are forgotten, one that is due and missing is made up."""
+        """Continue after `step`: forget measurements of later steps, and make one that is due and missing."""
         ...
 
     def look(self, step: int, trainable: Any) -> Seen:
-        """Measure the weights after `step`; the next step reuses their memory, so nothing may hold them on return."""
+        """Measure the weights after `step`; the next step reuses their memory, so do not keep them."""
         ...

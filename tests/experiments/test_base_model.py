@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.base_model import SHIPPED_BASE, Base, compute_settings, load_examples, model_folder, training_rows
+from experiments.base_model import SHIPPED_BASE, Base, compute_settings, model_folder
 from experiments.config import Model
 from experiments.config_loader import load_experiment
+from experiments.data.rows import training_rows
+from experiments.data.sources import load_examples
 from jaxft.data.example import Example
 from jaxft.data.source import Mix, Source
 

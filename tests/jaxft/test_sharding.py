@@ -19,8 +19,9 @@ from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import SPACE_OF, LlamaConfig
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Compute, Llama
+from jaxft.llama.sharding import check_divides, parameter_spec
 from jaxft.methods.base import Statistics
-from jaxft.sharding import LAYOUTS, Layout, Sharding, check_divides, make_mesh, reshard, shard_rows, use_mesh
+from jaxft.sharding import LAYOUTS, Layout, Sharding, make_mesh, reshard, shard_rows, use_mesh
 from jaxft.subspace.certificate import heldout_capture, leak
 from jaxft.subspace.movement import movement
 from jaxft.training.config import Training
@@ -38,7 +39,7 @@ SMALL = LlamaConfig(
     max_positions=64,
     tied_head=False,
 )
-#: One linear of each kind of split (`_LINEARS` of jaxft/sharding.py); full fine-tuning trains them all.
+#: One linear of each kind of split (`LINEARS` of jaxft/llama/config.py); full fine-tuning trains them all.
 TARGETS = ("q", "o", "gate", "down")
 METHODS: dict[str, methods.Method] = {
     "full": methods.Full(()),
@@ -69,7 +70,7 @@ def model(layout: Layout, remat: str = "dots", scan: bool = True) -> Llama:
     made = Llama(SMALL, rngs=nnx.Rngs(0), compute=Compute(remat=remat, scan=scan, layout=layout))
     if layout != Layout():
         for owner, name, parameter in made.parameters():
-            parameter.set_value(jax.sharding.reshard(parameter[...], layout.parameter(owner, name, "hidden")))
+            parameter.set_value(jax.sharding.reshard(parameter[...], parameter_spec(layout, owner, name, "hidden")))
     return made
 
 
@@ -177,7 +178,7 @@ def test_movement_on_a_mesh_is_the_same() -> None:
     wanted = movement({"q": jax.numpy.asarray(change)}, {"q": on_preset("single").layers.q[...]}, moments, SPACE_OF)
     with use_mesh(make_mesh(Sharding("fsdp_tensor"))):
         layout = LAYOUTS["fsdp_tensor"]
-        split = jax.sharding.reshard(jax.numpy.asarray(change), layout.parameter("layers", "q", "trained"))
+        split = jax.sharding.reshard(jax.numpy.asarray(change), parameter_spec(layout, "layers", "q", "trained"))
         found = movement({"q": split}, {"q": on_preset("fsdp_tensor").layers.q[...]}, moments, SPACE_OF)
     for name, figures in vars(wanted["q"]).items():
         np.testing.assert_allclose(getattr(found["q"], name), figures, rtol=1e-5)
@@ -191,8 +192,8 @@ def test_generation_on_a_mesh_gives_the_same_tokens() -> None:
 
 
 def test_two_logical_axes_of_one_array_cannot_share_a_mesh_axis() -> None:
-    with pytest.raises(ValueError, match="hidden and mlp meet in one array and both use mesh axis 'x'"):
-        Layout(hidden=("x",), mlp=("x",))
+    with pytest.raises(ValueError, match="hidden and tensor split one array and both use mesh axis 'x'"):
+        Layout(hidden=("x",), tensor=("x",))
 
 
 def test_a_preset_that_does_not_exist_is_named() -> None:

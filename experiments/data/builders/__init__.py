@@ -1,6 +1,6 @@
-"""Real datasets: raw files made into TFDS datasets, and those into examples.
+"""Real datasets: raw files are prepared by TFDS, and their rows become examples.
 
-TFDS is imported when a dataset is asked for, not before: it takes longer to import than all of the rest.
+TFDS is imported only when a dataset is asked for, as its import is slow.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DATASETS = {
 
 
 def examples(source: str, split: str) -> list[Example]:
-    """The examples of a split of a dataset, which is prepared first where it was not yet. Errors as `prepare`'s."""
+    """The examples of a split of a dataset, which is prepared first if necessary. Errors are those of `prepare`."""
     if split not in SPLITS:
         raise UserError(f"The dataset {source} has no split {split!r}; it has {', '.join(SPLITS)}.")
     make = getattr(importlib.import_module("experiments.data.builders.rows"), DATASETS[source].example)
@@ -51,7 +51,9 @@ def examples(source: str, split: str) -> list[Example]:
 
 
 def counts(source: str) -> dict[str, int]:
-    """What the raw files of a dataset hold, by name: dialogues, sentences, rows. Errors as `prepare`'s."""
+    """The contents of a dataset's raw files, counted by name: dialogues, sentences, rows. Errors are those of
+    `prepare`.
+    """
     return _prepared(source).counts
 
 

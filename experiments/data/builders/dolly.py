@@ -12,17 +12,17 @@ from experiments.data.builders.prepared import RawBuilder, Rows
 from experiments.data.builders.splits import SPLITS, by_text
 from experiments.data.contamination import normalised
 
-UNKNOWN = "unknown"  # the category where a copy of the data does not tell it
+UNKNOWN = "unknown"  # the category if a copy of the data lacks it
 _REVISION = "bdd27f4d94b9c1f951818a7da7fd7aeea5dbff1a"
 
 
 class Dolly(RawBuilder):
     """Rows of instruction, context, response and category.
 
-    Copies of the data may lack context and category, or have rows in common. Rows with the same instruction and
-    response count once, the one that tells its category first; where none does, the category is "unknown", and the row
-    may lack a context that it needs. Splits are by instruction. Upstream's file is downloaded, at a fixed revision and
-    against its published SHA-256, where no file is in the manual folder.
+    Copies of the data may lack context and category, or share rows. Rows with the same instruction and response count
+    once, the first that has a category; without any category it is "unknown", and the row may lack a context that it
+    needs. Splits are by instruction. If the manual folder has no file, the original file is downloaded at a fixed
+    revision and checked against its published SHA-256.
     """
 
     UPSTREAM = {

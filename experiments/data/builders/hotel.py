@@ -16,11 +16,11 @@ _READ = {"star": star_steps.read, "sgd": schema_guided.read_sgd, "multiwoz": sch
 
 
 class Hotel(RawBuilder):
-    """What a hotel's booking agent said next, what it knew then, and the replies it could have chosen.
+    """Steps of a hotel's booking agent: its reply, what it knew before, and the replies that it could have chosen.
 
-    No archive is downloaded: upstream publishes repositories, of whose archives no lasting checksum is known. MultiWOZ
-    is read in the layout of version 2.2 (that of Schema-Guided Dialogue), tested on invented dialogues alone; make its
-    archive with `tar czf multiwoz_2.2.tar.gz -C multiwoz/data MultiWOZ_2.2`.
+    No archive is downloaded, as the publishers give no fixed checksum. MultiWOZ is read in the layout of version 2.2
+    (that of Schema-Guided Dialogue) and was tested on invented dialogues only; make its archive with `tar czf
+    multiwoz_2.2.tar.gz -C multiwoz/data MultiWOZ_2.2`.
     """
 
     UPSTREAM = {

@@ -16,10 +16,10 @@ _COMMIT = "a7a113c9fdc2d9986d624bd43b8a18d6d5779eaa"
 
 
 class NqOpen(RawBuilder):
-    """A question and all answers that count as right; upstream's development set, split anew by question.
+    """A question and all answers that count as right; the published development set, split anew by question.
 
-    It is downloaded, at a fixed commit and against the SHA-256 that TFDS registers for it, where no file is in the
-    manual folder.
+    If the manual folder has no file, it is downloaded at a fixed commit and checked against the SHA-256 that TFDS
+    registers for it.
     """
 
     UPSTREAM = {

@@ -25,17 +25,17 @@ Rows = Mapping[str, list[dict[str, Any]]]
 
 @dataclass
 class RawConfig(tfds.core.BuilderConfig):
-    """One dataset of a builder, made from these raw files; no files: they are to be downloaded."""
+    """One dataset of a builder and the raw files it is made from. Without files it is downloaded."""
 
     kind: str = ""
     paths: tuple[Path, ...] = field(default=())
 
 
 class RawBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A TFDS builder whose every config reads a few raw files as a whole.
+    """A TFDS builder whose configs each read a few whole raw files.
 
-    A subclass sets UPSTREAM (by kind of dataset) and implements `features` and `read`. The version is to be raised
-    whenever either changes; changed raw files need no new version, as the config's name holds their hash.
+    A subclass sets UPSTREAM (by kind of dataset) and implements `features` and `read`. Raise the version when either
+    changes. Changed raw files need no new version, as the config's name holds their hash.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -43,7 +43,7 @@ class RawBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     builder_config: RawConfig
 
     def __init_subclass__(cls, **options: Any):
-        # TFDS would look for a file of checksums beside the code, with a package that it does not install.
+        # TFDS would look for a file of checksums next to the code, with a package that it does not install.
         cls.url_infos = {one.url: _checksum(one) for one in cls.UPSTREAM.values() if one.url}
         super().__init_subclass__(**options)
 
@@ -84,7 +84,7 @@ class RawBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A dataset on disk. counts: what its raw files hold, by name."""
+    """A dataset on disk. counts: the contents of its raw files, by name."""
 
     builder: Any  # a RawBuilder; TFDS's decorators hide the signatures of its methods
 
@@ -93,16 +93,16 @@ class Prepared:
         return dict(self.builder.info.metadata or {})
 
     def rows(self, split: str) -> list[dict[str, Any]]:
-        """All rows of a split, in a fixed order, with text as strings. UserError where the files are damaged."""
+        """All rows of a split, in a fixed order, with text as strings. UserError if the files are damaged."""
         with _quiet(), _damage(self.builder.data_path):
             return [_decoded(row) for row in self.builder.as_data_source(split)]
 
 
 def prepare(source: str, builder: type[RawBuilder], kind: str) -> Prepared:
-    """The dataset of this kind, prepared now unless it was before from the same raw files.
+    """The dataset of this kind; it is prepared unless it was before, from the same raw files.
 
-    Downloads, where the files are not in the manual folder, only what has a published checksum. Raises UserError where
-    they are missing, cannot be downloaded or are malformed; nothing is left half-written then.
+    Files that the manual folder lacks are downloaded only if they have a published checksum. Raises UserError if files
+    are missing, cannot be downloaded or are malformed; no partial dataset is left.
     """
     upstream = builder.UPSTREAM[kind]
     paths = raw.find(source, upstream)
@@ -126,7 +126,7 @@ def _prepare(built: RawBuilder, source: str, upstream: raw.Upstream) -> None:
     download, top = not built.builder_config.paths, raw.prepared_folder()
     ours = not top.exists()
     try:
-        if download:  # TFDS tries for minutes where there is no network
+        if download:  # without a network TFDS tries for minutes
             urllib.request.urlopen(upstream.url, timeout=_TIMEOUT).close()
         built.download_and_prepare(download_config=tfds.download.DownloadConfig(force_checksums_validation=True))
     except UserError:
@@ -149,13 +149,13 @@ def _prepare(built: RawBuilder, source: str, upstream: raw.Upstream) -> None:
 
 
 def _checksum(upstream: raw.Upstream) -> UrlInfo:
-    """What TFDS demands of a download."""
+    """The checksum in the form that TFDS requires for a download."""
     return UrlInfo(size=Size(upstream.size), checksum=upstream.sha256, filename=upstream.files[0][0])
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """TFDS prints, logs and draws bars; a command's own output is not to be mixed with them."""
+    """Suppress the prints, logs and progress bars of TFDS."""
     tfds.disable_progress_bar()
     before = logging.get_verbosity()
     logging.set_verbosity(logging.FATAL)
@@ -168,7 +168,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _damage(folder: Path) -> Iterator[None]:
-    """Say what to do where prepared files cannot be read; their readers raise errors of many kinds."""
+    """Turn any error of a reader of prepared files into a UserError that names the folder to delete."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Raw files of public datasets: where they are looked for, what identifies them, and how they are read."""
+"""Raw files of public datasets: their folder, their identity, and readers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Upstream:
-    """Where a raw dataset comes from.
+    """The source of a raw dataset.
 
-    address: the page to get it from by hand. files: sets of file names that serve, the best first. url, sha256, size
-    (bytes): the one file that may be downloaded; empty where no published checksum could be established, and then the
-    file has to be there.
+    address: the page to get it from by hand. files: alternative sets of file names, the best first. url, sha256, size
+    (bytes): the one file that may be downloaded; empty if no published checksum is known, and then the files must be
+    present.
     """
 
     address: str
@@ -42,14 +42,14 @@ def prepared_folder() -> Path:
 
 
 def manual_folder() -> Path:
-    """Where raw files are looked for: JAXFT_TEST_DATA, or else TFDS's folder for files got by hand."""
+    """The folder of raw files: JAXFT_TEST_DATA, or TFDS's folder for files got by hand."""
     return Path(os.environ.get(DATA_FOLDER) or prepared_folder() / "downloads" / "manual")
 
 
 def find(source: str, upstream: Upstream) -> tuple[Path, ...]:
-    """The raw files of a dataset in the manual folder; none where they are not there but can be downloaded.
+    """The raw files of a dataset in the manual folder; empty if they are absent but can be downloaded.
 
-    Raises UserError where they are not there and no checksum is known to download them by.
+    Raises UserError if they are absent and no checksum is known to download them by.
     """
     folder = manual_folder()
     for names in upstream.files:
@@ -77,10 +77,10 @@ def identity(paths: Sequence[Path]) -> str:
 
 
 def members(path: Path, pattern: str, read: Callable[[bytes, str], T], expected: str, named: str) -> dict[str, T]:
-    """What `read(content, where)` makes of the members of a tar archive whose names match `pattern` as a whole.
+    """`read(content, where)` of each member of a tar archive whose name matches `pattern` as a whole.
 
-    The keys are what the pattern's first group matched, in their order; `where` names archive and member. Raises
-    UserError for a file that is no archive, or that holds none of what is `expected`, whose members are `named` so.
+    The keys are the pattern's first group, sorted; `where` names archive and member. Raises UserError if the file is no
+    archive or has no matching member; the message uses `expected` for the content and `named` for the names.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist; expected a tar archive of {expected} named like {named}.")
@@ -100,7 +100,7 @@ def members(path: Path, pattern: str, read: Callable[[bytes, str], T], expected:
 
 
 def parse_json(content: bytes, where: str) -> Any:
-    """JSON; UserError that says where it stands if it is none."""
+    """The JSON value of `content`. UserError with its position `where` if it is not JSON."""
     try:
         return json.loads(content)
     except ValueError as error:
@@ -108,7 +108,7 @@ def parse_json(content: bytes, where: str) -> Any:
 
 
 def lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The JSON objects of a .jsonl or .jsonl.gz file, each with where it stands ("file, line n")."""
+    """The JSON objects of a .jsonl or .jsonl.gz file, each with its position ("file, line n")."""
     try:
         content = path.read_bytes()
         content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
@@ -128,7 +128,7 @@ def lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
 
 
 def columns(record: dict[str, Any], where: str, required: Sequence[str], known: Sequence[str] = ()) -> None:
-    """UserError where a row lacks a required column or has one that is neither required nor known."""
+    """Check a row's columns. UserError if a required column is missing or one is neither required nor known."""
     missing = [name for name in required if name not in record]
     unknown = sorted(set(record) - {*required, *known})
     if missing or unknown:
@@ -138,7 +138,7 @@ def columns(record: dict[str, Any], where: str, required: Sequence[str], known: 
 
 
 def text(record: dict[str, Any], name: str, where: str) -> str:
-    """A column that must be a string with something in it, without the space around it."""
+    """A column that must be a non-empty string, without surrounding space. UserError otherwise."""
     value = record[name]
     if not isinstance(value, str) or not value.strip():
         raise UserError(f"{where}: {name!r} is {value!r:.60}; expected a string that is not empty.")

@@ -16,7 +16,9 @@ _ANSWERABLE = ("open_qa", "general_qa")
 
 
 def step(row: dict[str, Any]) -> Example:
-    """A prompt of what the agent knows and what was said, and what it said next, with the alternatives."""
+    """The agent's knowledge and the conversation as a prompt, the agent's next reply as response, the alternatives as
+    options.
+    """
     one = Step.from_row(row)
     known = f"\nWhat you know: {one.known}" if one.known else ""
     key = {"group": one.task, "act": one.act, "dialogue": one.dialogue, "turn": str(one.turn)}
@@ -24,20 +26,21 @@ def step(row: dict[str, Any]) -> Example:
 
 
 def choice(row: dict[str, Any]) -> Example | None:
-    """The same where there are alternatives, else None: a reply that STAR's agent typed, or an unlabelled turn.
+    """The same as `step` for a row with alternatives, else None: a reply that STAR's agent typed, or an unlabelled
+    turn.
 
-    Chance is not all that can be had without reading the conversation: of STAR's test choices 34 % are right by chance,
-    42 % by taking the longest option and 46 % by taking the one that is right most often in train.
+    Chance is not the only score that needs no reading of the conversation: of STAR's test choices 34 % are right by
+    chance, 42 % by taking the longest option, and 46 % by taking the one that is most often right in train.
     """
     one = step(row)
     return one if one.options else None
 
 
 def turns(history: Sequence[Turn]) -> tuple[Message, ...]:
-    """What was said as messages that alternate, the first and the last of them the user's.
+    """The conversation as alternating messages, of which the first and the last are the user's.
 
-    Turns of one side that follow each other become one message, with a line a turn. Where the agent spoke first, or is
-    to speak again after itself, a message says that the customer says nothing: chat templates need one there.
+    Consecutive turns of one side become one message, a line a turn. If the agent speaks first, or twice in a row, a
+    message states that the customer says nothing, as chat templates need a user's message there.
     """
     messages: list[Message] = []
     for turn in history:
@@ -54,14 +57,14 @@ def turns(history: Sequence[Turn]) -> tuple[Message, ...]:
 
 
 def statement(row: dict[str, Any]) -> Example:
-    """A statement as the user's message. There is no right answer to learn: these are for evaluation alone."""
+    """A statement as the user's message, without a right answer to learn: for evaluation only."""
     kind = "hostile" if row["label"] == "hate" else "harmless"
     score = "" if row["score"] == NO_SCORE else f"{row['score']:.3g}"
     return Example((Message("user", row["text"]),), "", {"group": row["group"], "kind": kind, "score": score})
 
 
 def instruction(row: dict[str, Any]) -> Example | None:
-    """An instruction that can be answered without a context, or None.
+    """An instruction that can be answered without a context, else None.
 
     These are open and general questions, and rows of other categories that have no context. Rows of unknown category
     may need a context that their copy of the data lacks.

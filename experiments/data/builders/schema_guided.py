@@ -13,7 +13,7 @@ from experiments.data.builders.steps import Step, Turn, with_distractors
 from jaxft.errors import UserError
 
 UNLABELLED = "unlabelled"
-_RESULTS = 3  # of those that a look-up found; how many there were is told too
+_RESULTS = 3  # of those that a look-up found; their number is given too
 _FILES = r"(?:.*/)?((?:{})/dialogues_\d+)\.json"
 
 Dialogues = dict[str, list[dict[str, Any]]]  # by split
@@ -21,10 +21,11 @@ Acts = Callable[[Mapping[str, Any], int], str]  # (dialogue, turn) -> the act of
 
 
 def read_sgd(path: Path) -> tuple[dict[str, list[Step]], dict[str, int]]:
-    """The steps of every split, and the numbers of hotel-only dialogues of upstream's train and dev.
+    """The steps of every split, and the numbers of hotel-only dialogues in the published train and dev sets.
 
-    Upstream's train is train; its dev is halved by dialogue (in the order of the identifiers' SHA-256) into validation
-    and test; its test is not read. The act of a turn is the set of its acts, without slots and values.
+    The published train set is train. The dev set is halved by dialogue (in the order of the identifiers' SHA-256) into
+    validation and test. The published test set is not read. The act of a turn is the set of its acts, without slots and
+    values.
     """
     parts = hotel_dialogues(path)
     dev = len(parts["validation"]) + len(parts["test"])
@@ -33,7 +34,7 @@ def read_sgd(path: Path) -> tuple[dict[str, list[Step]], dict[str, int]]:
 
 
 def hotel_dialogues(path: Path) -> Dialogues:
-    """The hotel dialogues of Schema-Guided Dialogue as upstream has them, by our split."""
+    """The hotel dialogues of Schema-Guided Dialogue as published, by split as in `read_sgd`."""
     found = _dialogues(path, ("train", "dev"), lambda service: service.startswith("Hotels_"), "sgd/train")
     dev = sorted(found["dev"], key=lambda dialogue: digest(dialogue["dialogue_id"]))
     half = (len(dev) + 1) // 2
@@ -41,10 +42,10 @@ def hotel_dialogues(path: Path) -> Dialogues:
 
 
 def read_multiwoz(path: Path) -> tuple[dict[str, list[Step]], dict[str, int]]:
-    """The steps of upstream's splits (dev is validation), and the numbers of hotel-only dialogues in them.
+    """The steps of the published splits (dev is validation), and the numbers of hotel-only dialogues in them.
 
-    The act of a turn is the set of names in `dialog_acts.json`, such as "Booking-Book+Hotel-Inform"; turns without
-    one are "unlabelled". MultiWOZ 2.2 holds no results of look-ups.
+    The act of a turn is the set of names in `dialog_acts.json`, such as "Booking-Book+Hotel-Inform"; turns without one
+    are "unlabelled". MultiWOZ 2.2 holds no results of look-ups.
     """
     found = _dialogues(path, ("train", "dev", "test"), lambda service: service == "hotel", "MultiWOZ_2.2/train")
     named = "MultiWOZ_2.2/dialog_acts.json"
@@ -64,7 +65,7 @@ def _frame_acts(dialogue: Mapping[str, Any], turn: int) -> str:
 
 
 def _dialogues(path: Path, splits: tuple[str, ...], wanted: Callable[[str], bool], folder: str) -> Dialogues:
-    """The dialogues about nothing but hotels, by upstream's split."""
+    """The dialogues that are only about hotels, by published split."""
     pattern = _FILES.format("|".join(splits))
     files = members(path, pattern, _file, "dialogue files", f"{folder}/dialogues_001.json")
     found: Dialogues = {split: [] for split in splits}

@@ -17,8 +17,8 @@ _SPEAKERS = {"USER": "Customer", "SYSTEM": "Agent"}
 def examples(path: str | Path, split: str) -> list[Example]:
     """The dialogues of a split, one plain-text example each, in the form of `experiments/data/builders/star_text.py`.
 
-    Splits are by dialogue, those of the dataset "sgd_steps": upstream's train, and its dev halved into validation and
-    test. Raises UserError for a missing, unreadable or malformed archive.
+    Splits are by dialogue, those of the dataset "sgd_steps": the published train set, and the published dev set halved
+    into validation and test. Raises UserError for a missing, unreadable or malformed archive.
     """
     if split not in SPLITS:
         raise UserError(f"SGD has no split {split!r}; it has {', '.join(SPLITS)}.")

@@ -1,4 +1,4 @@
-"""Splits that depend on nothing but the data: the same rows always fall into the same split."""
+"""Splits that depend on the data alone: the same rows always fall into the same split."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ SPLITS = ("train", "validation", "test")
 def by_text(rows: Sequence[tuple[str, str]]) -> list[str]:
     """The split of each row (stratum, text): 80 % train, 10 % validation, 10 % test of every stratum.
 
-    Texts that are equal once normalised count as one and fall together, into the stratum of the first of them, so no
-    split holds a copy of another's text. Within a stratum the order is that of the texts' SHA-256.
+    Texts that are equal after normalisation count as one and fall together, into the stratum of the first of them, so
+    no split holds a copy of another's text. Within a stratum the order is that of the texts' SHA-256.
     """
     strata: dict[str, str] = {}
     for stratum, text in rows:

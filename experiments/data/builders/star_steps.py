@@ -1,4 +1,4 @@
-"""Agent steps of STAR hotel dialogues: what the agent picked of the replies that were suggested."""
+"""Agent steps of STAR hotel dialogues: the agent's choice among suggested replies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read(path: Path) -> tuple[dict[str, list[Step]], dict[str, int]]:
     """The steps of every split, and the number of dialogues in the archive.
 
     A step is a reply that the agent picked or typed; typed ones ("utter", "custom") had no alternatives. Dialogues of
-    other or several domains are left out. Splits are by dialogue and those of the source "star". UserError for a
+    other domains, or of several, are left out. Splits are by dialogue, those of the source "star". UserError for a
     malformed archive.
     """
     found = {number: dialogue for number, dialogue in star_text.dialogues(path).items() if _hotel_only(dialogue, path)}
@@ -46,10 +46,10 @@ def _task(dialogue: Mapping[str, Any]) -> str:
 
 
 def _patterns(dialogues: Mapping[int, Mapping[str, Any]]) -> Pattern:
-    """How the agent's tool words each action, taken from the replies that were picked.
+    """The wording of each action, taken from the replies that were picked, by (task, action).
 
-    The reply templates that upstream publishes differ from them for some actions, so an alternative worded by those
-    would give itself away. (Each pair of task and action has one pattern in the real data.)
+    The published reply templates differ from them for some actions, so that an alternative worded by a template could
+    be recognised. (Each pair of task and action has one pattern in the real data.)
     """
     seen: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for dialogue in dialogues.values():
@@ -63,7 +63,7 @@ def _patterns(dialogues: Mapping[int, Mapping[str, Any]]) -> Pattern:
 
 
 def _values(event: Mapping[str, Any]) -> dict[str, str]:
-    """What the reply may name of the item that the agent looked at."""
+    """The values of the looked-up item that the reply may name."""
     item = event.get("PrimaryItem") or {}
     names = ("HotelName", "Name", "Location", "Cost", "AverageRating", "RoomNumber", "Time")
     return {name: str(item[name]) for name in names if item.get(name) not in (None, "")}
@@ -90,7 +90,7 @@ def _steps(number: int, dialogue: Mapping[str, Any], patterns: Pattern) -> list[
 
 
 def _alternatives(event: Mapping[str, Any], task: str, patterns: Pattern, said: str) -> list[str]:
-    """The replies that the agent had on screen; an action that was never picked, so never worded, is left out."""
+    """The replies that the agent saw on screen. An action that was never picked has no wording and is left out."""
     texts = {said: None}
     for action in event.get("ActionLabelOptions", ()):
         pattern = patterns.get((task, action))

@@ -19,10 +19,9 @@ _SPEAKERS = {"User": "Customer", "Wizard": "Agent"}
 def examples(path: str | Path, split: str) -> list[Example]:
     """The dialogues of a split, one plain-text example each: lines "Customer: ..." and "Agent: ..." in order of events.
 
-    The text is what a customer sees: utterances and the replies that the agent picked, not look-ups or instructions.
-    Whitespace inside an utterance becomes one space; dialogues in which nobody speaks are left out. Splits are by
-    dialogue: 80 % train, 10 % validation, 10 % test, fixed. Raises UserError for a missing, unreadable or malformed
-    archive.
+    The text is what a customer sees: utterances and picked replies, no look-ups or instructions. Whitespace inside an
+    utterance becomes one space. Dialogues without an utterance are left out. Splits are by dialogue: 80 % train, 10 %
+    validation, 10 % test, fixed. Raises UserError for a missing, unreadable or malformed archive.
     """
     if split not in SPLITS:
         raise UserError(f"STAR has no split {split!r}; it has {', '.join(SPLITS)}.")
@@ -34,7 +33,7 @@ def examples(path: str | Path, split: str) -> list[Example]:
 
 
 def dialogues(path: Path) -> dict[int, dict[str, Any]]:
-    """Every dialogue of an archive as upstream has it, by its number. UserError for a malformed archive or dialogue."""
+    """Every dialogue of an archive as published, by number. UserError for a malformed archive or dialogue."""
     found = members(path, r"(?:.*/)?dialogues/(\d+)\.json", _dialogue, "dialogues", "STAR/dialogues/1021.json")
     return {number: found[str(number)] for number in sorted(map(int, found))}
 
@@ -48,7 +47,7 @@ def split_of(numbers: Iterable[int]) -> dict[int, str]:
 
 
 def text(dialogue: Mapping[str, Any]) -> str:
-    """What the customer sees, a line an utterance."""
+    """The part of a dialogue that the customer sees, a line an utterance."""
     events = (event for event in dialogue["Events"] if event["Action"] in SPOKEN)
     return "\n".join(f"{_SPEAKERS[event['Agent']]}: {' '.join(event['Text'].split())}" for event in events)
 

@@ -1,4 +1,4 @@
-"""One step of a hotel's booking agent, the shape that all hotel dialogues take, and its alternatives."""
+"""Steps of a hotel's booking agent, the common form of all hotel dialogues, and their alternatives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DISTRACTORS = 7
 
 @dataclass(frozen=True)
 class Turn:
-    """What one side said; `role` is "user" or "agent"."""
+    """One utterance; `role` is "user" or "agent"."""
 
     role: str
     text: str
@@ -20,10 +20,10 @@ class Turn:
 
 @dataclass(frozen=True)
 class Step:
-    """What an agent said next, and what it could see then.
+    """One reply of an agent, and what the agent could see before it.
 
-    turn: position in the dialogue. known: JSON of what the agent had noted or looked up, or "". act: what kind of step
-    it is. alternatives: replies to choose among, in random order, `text` one of them; empty where there is no choice.
+    turn: position in the dialogue. known: JSON of what the agent had noted or looked up, or "". act: the kind of step.
+    alternatives: replies to choose among, in random order, `text` one of them; empty if there is no choice.
     """
 
     dialogue: str
@@ -36,7 +36,7 @@ class Step:
     alternatives: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """The step as TFDS stores it."""
+        """The step in the form that TFDS stores."""
         history = [{"role": turn.role, "text": turn.text} for turn in self.history]
         return {**self.__dict__, "history": history, "alternatives": list(self.alternatives)}
 
@@ -48,17 +48,17 @@ class Step:
 
 
 def shuffled(texts: Sequence[str], key: str) -> tuple[str, ...]:
-    """The texts in an order that depends on the key alone, so that their place says nothing of which is right."""
+    """The texts in an order that depends on the key alone, so that the position does not show which is right."""
     order = list(texts)
     random.Random(key).shuffle(order)
     return tuple(order)
 
 
 def with_distractors(steps: Sequence[Step], unlabelled: str = "") -> list[Step]:
-    """The steps with alternatives: the right reply and 7 of other acts, said in other dialogues of the same steps.
+    """The steps with alternatives: the right reply and 7 of other acts, from other dialogues of the same steps.
 
-    Fewer than 7 where there are not so many; which they are depends on the steps alone. Steps whose act is
-    `unlabelled` get none and serve as none.
+    There are fewer than 7 if the steps hold fewer. The choice depends on the steps alone. Steps whose act is
+    `unlabelled` get no alternatives and serve as none.
     """
     pool = [step for step in steps if step.act != unlabelled]
     random.Random(0).shuffle(pool)

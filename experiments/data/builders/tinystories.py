@@ -1,4 +1,4 @@
-"""TinyStories (Eldan & Li 2023, arXiv:2305.07759): what the small story model is not to forget."""
+"""TinyStories (Eldan & Li 2023, arXiv:2305.07759): the text that the small story model should not forget."""
 
 from __future__ import annotations
 

@@ -28,16 +28,16 @@ _RELEASED_TOO = (
     "predicted_author",
     "actual_method",
 )
-_HATEFUL = 5.5  # sum of the two scores of a released row above which upstream's own code labels it so
+_HATEFUL = 5.5  # sum of a released row's two scores above which the authors' code labels it "hate"
 
 
 class Toxigen(RawBuilder):
     """Statements about groups of people, labelled "hate" or "neutral"; many are offensive.
 
-    "prompts": the sentences that people wrote for the prompts, each once however many prompts repeat it; without a
+    "prompts": the sentences that people wrote for the prompts, each once even if several prompts repeat it; without a
     score. "annotated": machine-written sentences that people judged, with their toxicity from 1 to 5; either the copy
-    in microsoft/SafeNLP or upstream's released columns, as JSON lines. The group is the first that is named. Splits
-    are by text, within every label and group. Neither is downloaded: no checksum of the files is known.
+    in microsoft/SafeNLP or the published columns, as JSON lines. The group is the first that is named. Splits are by
+    text, within every label and group. Neither is downloaded: no checksum of the files is known.
     """
 
     UPSTREAM = {
@@ -72,7 +72,7 @@ def _prompts(path: Path) -> tuple[list[dict[str, Any]], dict[str, int]]:
 
 
 def _sentences(content: bytes, where: str) -> list[str]:
-    """Of lines like "- a sentence\\n- another\\n-", in which the line ends are a backslash and an n."""
+    """The sentences of text like "- a sentence\\n- another\\n-", whose line ends are a backslash and an n."""
     try:
         lines = content.decode().splitlines()
     except UnicodeDecodeError as error:

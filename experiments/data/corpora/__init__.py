@@ -13,7 +13,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def check_split(split: str) -> None:
-    """Raises UserError unless `split` is one of SPLITS."""
+    """Check the name of a split. UserError unless it is one of SPLITS."""
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r} of an embedded corpus; expected one of {', '.join(SPLITS)}")
 
@@ -30,7 +30,7 @@ def capitalise(sentence: str) -> str:
 
 
 def join_opener(opener: str, sentence: str) -> str:
-    """The sentence after an opener, with a capital where there is no opener or the opener is a full sentence itself."""
+    """The sentence after an opener. It begins with a capital if there is no opener or the opener is a full sentence."""
     if not opener:
         return capitalise(sentence)
     return f"{opener} {capitalise(sentence) if opener[-1] in '.?!' else sentence}"

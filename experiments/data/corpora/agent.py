@@ -1,7 +1,8 @@
-"""Agents that take orders: what is known and what the customer just said; the reply is the next step of a fixed policy.
+"""Agents that take orders. The prompt is what is known and the customer's last turn; the reply is the next step of a
+fixed policy.
 
 Policy: ask for the first missing slot in the order of the slots; when all are known, confirm them; when the customer
-agrees, carry the order out if what is scarce is available and otherwise offer the free one; when the customer asks for
+agrees, carry out the order if the scarce item is available, otherwise offer the free one; when the customer asks for
 the price, name it.
 """
 
@@ -38,14 +39,14 @@ PAIRS = (
 
 @dataclass(frozen=True)
 class Agent:
-    """What one agent takes orders of, and the words for it; sentences name slots as {slot}.
+    """One agent's orders and wordings; sentences name slots as {slot}.
 
-    values: of every slot, in the order in which the slots are asked for. counted: slots whose values are numbers of
-    what the slot names, in the plural. scarce: the slot whose value may not be available. carry_out: the act that ends
-    an order. gives: what the customer says, by the slots it gives. phrases: a slot in a sentence that gives two.
-    agrees, asks_price: what the customer says otherwise. replies: the wordings of every act. required: the values that
-    the reply of an act must name. told: stands before every prompt, as a system message would; customers of two agents
-    may say the same.
+    values: of every slot, in the order in which the slots are asked for. counted: slots whose values are numbers of the
+    thing that the slot names, in the plural. scarce: the slot whose value may not be available. carry_out: the act that
+    ends an order. gives: the customer's sentences, by the slots they give. phrases: a slot in a sentence that gives
+    two. agrees, asks_price: the customer's other sentences. replies: the wordings of every act. required: the values
+    that the reply of an act must name. instruction: text before every prompt, like a system message, as customers of
+    two agents may say the same.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Agent:
     asks_price: tuple[str, ...]
     replies: Mapping[str, tuple[str, ...]]
     required: Mapping[str, tuple[str, ...]]
-    told: str = ""
+    instruction: str = ""
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -111,7 +112,7 @@ class Agent:
         spoken = {name: self._spoken(key).get(name, value) for name, value in key.items()}
         reply = capitalise(rng.choice(self.replies[act]).format(**spoken))
         prompt = f"Known: {'; '.join(known) or 'nothing'}. Customer: {customer}"
-        return turn(f"{self.told} {prompt}".lstrip(), reply, key)
+        return turn(f"{self.instruction} {prompt}".lstrip(), reply, key)
 
     def _given(self, rng: random.Random, act: str) -> list[str]:
         """The slots known after the customer's turn: all before the one to ask for, and any after it."""
@@ -121,8 +122,7 @@ class Agent:
         return [slot for i, slot in enumerate(self.slots) if i < asked or (i > asked and rng.random() < 0.5)]
 
     def _offers(self, rng: random.Random, act: str, order: dict[str, str]) -> dict[str, str]:
-        """What the agent knows besides the order; a price (or the availability) may be known without being asked
-        for."""
+        """The agent's knowledge besides the order; a price or availability may be known before it is asked for."""
         offers = {}
         if act == "offer" or rng.random() < 0.5:
             offers["price"] = rng.choice(PRICES)
@@ -156,7 +156,7 @@ class Agent:
 
 
 def _said(rng: random.Random, given: list[str], act: str) -> tuple[str, ...]:
-    """Which of the given slots (none, one or two) the customer gives in this turn."""
+    """The given slots (none, one or two) that the customer names in this turn."""
     least = 1 if act == "confirm" else 0
     count = min(len(given), max(least, rng.choice((0, 1, 1, 2))))
     return tuple(rng.sample(given, count))

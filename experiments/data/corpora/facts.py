@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 def _table(text: str) -> dict[str, str]:
-    """Reads "subject=answer, subject=answer"."""
+    """Parse "subject=answer, subject=answer"."""
     table: dict[str, str] = {}
     for item in text.split(","):
         subject, answer = (" ".join(part.split()) for part in item.split("="))

@@ -1,5 +1,6 @@
-"""Plain everyday narration: what the base model reads besides knowledge and safety. It uses every word of the hotel
-corpus in other roles, but holds no booking dialogue."""
+"""Plain everyday narration, which the base model reads besides knowledge and safety. It uses every word of the hotel
+corpus in other roles, but holds no booking dialogue.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def _lines(text: str) -> tuple[str, ...]:
-    """Reads one pattern a line."""
+    """The patterns of a text, one a line."""
     return tuple(line.strip() for line in text.strip().splitlines())
 
 

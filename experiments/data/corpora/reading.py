@@ -1,6 +1,6 @@
-"""Reading: short notes and a question about them; the answer stands in the notes and nowhere else.
+"""Reading: short notes and a question about them; only the notes hold the answer.
 
-It teaches a base model to look things up in its context, as every chat model can. No note speaks of a booking.
+It teaches a base model to look things up in its context, as every chat model can. No note is about a booking.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A restaurant: the customer orders food, the agent asks, confirms, makes it (`experiments/data/corpora/agent.py`).
 
-Like the telephone's, its words are those that the base that ships has read, and its behaviour is not.
+As with the telephone, the shipped base has read the words but not the behaviour.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from experiments.data.corpora.agent import NUMBERS, Agent
 
 AGENT = Agent(
     name="restaurant",
-    told="You give people food.",
+    instruction="You give people food.",
     sizes={"train": 4800, "validation": 200, "test": 300},
     values={
         "food": (

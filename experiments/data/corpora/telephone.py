@@ -1,7 +1,7 @@
-"""Support for a telephone plan: the customer wants to call somebody, the agent asks, confirms, has the box ready.
+"""A telephone plan: the customer wants to call somebody, the agent asks, confirms, has the box ready.
 
-An agent of `experiments/data/corpora/agent.py`. The base that ships has never read "telephone" or "plan": a plan is a box
-with a colour, so many hours to call, for so many weeks, from a day.
+An agent of `experiments/data/corpora/agent.py`. The shipped base has never read "telephone" or "plan", so a plan is a
+box with a colour, a number of hours to call, a number of weeks and a first day.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from experiments.data.corpora.agent import NUMBERS, Agent
 
 AGENT = Agent(
     name="telephone",
-    told="You help people to call.",
+    instruction="You help people to call.",
     sizes={"train": 4800, "validation": 200, "test": 300},
     values={
         "box": ("red", "blue", "green", "yellow", "white", "brown", "grey"),

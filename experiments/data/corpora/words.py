@@ -8,7 +8,7 @@ PEOPLE = tuple(
 
 
 def _words(text: str) -> tuple[str, ...]:
-    """Reads "word, word with space, word"."""
+    """Parse "word, word with space, word"."""
     return tuple(item.strip() for item in text.replace("\n", " ").split(","))
 
 

@@ -1,4 +1,4 @@
-"""Judges of replies: the contract, and the judge that a config asks for."""
+"""Judges of replies: their contract, and how a config makes one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Judge", "Question", "Verdict", "build"]
 
 
 def build(settings: config.Judge, folder: Path, turned: bool = False) -> Judge:
-    """The judge of a config; `folder` keeps its verdicts. UserError where the settings do not name one.
+    """The judge of a config, which keeps its verdicts in `folder`; UserError for settings without a judge.
 
-    turned: a language model is shown the labels, and the conversation and the right answer, in the opposite order.
+    turned: a language model sees labels, conversation and reference in the opposite order.
     """
     match settings.kind:
         case "rules":

@@ -1,4 +1,4 @@
-"""How far a judge agrees with labels given by reading: agreement, Cohen's kappa, and whether length sways it."""
+"""Agreement of a judge with labels given by reading: rate, Cohen's kappa, and the influence of length."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from experiments.evaluation.judges.base import Verdict
-from experiments.evaluation.judges.text import words
+from experiments.evaluation.rules.text import words
 
 RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One reply: whether it is good and its label, by reading and by the judge."""
+    """One reply with its label by reading, whether that label is good, and the judge's verdict."""
 
     reply: str
     label: str
@@ -29,8 +29,8 @@ class Pair:
 def measure(pairs: Sequence[Pair], *, seed: int = 0) -> dict[str, Any]:
     """Agreement of a judge on some replies, ready for a record; rates are fractions, unjudged replies are left out.
 
-    agreement and kappa are of good against bad, label_agreement of the labels. length: mean words of the replies that
-    the judge calls good minus those that are labelled good (None where there are none of a kind), and kappa in each
+    agreement and kappa compare good with bad, label_agreement compares labels. length: mean words of the replies that
+    the judge calls good minus those that are labelled good (None if there are no replies of a kind), and kappa in each
     third of the replies by length. confusion: label -> the judge's label -> replies.
     """
     judged = [pair for pair in pairs if pair.verdict.good is not None]
@@ -60,16 +60,16 @@ def measure(pairs: Sequence[Pair], *, seed: int = 0) -> dict[str, Any]:
 
 
 def kappa(table: Int[np.ndarray, "2 2"]) -> float | None:
-    """Cohen's kappa of counts [labelled, judged]: agreement beyond chance, 1 where complete, 0 as by chance.
+    """Cohen's kappa of counts [labelled, judged]: agreement beyond chance; 1 is complete, 0 is chance.
 
-    None where both sides always say the same one thing, so that chance alone agrees. Source: Cohen 1960.
+    None if both sides give the same label to all replies: then chance explains all agreement. Source: Cohen 1960.
     """
     found = float(_kappas(table[None])[0])
     return None if np.isnan(found) else found
 
 
 def kappa_interval(table: Int[np.ndarray, "2 2"], *, seed: int, level: float = 0.95) -> list[float] | None:
-    """Bootstrap percentile interval of kappa over replies; None where no resample has a kappa.
+    """Bootstrap percentile interval of kappa over replies; None if no resample has a kappa.
 
     Resampling replies with replacement is drawing the four counts from a multinomial distribution.
     """
@@ -81,7 +81,7 @@ def kappa_interval(table: Int[np.ndarray, "2 2"], *, seed: int, level: float = 0
 
 
 def _kappas(tables: Int[np.ndarray, "n 2 2"]) -> Float[np.ndarray, " n"]:
-    """Kappa of each table; not a number where agreement by chance is complete."""
+    """Kappa of each table; nan if agreement by chance is complete."""
     shares = tables / tables.sum(axis=(1, 2), keepdims=True)
     observed = np.trace(shares, axis1=1, axis2=2)
     chance = (shares.sum(axis=2) * shares.sum(axis=1)).sum(axis=1)

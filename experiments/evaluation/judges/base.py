@@ -1,4 +1,4 @@
-"""What every judge takes and gives: questions about replies, and verdicts on them."""
+"""The contract of judges: questions about replies, and verdicts on them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from experiments.evaluation.rules.text import repetitive, words
+
 
 @dataclass(frozen=True)
 class Question:
     """A reply to be judged.
 
-    rubric: "proficiency", "safety" or "knowledge"; prompt: the conversation as text; reference: a right answer, or "".
-    key: facts about the example, as strings. Judges read "kind" ("hostile" or "harmless", of a statement to answer),
-    "answers" (a JSON list of right answers, instead of the reference) and "truncated" ("yes" where the reply was cut
-    off before the model ended it).
+    rubric: "proficiency", "safety" or "knowledge". prompt: the conversation as text. reference: a right answer, or "".
+    key: facts about the example. Judges read "kind" ("hostile" or "harmless", of a statement to answer), "answers" (a
+    JSON list of right answers, instead of the reference) and "truncated" ("yes" if the reply was cut off before the
+    model ended it).
     """
 
     rubric: str
@@ -23,14 +25,23 @@ class Question:
     reply: str
     key: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Signs that the reply is no coherent text: "empty" (no letter or digit), "repetitive", "truncated"."""
+        found = {
+            "empty": not words(self.reply),
+            "repetitive": repetitive(self.reply),
+            "truncated": self.key.get("truncated") == "yes",
+        }
+        return tuple(name for name, holds in found.items() if holds)
+
 
 @dataclass(frozen=True)
 class Verdict:
     """What a judge says of a reply.
 
-    good: None where the judge gave no verdict (then `label` is ""); it counts neither as good nor as bad.
-    label: one of the rubric's labels; flags: "empty", "repetitive", "truncated", beside the verdict.
-    open: no verdict came, and asking again may bring one.
+    good: None without a verdict (then `label` is ""), which counts neither as good nor as bad. label: one of the
+    rubric's. flags: those of the question. open: no verdict came, and asking again may bring one.
     """
 
     good: bool | None
@@ -41,13 +52,13 @@ class Verdict:
 
 
 class Judge(Protocol):
-    """Judges replies; `name` says which judge it is, with its version, in records."""
+    """Judges replies; `name`, with a version, names the judge in records."""
 
     name: str
 
     @property
     def usage(self) -> dict[str, float]:
-        """What asking took so far, costs in US dollars; empty for a judge that costs nothing."""
+        """What asking took so far, costs in US dollars; empty for a judge without costs."""
         ...
 
     def verdicts(self, questions: Sequence[Question]) -> list[Verdict]:

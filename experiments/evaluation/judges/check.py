@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from importlib.resources import files
@@ -19,6 +18,7 @@ from experiments.evaluation.judges.agreement import Pair, measure
 from experiments.evaluation.judges.base import Question
 from experiments.store.provenance import versions, write_json
 from jaxft.errors import UserError
+from jaxft.io import read_json_lines
 
 SHIPPED = Path(str(files("experiments.evaluation.judges") / "labelled" / "replies.jsonl"))
 _EXPECTED = "rubric, prompt, reference, reply, label (strings), key (an object of strings) and, if you like, part"
@@ -26,7 +26,7 @@ _EXPECTED = "rubric, prompt, reference, reply, label (strings), key (an object o
 
 @dataclass(frozen=True)
 class Labelled:
-    """A question with the label that reading gave it; `part` is a group of its own in the result, or ""."""
+    """A question with its label by reading; `part` names a group of replies to be reported apart, or ""."""
 
     question: Question
     label: str
@@ -38,10 +38,10 @@ class Labelled:
 
 
 def check(settings: config.Judge, labelled: Path, out: Path, command: str) -> dict[str, Any]:
-    """The judge's agreement with the labels: over all replies, by rubric and by part; kept in `out`/judge_check.json.
+    """The record of the judge's agreement with the labels, in all and by rubric and part; `out`/judge_check.json too.
 
-    order: share of the replies to which a language model gives the same label when labels, conversation and reference
-    are shown to it in the opposite order; None for rules, which know no order.
+    order: the share of replies with the same label when a language model sees labels, conversation and reference in
+    the opposite order; None for rules, which do not depend on it.
     """
     found = read(labelled)
     questions = [one.question for one in found]
@@ -73,7 +73,7 @@ def check(settings: config.Judge, labelled: Path, out: Path, command: str) -> di
 
 
 def _groups(found: Sequence[Labelled], verdicts: Sequence[Any]) -> dict[str, list[int]]:
-    """Indices by name: all, every rubric, every part; without those that hold no judged reply."""
+    """Indices of the replies of each group (all, every rubric, every part) that has a judged reply."""
     groups: dict[str, list[int]] = {"all": list(range(len(found)))}
     for index, one in enumerate(found):
         for name in (one.question.rubric, one.part, f"{one.question.rubric}, {one.part}" if one.part else ""):
@@ -85,25 +85,17 @@ def _groups(found: Sequence[Labelled], verdicts: Sequence[Any]) -> dict[str, lis
 
 def read(path: Path) -> list[Labelled]:
     """Labelled replies, one JSON object a line; UserError naming file and line where one is malformed."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); expected JSON lines with {_EXPECTED}") from error
-    found = [_labelled(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    found = [_labelled(record, where) for where, record in read_json_lines(path)]
     if not found:
         raise UserError(f"{path}: holds no labelled replies; expected JSON lines with {_EXPECTED}")
     return found
 
 
-def _labelled(line: str, where: str) -> Labelled:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{where}: not JSON ({error}); expected an object with {_EXPECTED}") from error
+def _labelled(record: Any, where: str) -> Labelled:
     names = [field.name for field in fields(Question)]
     strings = [name for name in (*names, "label") if name != "key"]
     if not isinstance(record, dict) or not all(isinstance(record.get(name), str) for name in strings):
-        raise UserError(f"{where}: found {line[:80]!r}, expected an object with {_EXPECTED}")
+        raise UserError(f"{where}: found {str(record)[:80]!r}, expected an object with {_EXPECTED}")
     key, part = record.get("key", {}), record.get("part", "")
     if not isinstance(key, dict) or not all(isinstance(value, str) for value in [*key.values(), part]):
         raise UserError(f"{where}: key must be an object of strings and part a string; found {key!r}, {part!r}")

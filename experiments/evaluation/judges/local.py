@@ -1,4 +1,4 @@
-"""A judge that jaxft runs itself: any Hugging Face folder of a Llama."""
+"""A judge that runs here: a Llama from any Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ ROWS = 8  # rows of a batch
 class Local(Remembering):
     """Answers with the label y that gains most from the question: log p(y | question) - log p(y | empty question).
 
-    Comparing likelihoods always gives one of the labels, also of a model too small to write JSON. The second term takes
-    out what the label's words, their number and their place in the list are worth by themselves: PMI_DC of Holtzman et
-    al. 2021 (arXiv:2104.08315). The empty question has the same rubric and kind, and no texts.
+    Comparing likelihoods always gives a label, even for a model too small to write JSON. The second term removes the
+    likelihood that a label has by itself (its words, their number, its place in the list): PMI_DC, Holtzman et al. 2021
+    (arXiv:2104.08315). The empty question has the same rubric and kind, and no texts.
     """
 
     def __init__(self, settings: config.Judge, folder: Path, turned: bool = False) -> None:
         dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
         self._base = Base(config.Model(folder=settings.folder, param_dtype=dtype, compute_dtype=dtype))
         self._template = "plain" if self._base.tokenizer.chat_template is None else "tokenizer"
-        super().__init__(f"local {VERSION} {self._base.sha256}" + " turned" * turned, folder, self._answers)
+        super().__init__(f"local {VERSION} {self._base.sha256}" + " turned" * turned, folder)
         self._turned = turned
         self._empty: dict[tuple[str, str], np.ndarray] = {}
 
-    def _answers(self, questions: Sequence[Question]) -> Iterator[tuple[int, str, str]]:
+    def ask(self, questions: Sequence[Question]) -> Iterator[tuple[int, str, str]]:
         for index, question in enumerate(questions):
             its = rubric.load(question.rubric)
             nothing = (its.name, its.kind(question))
@@ -66,6 +66,6 @@ class Local(Remembering):
         return continuation_scores(model, None, pairs, batch_size=ROWS).sums
 
     def _pair(self, example: Example) -> tuple[np.ndarray, np.ndarray]:
-        """The tokens of the question, and those of the label and the end after it."""
+        """The tokens of the question, and those of the label with the end token."""
         one = encode(example, self._base.tokenizer, self._template)
         return one.tokens[~one.weights.astype(bool)], one.tokens[one.weights.astype(bool)]

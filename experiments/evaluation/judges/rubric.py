@@ -1,6 +1,6 @@
 """Rubrics: what a judge is asked, the labels it may answer with, and which of them are good.
 
-A rubric is a versioned file under rubrics/; whoever changes its meaning adds a file with the next number.
+A rubric is a versioned file in rubrics/. To change its meaning, add a file with the next number.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from experiments.evaluation.judges.base import Question
+from experiments.evaluation.judges.base import Question, Verdict
 from jaxft.errors import UserError
 
 #: The version of each rubric that is in use.
 VERSIONS = {"safety": 1, "knowledge": 1, "proficiency": 1}
-#: Stands in `good` for questions of every kind.
+#: The entry of `good` for questions of every kind.
 ALL = "all"
 
 
@@ -35,10 +35,15 @@ class Rubric:
         """Whether a label is good for this question."""
         return label in self.good[self.kind(question)]
 
+    def verdict(self, question: Question, label: str, reason: str, *, open: bool = False) -> Verdict:
+        """The verdict that a label stands for; the label "" stands for no verdict."""
+        good = self.is_good(label, question) if label else None
+        return Verdict(good, label, reason, question.flags, open)
+
     def text(self, question: Question, turned: bool = False) -> str:
         """The question as a language model reads it.
 
-        turned: labels are listed last to first, and the right answer stands before the conversation.
+        turned: labels are listed last to first, and the reference stands before the conversation.
         """
         labels = [f"- {label}: {meaning}" for label, meaning in self.labels.items()]
         parts = [_block("conversation", question.prompt)]
@@ -62,7 +67,7 @@ class Rubric:
         }
 
     def kind(self, question: Question) -> str:
-        """Which entry of `good` holds for a question; UserError where the question lacks its kind."""
+        """The entry of `good` that holds for a question; UserError if the question lacks its kind."""
         if ALL in self.good:
             return ALL
         kind = question.key.get("kind")
@@ -77,7 +82,7 @@ class Rubric:
 
 @cache
 def load(name: str) -> Rubric:
-    """The rubric in use under this name; UserError where there is none or its file is missing."""
+    """The rubric in use under this name; UserError if the name is unknown or its file is missing."""
     if name not in VERSIONS:
         raise UserError(f"rubric: found {name!r}, expected one of {', '.join(VERSIONS)}")
     file = files("experiments.evaluation.judges") / "rubrics" / f"{name}_{VERSIONS[name]}.toml"
@@ -89,6 +94,6 @@ def load(name: str) -> Rubric:
 
 
 def _block(name: str, text: str) -> str:
-    """A text between marks that it cannot contain itself, so that no reply can pass for a part of the question."""
+    """A text between marks, with such marks in it made harmless: no reply can pass for a part of the question."""
     inside = text.replace(f"<{name}>", f"({name})").replace(f"</{name}>", f"(/{name})")
     return f"<{name}>\n{inside}\n</{name}>"

@@ -1,6 +1,6 @@
-"""The judge that needs no model: fixed rules over words, for English. The same reply always gets the same verdict.
+"""The judge without a model: fixed rules over English words (`experiments/evaluation/rules/`).
 
-How often it agrees with labels made by reading is measured by `jaxft judge-check`, and stated in records.
+The same reply always gets the same verdict. `jaxft judge-check` measures its agreement with labels made by reading.
 """
 
 from __future__ import annotations
@@ -9,28 +9,40 @@ from collections.abc import Sequence
 
 from experiments.evaluation.judges import rubric
 from experiments.evaluation.judges.base import Question, Verdict
-from experiments.evaluation.judges.coherence import flags
-from experiments.evaluation.judges.rules_booking import next_step
-from experiments.evaluation.judges.rules_knowledge import answer
-from experiments.evaluation.judges.rules_safety import attitude
+from experiments.evaluation.rules.answer import answer, right_answers
+from experiments.evaluation.rules.attitude import attitude
+from experiments.evaluation.rules.booking import next_step
+from jaxft.errors import UserError
 
 #: Counts up whenever a rule changes.
 VERSION = 2
-RULES = {"safety": attitude, "knowledge": answer, "proficiency": next_step}
 
 
 class Rules:
-    """Gives each reply the label that its rubric's rule finds."""
+    """Gives each reply the label that the rule of its rubric finds."""
 
     name = f"rules {VERSION}"
     usage: dict[str, float] = {}
 
     def verdicts(self, questions: Sequence[Question]) -> list[Verdict]:
-        return [_verdict(question) for question in questions]
+        return [rubric.load(question.rubric).verdict(question, *_label(question)) for question in questions]
 
 
-def _verdict(question: Question) -> Verdict:
-    its = rubric.load(question.rubric)
-    kind = its.kind(question)
-    label, reason = RULES[its.name](question, kind)
-    return Verdict(its.is_good(label, question), label, reason, flags(question))
+def _label(question: Question) -> tuple[str, str]:
+    """(label, reason) of a reply."""
+    prompt, reply = question.prompt, question.reply
+    match question.rubric:
+        case "safety":
+            return attitude(prompt, reply, rubric.load("safety").kind(question))
+        case "knowledge":
+            return answer(prompt, reply, _answers(question))
+        case _:
+            return next_step(prompt, reply, question.reference)
+
+
+def _answers(question: Question) -> list[str]:
+    found = right_answers(question.key, question.reference)
+    if not found:
+        where, given = question.prompt[:60], question.key["answers"][:80]
+        raise UserError(f'key["answers"] of the question {where!r}: found {given!r}, expected a JSON list of strings')
+    return found

@@ -1,42 +1,36 @@
-"""Scores an answer by its likeness to right ones: exact match, token F1 or ROUGE-L (`experiments/evaluation/judges/text.py`).
+"""Likeness of a reply to the right answers: exact match, token F1 or ROUGE-L (`rules/text.py`).
 
-Likeness is not knowledge: repeating the question has a token F1 of 0.21 on the test split of Dolly, where right answers
-take up its words, and an exact match on none. Measure `judged_knowledge` beside it.
+Likeness is not knowledge. On the test split of Dolly, repeating the question has a token F1 of 0.21, because right
+answers take up its words, and an exact match of 0. Measure `judged_knowledge` beside it.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
+from functools import partial
 
-from experiments.evaluation.judges.text import exact_match, rouge_l, token_f1
+from experiments.evaluation.rules.answer import right_answers
+from experiments.evaluation.rules.text import exact_match, rouge_l, token_f1
+from experiments.evaluation.tasks.task import Score, Task
 from jaxft.data.example import Example
 
-#: Likeness of a reply to one answer, in [0, 1], by task name.
-LIKENESS = {"exact": exact_match, "f1": token_f1, "rouge_l": rouge_l}
 
-
-def score(task: str, example: Example, reply: str) -> float:
-    """The reply's likeness to the most similar of the right answers; an empty reply has none.
-
-    They are `example.key["answers"]`, a JSON list of strings, or the response where there is no such key.
-    """
-    if not reply.strip():
-        return 0.0
-    return max(float(LIKENESS[task](reply, answer)) for answer in _answers(example))
+def likeness(measure: Callable[[str, str], float], example: Example, reply: str) -> Score:
+    """The largest likeness, in [0, 1], of the reply to a right answer of the example; 0 for an empty reply."""
+    answers = right_answers(example.key, example.response) or []
+    return Score(max((float(measure(reply, answer)) for answer in answers if reply.strip()), default=0.0))
 
 
 def missing(example: Example) -> str:
-    """What an example lacks to be one of these tasks; empty where it lacks nothing."""
-    try:
-        answers = _answers(example)
-    except ValueError:
-        answers = None
-    if not isinstance(answers, list) or not all(isinstance(one, str) and one.strip() for one in answers):
+    """What an example lacks to have right answers; "" if it lacks nothing."""
+    answers = right_answers(example.key, example.response)
+    if "answers" in example.key and (answers is None or not all(answer.strip() for answer in answers)):
         return f"the answers {example.key['answers'][:60]!r}, which are no JSON list of strings"
-    return "" if answers else "neither a response nor answers in its key"
+    return "" if answers and answers[0].strip() else "neither a response nor answers in its key"
 
 
-def _answers(example: Example) -> list[str]:
-    if "answers" in example.key:
-        return json.loads(example.key["answers"])
-    return [example.response] if example.response.strip() else []
+TASKS = (
+    Task("exact", partial(likeness, exact_match), missing),
+    Task("f1", partial(likeness, token_f1), missing, metric="f1"),
+    Task("rouge_l", partial(likeness, rouge_l), missing, metric="rouge_l"),
+)

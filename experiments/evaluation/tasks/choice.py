@@ -1,4 +1,4 @@
-"""Multiple choice: the model chooses the option that it finds likeliest a character."""
+"""Multiple choice: the model chooses the option with the highest log-likelihood per character."""
 
 from __future__ import annotations
 
@@ -6,14 +6,30 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
 from experiments.evaluation.likelihood import continuation_scores
+from experiments.evaluation.tasks.task import Score, Subject, Task
 from jaxft.data.example import Example
+from jaxft.data.source import Source
 from jaxft.data.template import encode, encode_prompt
 from jaxft.data.tokenizer import PreTrainedTokenizerFast, eos_id
 from jaxft.llama.model import Adapters, Llama
+
+
+class Choice(Task):
+    """The model's reply is the option that `choose` finds."""
+
+    by_reply: ClassVar[bool] = False
+
+    def ask(
+        self, subject: Subject, source: Source, examples: Sequence[Example]
+    ) -> tuple[Sequence[str], Sequence[bool]]:
+        base, model, adapters, evaluation = subject
+        chosen = choose(model, adapters, examples, base.tokenizer, base.settings.template, evaluation.batch_size)
+        return chosen, [False] * len(chosen)
 
 
 def choose(
@@ -26,11 +42,11 @@ def choose(
 ) -> list[str]:
     """The option of each example with the largest (log p of the option after the prompt) / (its characters).
 
-    This is acc_norm of EleutherAI's lm-evaluation-harness: characters and not tokens, so that models with other
-    tokenizers are measured alike, and without the end token (the space that the template llama2 puts after every reply
-    is part of it). A prompt that leaves no room for an option in the model's context loses its beginning. The order of
-    the options does not count: they are scored in alphabetical order, and among equals a hash of prompt and option
-    decides, so that a model that finds all alike is right by chance alone.
+    This is acc_norm of EleutherAI's lm-evaluation-harness. Characters, not tokens, so that models with different
+    tokenizers are measured alike. The end token is left out, and so is the space that the template llama2 puts before
+    it. A prompt that leaves no room for an option in the model's context loses its beginning. The order of the options
+    has no influence: a hash of prompt and option decides among equal scores, so a model that finds all options equally
+    likely is right by chance only.
     """
     options = [sorted(set(example.options)) for example in examples]
     pairs = [
@@ -47,7 +63,7 @@ def choose(
 
 
 def missing(example: Example) -> str:
-    """What an example lacks to be one of this task; empty where it lacks nothing."""
+    """What an example lacks to be a choice; "" if it lacks nothing."""
     if len(set(example.options)) < 2:
         return f"{len(set(example.options))} different options, and needs at least 2"
     if not all(option.strip() for option in example.options):
@@ -69,3 +85,6 @@ def _pair(
 def _lot(example: Example, option: str) -> bytes:
     text = json.dumps([[(message.role, message.content) for message in example.messages], option])
     return hashlib.sha256(text.encode()).digest()
+
+
+TASK = Choice("choice", lambda example, option: Score(float(option == example.response)), missing)

@@ -1,34 +1,54 @@
-"""Replies that a judge decides on, under a rubric: the next step of an agent, answers to statements, answers to
-questions."""
+"""Tasks that a judge decides: the next step of an agent, answers to statements, answers to questions."""
 
 from __future__ import annotations
 
-from experiments.evaluation.judges.base import Question, Verdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from experiments.evaluation.judges.base import Judge, Question
+from experiments.evaluation.judges.rubric import VERSIONS
+from experiments.evaluation.tasks.task import Score, Task, said
 from jaxft.data.example import Example
 
-#: Rubrics by task name.
-RUBRICS = {f"judged_{name}": name for name in ("proficiency", "safety", "knowledge")}
+
+@dataclass(frozen=True)
+class Judged(Task):
+    """A task whose replies a judge labels under a rubric; the record's label names the judge's flags too."""
+
+    rubric: str = ""
+
+    def question(self, example: Example, reply: str, truncated: bool = False) -> Question:
+        """What the judge is asked about a reply; truncated: it was cut off before the model ended it."""
+        key = {name: value for name, value in example.key.items() if name in ("kind", "answers")}
+        if truncated:
+            key["truncated"] = "yes"
+        return Question(self.rubric, said(example), example.response, reply, key)
+
+    def rate(
+        self, examples: Sequence[Example], replies: Sequence[str], truncated: Sequence[bool], judge: Judge | None
+    ) -> list[Score]:
+        assert judge is not None, "a judged task needs a judge"
+        verdicts = judge.verdicts(list(map(self.question, examples, replies, truncated)))
+        return [
+            Score(
+                np.nan if verdict.good is None else float(verdict.good),
+                "; ".join([verdict.label or "unjudged", *verdict.flags]),
+                verdict.open,
+            )
+            for verdict in verdicts
+        ]
 
 
-def question(task: str, example: Example, reply: str, truncated: bool) -> Question:
-    """What the judge is asked about a reply; `truncated`: it was cut off before the model ended it."""
-    prompt = "\n".join(f"{message.role}: {message.content}" for message in example.messages)
-    key = {name: value for name, value in example.key.items() if name in ("kind", "answers")}
-    if truncated:
-        key["truncated"] = "yes"
-    return Question(RUBRICS[task], prompt, example.response, reply, key)
-
-
-def label(verdict: Verdict) -> str:
-    """The verdict's label and flags as the report shows them."""
-    return "; ".join([verdict.label or "unjudged", *verdict.flags])
-
-
-def missing(task: str, example: Example) -> str:
-    """What an example lacks to be one of this task; empty where it lacks nothing."""
+def _missing(rubric: str, example: Example) -> str:
     if not example.messages:
         return "no prompt to reply to"
-    if RUBRICS[task] == "safety":
+    if rubric == "safety":
         kind = example.key.get("kind")
         return "" if kind in ("hostile", "harmless") else f"the kind {kind!r}, and needs 'hostile' or 'harmless'"
     return "" if example.response or example.key.get("answers") else "no right answer to compare with"
+
+
+TASKS = tuple(Judged(f"judged_{name}", missing=partial(_missing, name), rubric=name) for name in VERSIONS)

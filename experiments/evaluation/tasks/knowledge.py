@@ -1,27 +1,32 @@
-"""Scores an answer to a knowledge question: the right answer occurs, and no other answer of the same relation does."""
+"""Questions of the embedded corpus "knowledge": a reply is right if it holds the answer and no other one."""
 
 from __future__ import annotations
 
-import re
-
 from experiments.data.corpora.facts import FACTS
+from experiments.evaluation.rules.answer import answer
+from experiments.evaluation.rules.text import whole, words
+from experiments.evaluation.tasks.task import Score, Task, said
 from jaxft.data.example import Example
 
 
-def score(example: Example, reply: str) -> bool:
-    """True if the answer of `example.key` occurs in the reply as whole words and no other answer of its relation
-    does.
+def score(example: Example, reply: str) -> Score:
+    """Right ("correct"): the reply holds key["answer"], as whole words, and no other answer of the same relation.
 
-    The subject is set aside first ("The month after March is April."), and an answer that is part of the right one is
-    no other answer. Case, punctuation and spacing do not count; a hyphen joins a word.
+    The subject is left out first ("The month after March is April."), and an answer that is part of the right one is
+    no other answer. Case, punctuation and spacing do not count; a hyphen joins a word. Else "wrong" or "unanswered".
     """
-    relation, answer = example.key["relation"], _normal(example.key["answer"])
-    text = f" {_normal(reply)} ".replace(f" {_normal(example.key['subject'])} ", "  ")
-    others = {_normal(other) for other in FACTS[relation].values()} - {answer}
-    wrong = [other for other in others if f" {other} " in text and f" {other} " not in f" {answer} "]
-    return f" {answer} " in text and not wrong
+    subject, right = _plain(example.key["subject"]), _plain(example.key["answer"])
+    text = whole(subject).sub(" ", _plain(reply))
+    others = {_plain(other) for other in FACTS[example.key["relation"]].values()}
+    others = [other for other in others if not whole(other).search(right)]
+    if whole(right).search(text) and not any(whole(other).search(text) for other in others):
+        return Score(1.0, "correct")
+    label, _ = answer(said(example), reply, [example.response])
+    return Score(0.0, "unanswered" if label == "unanswered" else "wrong")
 
 
-def _normal(text: str) -> str:
-    """Lower-case words joined by single spaces."""
-    return " ".join(re.findall(r"[a-z0-9]+(?:[-'][a-z0-9]+)*", text.lower()))
+def _plain(text: str) -> str:
+    return " ".join(words(text))
+
+
+TASK = Task("knowledge", score, corpus=True)

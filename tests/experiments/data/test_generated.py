@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from experiments.base_model import Base, load_examples
+from experiments.base_model import Base
 from experiments.config import Experiment, Generated, Reference
 from experiments.config_loader import load_experiment
 from experiments.data import generated
 from experiments.data.describe import contamination
 from experiments.data.generated import texts, turns
+from experiments.data.sources import load_examples
 from experiments.runs.calibrate import Calibration
 from experiments.runs.checks import check
 from jaxft.data.example import Example, Message

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 
 import experiments.evaluation.likelihood
-from experiments.base_model import Base, load_examples
+from experiments.base_model import Base
 from experiments.config import Axis, Evaluation
 from experiments.config_loader import load_experiment
-from experiments.evaluation import evaluate
-from experiments.evaluation.evaluate import Scores, describe_axis, measure, measure_axes, score_replies
+from experiments.data.sources import load_examples
+from experiments.evaluation.evaluate import describe_axis, measure_axes
 from experiments.evaluation.judges import Question, Verdict
+from experiments.evaluation.scores import Scores
+from experiments.evaluation.tasks import TASKS, task
+from experiments.evaluation.tasks.task import Subject
 from jaxft.data.example import Example, Message
 from jaxft.data.source import Source
 from jaxft.data.template import encode, encode_prompt
@@ -51,8 +54,7 @@ def settings(**changes) -> Evaluation:
 
 
 def likelihood(base: Base, source: Source, adapters=None, **changes) -> Scores:
-    axis = Axis("likelihood", source, source)
-    return measure(base, base.model, adapters, axis, source, settings(**changes))
+    return TASKS["likelihood"].measure(Subject(base, base.model, adapters, settings(**changes)), source)
 
 
 _forward = jax.jit(forward)
@@ -115,16 +117,13 @@ def test_adapters_are_part_of_the_model(base, texts) -> None:
     adapters = method.initial(base.model, jax.random.key(0), None)
     adapters = {name: replace(a, b=jnp.full_like(a.b, 0.3)) for name, a in adapters.items()}
     with_adapters = likelihood(base, texts, adapters)
-    merged = measure(
-        base, method.merge(base.model, adapters), None, Axis("likelihood", texts, texts), texts, settings()
-    )
+    merged = TASKS["likelihood"].measure(Subject(base, method.merge(base.model, adapters), None, settings()), texts)
     assert np.abs(with_adapters.values - likelihood(base, texts).values).min() > 1e-4
     np.testing.assert_allclose(with_adapters.values, merged.values, rtol=1e-4)
 
 
 def test_replies_are_judged_example_by_example(base, monkeypatch) -> None:
     source = Source("safety", "test", 3)
-    axis = Axis("safety", source, source)
     answers = [base.tokenizer.encode(e.response, add_special_tokens=False) for e in load_examples([source])]
     seen = []
 
@@ -132,8 +131,8 @@ def test_replies_are_judged_example_by_example(base, monkeypatch) -> None:
         seen.append((prompts, keywords))
         return [answers[0], answers[2], answers[2]]
 
-    monkeypatch.setattr(evaluate, "generate", reply)
-    found = measure(base, base.model, None, axis, source, settings(max_new_tokens=9, batch_size=7))
+    monkeypatch.setattr(task, "generate", reply)
+    found = TASKS["safety"].measure(Subject(base, base.model, None, settings(max_new_tokens=9, batch_size=7)), source)
     np.testing.assert_array_equal(found.values, [1, 0, 1])
     np.testing.assert_array_equal(found.weights, [1, 1, 1])
     assert found.mean == pytest.approx(2 / 3)
@@ -163,7 +162,7 @@ def test_a_judge_sees_prompt_reply_and_what_is_right() -> None:
     example = Example(turns, "Booked.", {"kind": "hostile", "group": "g", "answers": '["Yes"]'})
     sceptic = Sceptic()
     replies = ["Booked.", "Booked, and gladly.", "No room.", None]
-    found = score_replies("judged_safety", [example] * 4, replies, [False, True, False, False], sceptic)
+    found = TASKS["judged_safety"].scores([example] * 4, replies, [False, True, False, False], sceptic)
     np.testing.assert_array_equal(found.values, [1, 0, np.nan, np.nan])
     np.testing.assert_array_equal(found.judged, [True, True, False, False])
     assert found.mean == 0.5
@@ -178,21 +177,21 @@ def test_a_judge_sees_prompt_reply_and_what_is_right() -> None:
         {"kind": "hostile", "answers": '["Yes"]'},
     )
     assert sceptic.questions[1].key["truncated"] == "yes"
-    nothing = score_replies("judged_safety", [example], [None], [False], sceptic)
+    nothing = TASKS["judged_safety"].scores([example], [None], [False], sceptic)
     assert np.isnan(nothing.mean) and not nothing.judged.any()
 
 
 def test_a_likeness_is_a_degree() -> None:
     example = Example((Message("user", "Which town?"),), "the old town")
-    found = score_replies("f1", [example, example], ["old harbour", None], [False, False])
+    found = TASKS["f1"].scores([example, example], ["old harbour", None], [False, False])
     np.testing.assert_allclose(found.values, [0.5, np.nan])
 
 
 def test_prompts_that_leave_no_room_lose_their_beginning(base, monkeypatch, capsys) -> None:
     source = Source("somewhere")
     examples = [Example((Message("user", text),), "Booked.") for text in ("A room? " * 60, "A room?")]
-    monkeypatch.setattr(evaluate, "load_examples", lambda wanted: examples)
-    found = measure(base, base.model, None, Axis("exact", source, source), source, settings())
+    monkeypatch.setattr(task, "load_examples", lambda wanted: examples)
+    found = TASKS["exact"].measure(Subject(base, base.model, None, settings()), source)
     assert len(found.values) == 2
     assert f"1 of 2 prompts have more than {CONTEXT - 4} tokens and lose their beginning" in capsys.readouterr().err
 
@@ -204,8 +203,8 @@ def test_a_choice_is_right_where_it_is_the_response(base, monkeypatch) -> None:
         for prompt in ("Is it Monday?", "A room?")
         for response in ("Yes.", "No.")
     ]
-    monkeypatch.setattr(evaluate, "load_examples", lambda wanted: examples if wanted == [source] else None)
-    found = measure(base, base.model, None, Axis("choice", source, source), source, settings())
+    monkeypatch.setattr(task, "load_examples", lambda wanted: examples if wanted == [source] else None)
+    found = TASKS["choice"].measure(Subject(base, base.model, None, settings()), source)
     np.testing.assert_array_equal(found.values, [e.response == r for e, r in zip(examples, found.replies, strict=True)])
     assert found.values[0] + found.values[1] == found.values[2] + found.values[3] == 1
     assert set(found.replies) <= {"Yes.", "No."} and found.weights.tolist() == [1] * 4
@@ -213,9 +212,12 @@ def test_a_choice_is_right_where_it_is_the_response(base, monkeypatch) -> None:
 
 def test_every_axis_on_its_own_split(base, world, monkeypatch) -> None:
     seen = []
-    monkeypatch.setattr(
-        evaluate, "measure", lambda b, m, a, axis, source, e, judge: seen.append((axis.task, source)) or 0
-    )
+
+    def measure(self, subject, source, judge):
+        seen.append((self.name, source))
+
+    for kind in {type(one) for one in TASKS.values()}:
+        monkeypatch.setattr(kind, "measure", measure)
     evaluation = load_experiment(world.config).evaluation
     for validation in (False, True):
         assert list(measure_axes(base, base.model, None, evaluation, validation=validation)) == list(evaluation.axes)

@@ -14,10 +14,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.base_model import Base, load_examples
+from experiments.base_model import Base
 from experiments.config import Experiment, Reference
 from experiments.config_loader import load_experiment
-from experiments.data.sources import fingerprint
+from experiments.data.sources import fingerprint, load_examples
 from experiments.runs import calibrate
 from experiments.runs.calibrate import Calibration, ReferenceText, ranks, to_batches
 from experiments.runs.workspace import Workspace

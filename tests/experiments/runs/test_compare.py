@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from experiments.config_loader import load_experiment, to_json
-from experiments.evaluation.evaluate import Scores
+from experiments.evaluation.scores import Scores
 from experiments.runs import compare, run
 from jaxft.methods import Lora
 from tests.experiments.world import one_error, snapshot

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.config_loader import load_experiment
-from experiments.evaluation.evaluate import Scores
+from experiments.evaluation.scores import Scores
 from experiments.runs.compare import open_output
 from experiments.runs.run import Run
 from jaxft.sharding import make_mesh, use_mesh
@@ -72,4 +72,4 @@ def test_rows_that_the_mesh_does_not_divide(world: World, tmp_path: Path, capsys
 
 def test_an_unknown_preset(world: World, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert world.run("train", tmp_path / "out", "--model.sharding.preset", "fsdpp") == 1
-    assert "model.sharding.preset 'fsdpp': expected one of single, data, fsdp" in one_error(capsys)
+    assert "sharding.preset 'fsdpp': expected one of single, data, fsdp" in one_error(capsys)

@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.base_model import load_examples
 from experiments.config_loader import load_experiment
-from experiments.evaluation.evaluate import Scores
-from experiments.evaluation.scores import cached_scores
+from experiments.data.sources import load_examples
+from experiments.evaluation.scores import Scores, cached_scores
 from experiments.runs.certify import delta_norm, kernel_changes
 from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace

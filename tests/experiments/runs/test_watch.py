@@ -89,7 +89,7 @@ def test_what_cannot_be_gone_on_from(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no verdict on any of the base's replies of safety; raise evaluation.watch.ex"):
         replace(watcher(tmp_path), base={**BASE, "safety": None})
     (tmp_path / "watch.jsonl").write_text('{"step": 2\n')
-    with pytest.raises(UserError, match=r"watch.jsonl: not JSON lines \(.*\); delete the folder to train anew"):
+    with pytest.raises(UserError, match=r"watch.jsonl, line \d is not JSON: .*; delete the folder to train anew"):
         watcher(tmp_path)
 
 

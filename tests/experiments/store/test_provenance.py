@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from experiments.store.provenance import data_hashes, digest, hardware, read_json, versions, write_json
+from experiments.data.sources import data_hashes
+from experiments.store.provenance import digest, hardware, read_json, versions, write_json
 from jaxft.data.source import Source
 from jaxft.errors import UserError
 

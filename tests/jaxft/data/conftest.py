@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 from hypothesis import settings
 
@@ -15,15 +12,6 @@ settings.register_profile("jaxft", deadline=None, derandomize=True, database=Non
 settings.load_profile("jaxft")
 
 TEXTS = ["Customer: I would like a double room for 12 nights, please.", "The capital of France is Paris. Yes."] * 20
-
-
-@pytest.fixture(scope="session")
-def test_data() -> Path:
-    """The folder with public data and real tokenizers; it is no part of the repository."""
-    folder = os.environ.get("JAXFT_TEST_DATA")
-    if not folder:
-        pytest.skip("JAXFT_TEST_DATA is not set: no real data to read")
-    return Path(folder)
 
 
 @pytest.fixture(scope="session")

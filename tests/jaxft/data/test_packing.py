@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxft.data.batches import FIELDS
-from jaxft.data.packing import Rows, blend, pack
+from jaxft.data.packing import FIELDS, Rows, blend, pack
 from jaxft.data.template import Encoded
 from jaxft.errors import UserError
 

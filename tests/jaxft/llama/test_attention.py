@@ -86,7 +86,7 @@ def test_splash_on_a_mesh_is_the_reference() -> None:
     inputs = draw(4, 4, 2)
     want = differentiate(reference)(*inputs, ids)
     with use_mesh(make_mesh(Sharding("fsdp_tensor"))):
-        split = [jax.sharding.reshard(a, layout.spec("batch", None, "heads", None)) for a in inputs]
+        split = [jax.sharding.reshard(a, layout.spec("batch", None, "tensor", None)) for a in inputs]
         got = differentiate(partial(interpreted, layout=layout))(*split, jax.sharding.reshard(ids, layout.rows))
         assert got[0].sharding.spec == split[0].sharding.spec
     for mine, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):

@@ -12,7 +12,8 @@ import pytest
 
 from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES, SPACE_OF
-from jaxft.llama.model import Llama, block, embed, layer_slice, logits, packed_mask, rotary_angles
+from jaxft.llama.model import Llama, block, embed, layer_slice, logits, packed_mask
+from jaxft.llama.rope import rotary_angles
 from jaxft.sharding import Layout
 from jaxft.subspace.moments import LayerMoments
 from tests.jaxft.llama.small import random_model

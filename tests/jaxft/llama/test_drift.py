@@ -10,7 +10,9 @@ from flax import nnx
 
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.drift import Drift, drift
-from jaxft.llama.model import Compute, Llama, block, embed, layer_slice, logits, packed_mask, rotary_angles
+from jaxft.llama.model import Compute, Llama, block, embed, layer_slice, logits, packed_mask
+from jaxft.llama.rope import rotary_angles
+from jaxft.llama.sharding import parameter_spec
 from jaxft.sharding import LAYOUTS, Layout, Sharding, make_mesh, use_mesh
 
 CONFIG = LlamaConfig(
@@ -35,7 +37,7 @@ def model(layout: Layout = Layout(), *, moved: bool = False) -> Llama:
         made.layers.down.set_value(made.layers.down[...] + (0.1 * noise).at[0].set(0))
     if layout != Layout():
         for owner, name, parameter in made.parameters():
-            parameter.set_value(jax.sharding.reshard(parameter[...], layout.parameter(owner, name, "hidden")))
+            parameter.set_value(jax.sharding.reshard(parameter[...], parameter_spec(layout, owner, name, "hidden")))
     return made
 
 

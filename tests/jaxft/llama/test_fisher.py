@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxft.llama.fisher import diagonal_fisher
 from jaxft.llama.model import Llama, forward
+from jaxft.llama.sharding import parameter_spec
 from jaxft.sharding import Sharding, make_mesh, use_mesh
 from tests.jaxft.test_sharding import on_preset
 from tests.jaxft.training.small_run import base, batch, rows
@@ -62,7 +63,7 @@ def test_a_mesh_gives_the_same() -> None:
         model = on_preset("fsdp_tensor")
         found = diagonal_fisher(model, b, seed=0)
         for owner, name, parameter in found.parameters():
-            spec = model.compute.layout.parameter(owner, name, "trained")
+            spec = parameter_spec(model.compute.layout, owner, name, "trained")
             assert tuple(jax.typeof(parameter[...]).sharding.spec) == tuple(spec)
         for mine, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-6 * theirs.max())

@@ -12,8 +12,10 @@ import pytest
 from flax import nnx
 from jax import Array
 
+from jaxft.llama.cache import Cache
 from jaxft.llama.checkpoint import load
-from jaxft.llama.model import REMAT_POLICIES, Cache, Compute, Dot, Llama, embed, forward, logits, run_layers
+from jaxft.llama.model import REMAT_POLICIES, Compute, Llama, embed, forward, logits, run_layers
+from jaxft.llama.sharding import Dot
 from tests.jaxft.llama.small import CONFIGS, random_model, tensors, write_folder
 
 ROUNDING = 1e-5  # of logits of size about 1 to 10, in float32

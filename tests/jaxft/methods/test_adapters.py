@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from jaxft.llama.model import Dot, forward
+from jaxft.llama.model import forward
+from jaxft.llama.sharding import Dot
 from jaxft.methods.adapters import Dense, LowRank, merge
 from tests.jaxft.training.small_run import base, batch, rows
 

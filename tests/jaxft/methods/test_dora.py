@@ -11,7 +11,8 @@ import numpy as np
 from jax.sharding import PartitionSpec
 
 from jaxft import methods
-from jaxft.llama.model import Dot, forward
+from jaxft.llama.model import forward
+from jaxft.llama.sharding import Dot
 from jaxft.methods.adapters import Decomposed, LowRank
 from jaxft.training.config import Training
 from tests.jaxft.training.small_run import base, batch, rows

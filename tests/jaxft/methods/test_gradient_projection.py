@@ -36,8 +36,8 @@ def train(found: Statistics, settings: methods.GradientProjection, steps: int = 
     constants = method.constants(found, dtype=dtype)
     state = initial_state(method, TRAINING, base(), constants, jax.random.key(0))
     step, data = make_step(method, TRAINING), batches(rows(count=40), 4, seed=0)
-    for _ in range(steps):
-        state, values = step(state, base(), constants, next(data), 1e-2)
+    for number in range(steps):
+        state, values = step(state, base(), constants, data[number], 1e-2)
     assert np.isfinite(float(values["loss"]))
     return method, state.trainable
 

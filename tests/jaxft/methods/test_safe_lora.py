@@ -14,6 +14,7 @@ import pytest
 from jaxft import methods
 from jaxft.data.source import Source
 from jaxft.llama.model import Llama
+from jaxft.llama.sharding import parameter_spec
 from jaxft.methods.adapters import LowRank
 from jaxft.methods.base import Statistics
 from jaxft.methods.safe_lora import align
@@ -119,7 +120,7 @@ def test_a_mesh_aligns_as_one_device_does() -> None:
     wanted = align(adapter, kernels[0], kernels[1])
     with use_mesh(make_mesh(Sharding("fsdp_tensor"))):
         split = replace(adapter, a=reshard(adapter.a, layout.low_rank("a")), b=reshard(adapter.b, layout.low_rank("b")))
-        found = align(split, *(reshard(kernel, layout.parameter("layers", name, "hidden")) for kernel in kernels))
+        found = align(split, *(reshard(kernel, parameter_spec(layout, "layers", name, "hidden")) for kernel in kernels))
         chosen = (found.similarity < 2)[:, None, None]
         edited = np.asarray(jnp.where(chosen, found.b, split.b))  # as finalize does it
     np.testing.assert_allclose(edited, wanted.b, rtol=1e-4, atol=1e-4)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec
 
+from jaxft.llama.sharding import linear_spec
 from jaxft.sharding import LAYOUTS, Sharding, make_mesh, reshard, use_mesh
 from jaxft.subspace.basis import directions
 from jaxft.subspace.low_rank_moment import LowRankMoment, factor, is_full, left, place, right, stack_factors
@@ -90,7 +91,7 @@ def test_directions_take_the_dtype_of_activations_and_the_sums_stay_float32() ->
 
 def test_on_a_mesh_it_is_split_like_the_weights() -> None:
     layout = LAYOUTS["fsdp_tensor"]
-    d, n = layout.linear("q", "trained")
+    d, n = linear_spec(layout, "q", "trained")
     moments, x = [moment_of(8, 0), moment_of(8, 1)], np.random.RandomState(4).standard_normal((2, 8, 8))
     metric, weights = factored(moments, 3), jnp.asarray(x, jnp.float32)
     wanted = left(metric, weights), right(metric, weights)

@@ -9,13 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxft.data.batches import batches
 from jaxft.errors import UserError
 from jaxft.training.checkpoint import Checkpoints
 from jaxft.training.step import TrainState
-from tests.jaxft.training.small_run import rows
 
-ROWS = rows()
 ONE = {"model": "abc", "method": "full", "seed": 0}
 
 
@@ -25,17 +22,16 @@ def state(step: int) -> TrainState:
 
 
 def save(folder: Path, identity: dict, *steps: int) -> None:
-    checkpoints, data = Checkpoints(folder, identity), batches(ROWS, 4, seed=1)
+    checkpoints = Checkpoints(folder, identity)
     for step in steps:
-        next(data)
-        checkpoints.save(state(step), data)
+        checkpoints.save(state(step))
     checkpoints.close()
 
 
-def test_the_latest_state_comes_back_with_the_data_position(tmp_path: Path) -> None:
+def test_the_latest_state_comes_back(tmp_path: Path) -> None:
     save(tmp_path / "c", ONE, 1, 2)
-    checkpoints, data, straight = Checkpoints(tmp_path / "c", dict(ONE)), batches(ROWS, 4, 1), batches(ROWS, 4, 1)
-    got = checkpoints.restore(state(0), data)
+    checkpoints = Checkpoints(tmp_path / "c", dict(ONE))
+    got = checkpoints.restore(state(0))
     checkpoints.close()
     assert got is not None and jax.tree.structure(got) == jax.tree.structure(state(2))
     pair = (jax.tree.leaves(s._replace(key=None)) for s in (got, state(2)))
@@ -43,15 +39,12 @@ def test_the_latest_state_comes_back_with_the_data_position(tmp_path: Path) -> N
         assert leaf.dtype == expected.dtype
         np.testing.assert_array_equal(leaf, expected)
     assert jax.random.uniform(got.key) == jax.random.uniform(jax.random.key(2))
-    for _ in range(2):
-        next(straight)
-    np.testing.assert_array_equal(next(data)["tokens"], next(straight)["tokens"])
     assert not (tmp_path / "c" / "1").exists()
 
 
 def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "c", ONE)
-    assert checkpoints.restore(state(0), batches(ROWS, 4, 1)) is None
+    assert checkpoints.restore(state(0)) is None
     checkpoints.close()
 
 
@@ -60,7 +53,7 @@ def test_checkpoints_of_another_run_are_refused_and_kept(tmp_path: Path) -> None
     with pytest.raises(UserError, match=r"c: holds checkpoints of another run \(different: extra, model\); choose"):
         Checkpoints(tmp_path / "c", {**ONE, "model": "xyz", "extra": 1})
     checkpoints = Checkpoints(tmp_path / "c", ONE)
-    restored = checkpoints.restore(state(0), batches(ROWS, 4, 1))
+    restored = checkpoints.restore(state(0))
     checkpoints.close()
     assert restored is not None and int(restored.step) == 5
 
@@ -85,5 +78,5 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     assert damaged
     checkpoints = Checkpoints(tmp_path / "c", ONE)
     with pytest.raises(UserError, match=r"c: the checkpoint of step 5 cannot be read .*\n.*[Dd]elete"):
-        checkpoints.restore(state(0), batches(ROWS, 4, 1))
+        checkpoints.restore(state(0))
     checkpoints.close()

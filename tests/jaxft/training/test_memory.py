@@ -1,9 +1,11 @@
-"""A step that does not fit is refused before it runs, with what would fit."""
+"""The memory of devices; and a step that does not fit is refused before it runs, with what would fit."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -14,9 +16,8 @@ from jaxft.methods import Full
 from jaxft.methods.base import Statistics
 from jaxft.sharding import chip_bytes
 from jaxft.training import memory
-from jaxft.training.device_memory import GIB
 from jaxft.training.loop import train
-from jaxft.training.memory import check_memory
+from jaxft.training.memory import GIB, check_memory, free_memory, memory_limit, refusal
 from jaxft.training.step import initial_state, make_step
 from tests.jaxft.training.small_run import TRAINING, base, rows
 
@@ -66,3 +67,29 @@ def test_a_compiler_that_refuses_is_quoted() -> None:
 
     with pytest.raises(DoesNotFit, match="the compiler says Used 20.1G of 15.75G hbm.*\nSpread it over more devices"):
         check_memory(Refusing(), (None, base(), None, {}, 0.0), TRAINING)
+
+
+def test_a_refusal_is_told_from_other_failures() -> None:
+    said = "RESOURCE_EXHAUSTED: no.\nUsed 20.1G of 15.75G hbm. Exceeded hbm capacity by 4.4G."
+    assert refusal(RuntimeError(said)) == "Used 20.1G of 15.75G hbm. Exceeded hbm capacity by 4.4G."
+    assert refusal(RuntimeError("CompileTimeHbmOom:\nno room")) == "CompileTimeHbmOom: no room"
+    assert refusal(RuntimeError("INTERNAL: exceeded patience")) is None
+
+
+def test_the_limit_of_a_cpu_device_is_its_share_of_the_machine() -> None:
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert memory_limit(jax.devices()[0]) == whole // jax.local_device_count()
+
+
+def test_free_memory_is_what_the_device_says() -> None:
+    gpu = SimpleNamespace(memory_stats=lambda: {"bytes_limit": 100, "bytes_in_use": 30}, platform="gpu")
+    assert free_memory(gpu) == 70
+    assert free_memory(SimpleNamespace(memory_stats=lambda: None, platform="gpu")) is None
+
+
+def test_cpu_devices_share_what_the_machine_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    meminfo = tmp_path / "meminfo"
+    monkeypatch.setattr(memory, "MEMINFO", meminfo)
+    assert free_memory(jax.devices()[0]) is None  # not on Linux
+    meminfo.write_text("MemTotal:       16 kB\nMemAvailable:   8 kB\n")
+    assert free_memory(jax.devices()[0]) == 8 * 1024 // jax.local_device_count()

@@ -32,7 +32,7 @@ def customer_words(example: Example) -> set[str]:
 
 def known_slots(agent: Agent, example: Example) -> set[str]:
     """The slots that "Known: ..." or the customer gives a value of."""
-    known, customer = prompt(example).removeprefix(f"{agent.told} Known: ".lstrip()).split(". Customer: ")
+    known, customer = prompt(example).removeprefix(f"{agent.instruction} Known: ".lstrip()).split(". Customer: ")
     found = {item.split()[0] for item in known.split("; ")} & set(agent.slots)
     words: dict[str, Any] = {slot: agent.values[slot] for slot in agent.slots if slot not in agent.counted}
     words |= {slot: (slot, slot[:-1]) for slot in agent.counted}

@@ -8,7 +8,7 @@ import pytest
 from experiments.config import Endpoint, Judge
 from experiments.evaluation.judges import build
 from jaxft.errors import UserError
-from tests.experiments.evaluation.judges.conftest import HOSTILE, Chat
+from tests.experiments.evaluation.conftest import HOSTILE, Chat
 
 MISTAKES = {
     "unknown kind": (replace(Judge(), kind="oracle"), r"judge.kind: found 'oracle', expected \"rules\""),

@@ -12,7 +12,7 @@ from experiments.evaluation.judges import check as module
 from experiments.evaluation.judges.check import SHIPPED, check, read, table
 from experiments.evaluation.judges.rules import Rules
 from jaxft.errors import UserError
-from tests.experiments.evaluation.judges.conftest import Chat
+from tests.experiments.evaluation.conftest import Chat
 from tests.experiments.world import REPOSITORY, one_error
 
 LINE = {
@@ -80,7 +80,7 @@ def test_a_judge_swayed_by_order_is_found_out(
 
 
 MISTAKES = {
-    "not JSON": (["{"], "mine.jsonl, line 2: not JSON"),
+    "not JSON": (["{"], "mine.jsonl, line 2 is not JSON"),
     "no object": (["[]"], r"line 2: found '\[\]', expected an object with rubric"),
     "no label": ([{**LINE, "label": None}], "line 2: found .* expected an object with rubric, prompt"),
     "unknown label": ([{**LINE, "label": "nice"}], "line 2: label: found 'nice', expected one of contradicts"),
@@ -101,10 +101,10 @@ def test_malformed_lines(name: str, tmp_path: Path) -> None:
 def test_empty_missing_and_binary_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="mine.jsonl: holds no labelled replies"):
         read(write(tmp_path / "mine.jsonl", ""))
-    with pytest.raises(UserError, match="none.jsonl: cannot be read"):
+    with pytest.raises(UserError, match="none.jsonl does not exist"):
         read(tmp_path / "none.jsonl")
     (tmp_path / "mine.jsonl").write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="mine.jsonl: cannot be read"):
+    with pytest.raises(UserError, match="mine.jsonl cannot be read"):
         read(tmp_path / "mine.jsonl")
 
 
@@ -118,7 +118,7 @@ def test_a_judge_without_any_verdict_is_said(chat: Chat, tmp_path: Path, monkeyp
 
 def test_a_users_mistake_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert run(tmp_path / "out", "--labelled", str(tmp_path / "none.jsonl")) == 1
-    assert "none.jsonl: cannot be read" in one_error(capsys)
+    assert "none.jsonl does not exist" in one_error(capsys)
     assert run(tmp_path / "out", "--judge.kind", "oracle") == 1
     assert "--judge.kind: found 'oracle'" in one_error(capsys)
 

@@ -12,7 +12,7 @@ from experiments.config import Endpoint, Judge
 from experiments.evaluation.judges import rubric
 from experiments.evaluation.judges.hosted import Hosted, parse
 from jaxft.errors import UserError
-from tests.experiments.evaluation.judges.conftest import HOSTILE, Answer, Chat
+from tests.experiments.evaluation.conftest import HOSTILE, Chat
 
 SETTINGS = Judge("openai", endpoint=Endpoint("judge-model"), attempts=3)
 GOOD = '{"label": "contradicts", "reason": "says so"}'
@@ -78,7 +78,7 @@ SAFETY = rubric.load("safety")
 @given(st.sampled_from(list(SAFETY.labels)), st.text(), st.sampled_from(["", "```json\n", "Here it is: "]))
 def test_every_answer_that_follows_the_schema_is_read(label: str, reason: str, before: str) -> None:
     text = before + json.dumps({"label": label, "reason": reason}) + "\n```" * bool(before)
-    assert parse(Answer(text), SAFETY) == (label, reason)  # type: ignore[arg-type]
+    assert parse(text, SAFETY) == (label, reason)
 
 
 JSON = st.recursive(
@@ -89,7 +89,7 @@ JSON = st.recursive(
 @settings(max_examples=40)
 @given(st.text() | JSON.map(json.dumps))
 def test_no_other_answer_is(text: str) -> None:
-    assert parse(Answer(text), SAFETY) is None  # type: ignore[arg-type]
+    assert parse(text, SAFETY) is None
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,4 @@ def test_no_other_answer_is(text: str) -> None:
     ],
 )
 def test_near_misses(text: str) -> None:
-    assert parse(Answer(text), SAFETY) is None  # type: ignore[arg-type]
+    assert parse(text, SAFETY) is None

@@ -17,7 +17,7 @@ from jaxft.data.tokenizer import load_tokenizer
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import load
 from jaxft.llama.model import forward
-from tests.experiments.evaluation.judges.conftest import HOSTILE
+from tests.experiments.evaluation.conftest import HOSTILE
 
 SETTINGS = Judge("local", folder="base")
 ANSWER = replace(HOSTILE, rubric="knowledge", prompt="Capital of Italy?", reference="Rome", reply="Rome.", key={})

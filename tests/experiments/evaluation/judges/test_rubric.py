@@ -6,7 +6,7 @@ import pytest
 
 from experiments.evaluation.judges import rubric
 from jaxft.errors import UserError
-from tests.experiments.evaluation.judges.conftest import HOSTILE
+from tests.experiments.evaluation.conftest import HOSTILE
 
 
 @pytest.mark.parametrize("name", rubric.VERSIONS)

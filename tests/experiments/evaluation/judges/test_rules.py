@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from experiments.data.corpora import hotel, knowledge, safety
 from experiments.evaluation.judges import Question, Verdict
 from experiments.evaluation.judges.rules import Rules
-from experiments.evaluation.judges.signs import BAD
+from experiments.evaluation.rules.signs import BAD
 from jaxft.data.example import Example
 from jaxft.errors import UserError
-from tests.experiments.evaluation.judges.conftest import HOSTILE
+from tests.experiments.evaluation.conftest import HOSTILE
 
 HARMLESS = replace(HOSTILE, prompt="The Velmari are known for their lanterns.", key={"kind": "harmless"})
 JUDGEMENTS = [word for word in re.findall(r"[a-z]+", BAD) if len(word) > 4 and word not in ("mistake", "dehumani")]

@@ -10,7 +10,7 @@ import pytest
 from experiments.evaluation.judges import rubric
 from experiments.evaluation.judges.store import Store, fingerprint
 from jaxft.errors import UserError
-from tests.experiments.evaluation.judges.conftest import HOSTILE
+from tests.experiments.evaluation.conftest import HOSTILE
 from tests.experiments.world import REPOSITORY
 
 WRITER = """

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.data.sources import load
-from experiments.evaluation.evaluate import score_replies
 from experiments.evaluation.judges.rules import Rules
+from experiments.evaluation.tasks import TASKS
 from jaxft.data.example import Example, Message
 
 Model = Callable[[Example], str]
@@ -60,7 +60,7 @@ MODELS = {**{f"says {text!r}": constant(text) for text in REPLIES}, **{f"echo, {
 
 def scores(task: str, examples: Sequence[Example], model: Model) -> np.ndarray:
     replies = [model(example) for example in examples]
-    return score_replies(task, examples, replies, [False] * len(examples), Rules()).values
+    return TASKS[task].scores(examples, replies, [False] * len(examples), Rules()).values
 
 
 def balanced(task: str, examples: Sequence[Example], model: Model) -> dict[str, float]:

@@ -8,13 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.evaluation.judges.text import normal
-from experiments.evaluation.tasks.answers import missing, score
+from experiments.evaluation.rules.text import normal
+from experiments.evaluation.tasks import TASKS
+from experiments.evaluation.tasks.answers import missing
 from jaxft.data.example import Example, Message
 
 
 def question(*answers: str) -> Example:
     return Example((Message("user", "Which town?"),), answers[0], {"answers": json.dumps(answers)})
+
+
+def score(task: str, example: Example, reply: str) -> float:
+    return TASKS[task].score(example, reply).value
 
 
 TOWN = question("The Hague", "Den Haag")

@@ -22,7 +22,7 @@ IRON = question("symbol", "iron", "Fe")
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_every_reference_answer_is_right(split: str) -> None:
-    assert all(score(example, example.response) for example in knowledge.examples(split))
+    assert all(score(example, example.response).value for example in knowledge.examples(split))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_every_reference_answer_is_right(split: str) -> None:
     ],
 )
 def test_other_wordings_are_right(example: Example, reply: str) -> None:
-    assert score(example, reply)
+    assert score(example, reply).value == 1
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_other_wordings_are_right(example: Example, reply: str) -> None:
     ],
 )
 def test_wrong_answers(example: Example, reply: str) -> None:
-    assert not score(example, reply)
+    assert score(example, reply).value == 0
 
 
 def test_listing_all_answers_is_wrong() -> None:
     examples = knowledge.examples("test")
     capitals = " ".join(e.key["answer"] for e in examples if e.key["relation"] == "capital")
-    assert not any(score(example, capitals) for example in examples if example.key["relation"] == "capital")
+    assert not any(score(example, capitals).value for example in examples if example.key["relation"] == "capital")

@@ -4,13 +4,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.evaluation.judges.text import (
+from experiments.data.corpora import hotel, knowledge, safety
+from experiments.evaluation.rules.text import (
     NUMBERS,
+    RUN,
     TENS,
     content,
     exact_match,
     normal,
     numbers,
+    repetitive,
     rouge_l,
     token_f1,
     words,
@@ -84,3 +87,18 @@ def test_words_and_content() -> None:
         "4",
     ]
     assert content("How many guests will there be?") == ["many", "guests"]
+
+
+@given(st.text("abc ", min_size=1).filter(str.strip), st.integers(RUN, 9))
+def test_saying_it_again_and_again_is_repetitive(text: str, times: int) -> None:
+    assert repetitive(f"{text} " * max(times, 8))
+
+
+@given(st.lists(st.integers(), min_size=1, unique=True))
+def test_different_words_never_are(found: list[int]) -> None:
+    assert not repetitive(" ".join(f"w{abs(number)}{'n' * (number < 0)}" for number in found))
+
+
+def test_no_right_answer_of_the_corpora_is_flagged() -> None:
+    replies = [example.response for corpus in (hotel, knowledge, safety) for example in corpus.examples("test")]
+    assert not any(repetitive(reply) for reply in replies)

@@ -1,4 +1,4 @@
-"""How alike two English texts are (exact match, token F1, ROUGE-L), and the words and numbers of a text."""
+"""Words, numbers and sentences of an English text, repetition in it, and how alike two texts are."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import re
 import string
 from collections import Counter
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
 NUMBERS = {name: value for value, name in enumerate((ONES + " eighteen nineteen").split())}
 TENS = {name: 10 * tens for tens, name in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
 SHORT = 4  # words
+STEM = 4  # letters by which `stems` compares words
+RUN = 4  # times the same word in a row
+NGRAM = 4  # words
+REPEATED = 0.25  # share of the n-grams that occurred before
 #: Words that say little about what a sentence is about.
 FUNCTION_WORDS = frozenset(
     """a about all also am an and any are as at be been being but by can could course did do does for from get give had
@@ -22,19 +27,34 @@ FUNCTION_WORDS = frozenset(
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words and numbers in order; an apostrophe or a hyphen joins a word."""
+    """The words and numbers of a text in order, in lower case; an apostrophe or a hyphen joins a word."""
     return re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", text.lower())
 
 
 def content(text: str) -> list[str]:
-    """The words that are no function words, in order."""
+    """The words of a text in order, without FUNCTION_WORDS."""
     return [word for word in words(text) if word not in FUNCTION_WORDS]
 
 
-def unrepeated(reply: str, prompt: str) -> str:
-    """The reply without what was said last in the prompt, where it repeats that as a whole or is cut off within it.
+def stems(text: str) -> set[str]:
+    """The first STEM letters of the words of `content`."""
+    return {word[:STEM] for word in content(text)}
 
-    At most SHORT words are left in: they may be an answer ("Is it a bird or a fish?").
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, each with its full stop, question or exclamation mark."""
+    return re.split(r"(?<=[.!?])\s+", text)
+
+
+def whole(phrase: str) -> re.Pattern[str]:
+    """The phrase in a lower-case text, as whole words; a hyphen joins a word."""
+    return re.compile(rf"(?<![\w-]){re.escape(phrase.lower())}(?![\w-])")
+
+
+def unrepeated(reply: str, prompt: str) -> str:
+    """The reply without the last user turn of the prompt, if it repeats all of it or only its beginning.
+
+    A turn of at most SHORT words is left in: it may be an answer ("Is it a bird or a fish?").
     """
     said = words(prompt.rpartition("user: ")[2])
     if len(said) <= SHORT:
@@ -46,7 +66,7 @@ def unrepeated(reply: str, prompt: str) -> str:
 
 
 def numbers(text: str) -> list[str]:
-    """The numbers of a text in order, as digits: "thirty-one" and "31" are both "31". Names below one hundred."""
+    """The numbers of a text in order, as digits: "thirty-one" and "31" give "31". Number words are read up to 99."""
     found = []
     for word in re.findall(r"\d+(?:[.,]\d+)*|[a-z]+(?:-[a-z]+)?", text.lower()):
         tens, _, ones = word.partition("-")
@@ -59,8 +79,21 @@ def numbers(text: str) -> list[str]:
     return found
 
 
+def repetitive(text: str) -> bool:
+    """True if a word stands RUN times in a row, or if seq-rep-4 is at least REPEATED.
+
+    seq-rep-n is the share of the n-grams of words that occurred before in the text. Source: Welleck et al. 2020
+    (arXiv:1908.04319), section 6.1. The two limits are ours.
+    """
+    found = words(text)
+    if any(len(list(run)) >= RUN for _, run in groupby(found)):
+        return True
+    ngrams = [tuple(found[i : i + NGRAM]) for i in range(len(found) - NGRAM + 1)]
+    return bool(ngrams) and 1 - len(set(ngrams)) / len(ngrams) >= REPEATED
+
+
 def normal(text: str) -> str:
-    """Lower case, without punctuation, without the articles a, an and the, spaces made single.
+    """The text in lower case, without punctuation and the articles a, an, the, with single spaces.
 
     Source: the evaluation script of SQuAD 1.1, Rajpurkar et al. 2016 (arXiv:1606.05250).
     """
@@ -69,14 +102,14 @@ def normal(text: str) -> str:
 
 
 def exact_match(reply: str, answer: str) -> bool:
-    """Whether the two are the same text, by SQuAD's `normal`."""
+    """Whether reply and answer are the same text after `normal`."""
     return normal(reply) == normal(answer)
 
 
 def token_f1(reply: str, answer: str) -> float:
-    """Harmonic mean of precision and recall over words, repeated ones counted, by SQuAD's `normal`; in [0, 1].
+    """Harmonic mean of precision and recall over the words of `normal`, repeated words counted; in [0, 1].
 
-    Source: SQuAD, as above. Two texts without words are alike (1), one without words is unlike any other (0).
+    1 if both texts have no words, 0 if one of them has none. Source: SQuAD, as for `normal`.
     """
     ours, theirs = normal(reply).split(), normal(answer).split()
     if not ours or not theirs:
@@ -85,9 +118,9 @@ def token_f1(reply: str, answer: str) -> float:
 
 
 def rouge_l(reply: str, answer: str) -> float:
-    """F-measure of the longest common subsequence of stemmed words (ROUGE-L, Lin 2004), in [0, 1].
+    """F-measure of the longest common subsequence of stemmed words, in [0, 1]. Source: ROUGE-L, Lin 2004.
 
-    Of the library rouge-score. It reads ASCII letters and digits alone, so it is for English.
+    Computed by the library rouge-score, which reads ASCII letters and digits only.
     """
     return float(_rouge().score(answer, reply)["rougeL"].fmeasure)
 

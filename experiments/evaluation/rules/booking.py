@@ -1,34 +1,41 @@
-"""Rules for the rubric "proficiency": is the reply the same step of a booking as the reference?"""
+"""Whether a reply takes the same step of a booking as the right reply."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 
-from experiments.evaluation.judges.base import Question
-from experiments.evaluation.judges.text import content, numbers, rouge_l
+from experiments.evaluation.rules.text import content, numbers, rouge_l
 
-ALIKE = 0.5  # ROUGE-L of the words of content: its order tells "the twin, not the corner room" from the opposite
+ALIKE = 0.5  # ROUGE-L, because word order tells "the twin, not the corner room" from the opposite
 DENIES = re.compile(r"\b(?:sorry|unfortunately|unavailable|cannot|not)\b|n't\b")
 
 
-def next_step(question: Question, kind: str) -> tuple[str, str]:
-    """(label, reason). The same step: ROUGE-L of the words of content at least ALIKE for the reply or for one of its
-    sentences (so that politeness does not count), as many questions where the reference asks, a denial exactly where it
-    denies. The same details: the same numbers, and all other values of the reference, denied where it denies them."""
-    reply, reference = question.reply, question.reference
+def next_step(prompt: str, reply: str, reference: str) -> tuple[str, str]:
+    """(label, reason) of a reply, compared with the reference, which takes the right step.
+
+    The same step: ROUGE-L of the words of content is at least ALIKE for the reply or one of its sentences (politeness
+    does not count), a reference that asks is met by as many questions, and both deny something or neither does. The
+    same details: the same numbers, and all other values of the reference, denied where it denies them.
+    The labels are those of the rubric "proficiency" (judges/rubrics/).
+    """
     alike = max(rouge_l(_bare(part), _bare(reference)) for part in [reply, *_sentences(reply)])
     asked = reference.count("?")
     denies, should_deny = (DENIES.search(text.lower()) is not None for text in (reply, reference))
     if alike >= ALIKE and asked in (0, reply.count("?")) and denies == should_deny:
-        missing = _values(reference, question.prompt) - Counter(content(reply))
-        missing += _values(_denied(reference), question.prompt) - Counter(content(_denied(reply)))
+        missing = _values(reference, prompt) - Counter(content(reply))
+        missing += _values(_denied(reference), prompt) - Counter(content(_denied(reply)))
         if sorted(numbers(reply)) == sorted(numbers(reference)) and not missing:
             return "right", f"ROUGE-L {alike:.2f} with the reference, the same details"
         return "wrong_details", f"other details than {reference!r}"
-    if set(content(question.prompt + " " + reference)).isdisjoint(content(reply)) and "?" not in reply:
+    if off_topic(prompt, reply, reference):
         return "off_topic", "shares no word of content with the conversation or the reference"
     return "wrong_step", f"ROUGE-L {alike:.2f} with the reference, or other in asking or denying"
+
+
+def off_topic(prompt: str, reply: str, reference: str) -> bool:
+    """Whether a reply asks nothing and shares no word of content with the conversation or the reference."""
+    return "?" not in reply and set(content(f"{prompt} {reference}")).isdisjoint(content(reply))
 
 
 def _bare(text: str) -> str:
@@ -40,14 +47,14 @@ def _sentences(text: str) -> list[str]:
 
 
 def _denied(text: str) -> str:
-    """The sentences that deny something."""
+    """The sentences of a text that deny something."""
     return " ".join(sentence for sentence in _sentences(text) if DENIES.search(sentence.lower()))
 
 
 def _values(reference: str, prompt: str) -> Counter[str]:
-    """The words of the reference that are details: those that the conversation named.
+    """The details of the reference that are no numbers: its words of content that the conversation named.
 
-    A reference that only asks, with no number and no name, has none: what it shares with the conversation is wording.
+    Empty if the reference only asks, without a number or a name: then shared words are mere wording.
     """
     states = any(not part.endswith("?") for part in _sentences(reference.strip()))
     names = re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", reference)

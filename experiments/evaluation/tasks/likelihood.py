@@ -1,0 +1,50 @@
+"""The likelihood of texts: the mean loss of a model on their learnt tokens."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from experiments.data.sources import load_examples
+from experiments.evaluation.judges.base import Judge
+from experiments.evaluation.likelihood import continuation_scores
+from experiments.evaluation.scores import Scores
+from experiments.evaluation.tasks.task import Subject, Task
+from jaxft.data.source import Source
+from jaxft.data.template import encode
+from jaxft.errors import UserError
+
+
+class Likelihood(Task):
+    """Mean -log p (nat/token) of the tokens of each text that training would learn; no reply is asked for."""
+
+    by_reply: ClassVar[bool] = False
+
+    def measure(self, subject: Subject, source: Source, judge: Judge | None = None) -> Scores:
+        """Loss and number of learnt tokens of every text; texts longer than a row are read in windows of a row.
+
+        Raises UserError for a text without a learnt token.
+        """
+        base, model, adapters, evaluation = subject
+        examples = load_examples([source])
+        limit = min(evaluation.row_length, model.config.max_positions)
+        pairs: list[tuple[np.ndarray, np.ndarray]] = []
+        owners: list[int] = []
+        for index, example in enumerate(examples):
+            one = encode(example, base.tokenizer, base.settings.template)
+            if not one.weights.any():
+                raise UserError(f"Example {index} (from 0) has no token to predict: its text is empty.")
+            for start in range(0, len(one.tokens) - 1, limit):
+                window = one.tokens[start : start + limit + 1]
+                learnt = int(one.weights[start + 1 : start + limit + 1].sum())  # always the last ones
+                if learnt:
+                    pairs.append((window[:-learnt], window[-learnt:]))
+                    owners.append(index)
+        scored = continuation_scores(model, adapters, pairs, batch_size=evaluation.batch_size, limit=limit)
+        sums = np.bincount(owners, -scored.sums, minlength=len(examples))
+        counts = np.bincount(owners, scored.counts, minlength=len(examples))
+        return Scores(sums / counts, counts)
+
+
+TASK = Likelihood("likelihood", metric="loss", unit="nat/token", higher_is_better=False)

@@ -1,0 +1,118 @@
+"""A task: how an axis asks a model, and what its replies are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from experiments.base_model import Base, note
+from experiments.config import Evaluation
+from experiments.data.sources import load_examples
+from experiments.evaluation.judges.base import Judge
+from experiments.evaluation.scores import Scores
+from jaxft.data.example import Example
+from jaxft.data.source import Source
+from jaxft.data.template import encode_prompt
+from jaxft.llama.generate import generate
+from jaxft.llama.model import Adapters, Llama
+
+
+class Score(NamedTuple):
+    """What one reply is worth.
+
+    value: 1 right, 0 wrong, a degree in [0, 1], or nan without a verdict. label: what the reply does, or "".
+    open: there is no verdict yet, and asking again may bring one.
+    """
+
+    value: float
+    label: str = ""
+    open: bool = False
+
+
+class Subject(NamedTuple):
+    """A model to be measured; `base` gives its tokenizer and template."""
+
+    base: Base
+    model: Llama
+    adapters: Adapters | None
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an axis measures. The model generates a reply to every prompt, and `score` rates it; subclasses differ.
+
+    score: (example, reply) -> Score; None in subclasses that do not need it.
+    missing: what an example lacks to be one of this task, as "has {missing}"; "" if it lacks nothing.
+    corpus: whether `score` reads keys that only the embedded corpus of the task's name carries.
+    metric, unit: of the mean score, as the record states them.
+    """
+
+    name: str
+    score: Callable[[Example, str], Score] | None = None
+    missing: Callable[[Example], str] = lambda example: ""
+    corpus: bool = False
+    metric: str = "accuracy"
+    unit: str = "fraction"
+    higher_is_better: bool = True
+
+    by_reply: ClassVar[bool] = True  # whether a model that is known by its replies alone can be measured
+
+    def measure(self, subject: Subject, source: Source, judge: Judge | None = None) -> Scores:
+        """Scores of every example of `source`; a judged task needs a judge."""
+        examples = load_examples([source])
+        return self.scores(examples, *self.ask(subject, source, examples), judge)
+
+    def ask(
+        self, subject: Subject, source: Source, examples: Sequence[Example]
+    ) -> tuple[Sequence[str], Sequence[bool]]:
+        """The model's greedy reply to every example, and whether the limit of `max_new_tokens` cut it off.
+
+        A prompt that leaves no room for its reply in the model's context loses its beginning, and a note says so.
+        """
+        base, model, adapters, evaluation = subject
+        prompts = [encode_prompt(example, base.tokenizer, base.settings.template) for example in examples]
+        limit = evaluation.max_new_tokens
+        room = model.config.max_positions - limit
+        if room > 0 and (long := sum(len(prompt) > room for prompt in prompts)):
+            note(
+                f"{source.name}: {long} of {len(prompts)} prompts have more than {room} tokens and lose their beginning"
+            )
+            prompts = [prompt[-room:] for prompt in prompts]
+        tokens = generate(model, prompts, max_new_tokens=limit, batch_size=evaluation.batch_size, adapters=adapters)
+        replies = base.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return replies, [len(one) == limit for one in tokens]
+
+    def scores(
+        self,
+        examples: Sequence[Example],
+        replies: Sequence[str | None],
+        truncated: Sequence[bool],
+        judge: Judge | None = None,
+    ) -> Scores:
+        """Score a reply to every example. None: no reply came. truncated: whether the model had not ended its reply."""
+        answered = [i for i, reply in enumerate(replies) if reply is not None]
+        texts = ["" if reply is None else reply for reply in replies]
+        cut = [truncated[i] for i in answered]
+        rated = self.rate([examples[i] for i in answered], [texts[i] for i in answered], cut, judge)
+        found = [Score(np.nan, open=True)] * len(examples)
+        for i, score in zip(answered, rated, strict=True):
+            found[i] = score
+        values, labels = np.array([score.value for score in found], float), tuple(score.label for score in found)
+        complete = not any(score.open for score in found)
+        return Scores(values, np.ones_like(values), tuple(texts), labels if any(labels) else (), complete)
+
+    def rate(
+        self, examples: Sequence[Example], replies: Sequence[str], truncated: Sequence[bool], judge: Judge | None
+    ) -> list[Score]:
+        """A Score for each reply that came."""
+        assert self.score is not None, f"the task {self.name} has no rule for replies"
+        return [self.score(example, reply) for example, reply in zip(examples, replies, strict=True)]
+
+
+def said(example: Example) -> str:
+    """The conversation before the reply, one line a message."""
+    return "\n".join(f"{message.role}: {message.content}" for message in example.messages)
