@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="say what hosted systems would be sent and cost; send nothing"
     )
     sub = verb("sweep", verbs.sweep, "compare every method under many changes of a config, into one record and report")
-    sub.add_argument("--jobs", type=int, default=1, help="workers at once, each on its own accelerator (default: 1)")
+    sub.add_argument("--jobs", type=int, default=1, help="units at once, each on its own accelerator (default: 1)")
     verb("sequence", verbs.sequence, "train every method on several domains in turn, write record and report")
     one_run(verb("train", verbs.train, "train one method at its first learning rate and seed"))
     verb("calibrate", verbs.calibrate, "measure which directions the reference text uses")

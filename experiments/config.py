@@ -23,7 +23,7 @@ from jaxft.llama.config import LlamaConfig, Shape
 from jaxft.llama.hf_tensors import FloatDtype
 from jaxft.llama.model import Remat
 from jaxft.methods import GradientProjection, Method
-from jaxft.methods.base import LINEARS, Linears
+from jaxft.methods.base import ALL_LINEARS, Targets
 from jaxft.sharding import Sharding
 from jaxft.training.config import Training
 
@@ -120,10 +120,8 @@ class Reference:
         model.check_length(join(key, "length"), self.length)
         room = model.max_positions - 1
         expected = f"at most {room} tokens, what the context of the model leaves after the first"
-        for index, one in enumerate(self.generated):
-            require(
-                one.max_new_tokens <= room, f"{key}.generated[{index}].max_new_tokens", one.max_new_tokens, expected
-            )
+        for index, tokens in enumerate(one.max_new_tokens for one in self.generated):
+            require(tokens <= room, join(key, f"generated[{index}].max_new_tokens"), tokens, expected)
 
 
 @dataclass(frozen=True)
@@ -187,7 +185,7 @@ class Auto:
     mix: Mix | None = None  # other text among what is trained on; None: the domain alone
     budget: Annotated[float, Gt(0), "a drift above 0, as 0.01 for 1 %"] = 0.01
     trials: Count = 16  # training runs of the search, at most
-    targets: Linears = LINEARS
+    targets: Targets = ALL_LINEARS
     kind: Literal["auto"] = "auto"
 
     def check(self, key: str) -> None:

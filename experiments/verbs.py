@@ -19,7 +19,7 @@ def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, P
     from experiments.config_loader import load_experiment
 
     experiment = load_experiment(arguments.config, arguments.overrides)
-    return experiment, _begin(arguments, experiment)
+    return experiment, _occupy(arguments, _begin(arguments, experiment))
 
 
 def _begin(arguments: argparse.Namespace, config: Experiment | Sweep | Sequence) -> Path:
@@ -38,6 +38,14 @@ def _begin(arguments: argparse.Namespace, config: Experiment | Sweep | Sequence)
     check_same({"config": to_json(config), "--out": str(out), "versions": versions()})
     experiment = config if isinstance(config, Experiment) else config.experiment
     arguments.stack.enter_context(use_mesh(make_mesh(experiment.model.sharding)))
+    return out
+
+
+def _occupy(arguments: argparse.Namespace, out: Path) -> Path:
+    """The output folder, which no other process may work in until this command ends."""
+    from experiments.store.cache import occupied
+
+    arguments.stack.enter_context(occupied(out))
     return out
 
 
@@ -89,12 +97,11 @@ def sweep(arguments: argparse.Namespace) -> None:
 
     import jax
 
-    jax.config.update("jax_platforms", "cpu")  # this process computes nothing: accelerators are the workers'
+    jax.config.update("jax_platforms", "cpu")  # this process computes nothing: accelerators are for the units'
 
     from experiments.sweep.sweep import sweep
 
-    words = [arguments.config, *arguments.overrides]
-    record = sweep(settings, out, arguments.jobs, words, arguments.command_line)
+    record = sweep(settings, _occupy(arguments, out), arguments.jobs, arguments.command_line)
     _draw(record, out)
     if failed := [label for label, unit in record["units"].items() if unit["status"] != "done"]:
         first = record["units"][failed[0]]["error"].splitlines()[0]
@@ -108,7 +115,7 @@ def sequence(arguments: argparse.Namespace) -> None:
     from experiments.config_loader import load
 
     sequence = load(arguments.config, "sequence", Sequence, arguments.overrides)
-    out = _begin(arguments, sequence)
+    out = _occupy(arguments, _begin(arguments, sequence))
 
     from experiments.runs.sequence import learn_sequence
 
@@ -187,7 +194,7 @@ def report(arguments: argparse.Namespace) -> None:
 
     out = _begin(arguments, load_any(arguments.config, arguments.overrides))
 
-    from experiments.store.provenance import read_json
+    from jaxft.io import read_json
 
     _draw(read_json(out / "record.json"), out)
 
@@ -248,7 +255,10 @@ def data(arguments: argparse.Namespace) -> None:
 
 
 def pretrain(arguments: argparse.Namespace) -> None:
-    experiment, _ = _experiment(arguments)
+    from experiments.config_loader import load_experiment
+
+    experiment = load_experiment(arguments.config, arguments.overrides)
+    _begin(arguments, experiment)
 
     from experiments.runs.pretrain import pretrain
 

@@ -1,49 +1,66 @@
-"""Files that appear whole or not at all, and JSON lines."""
+"""Files and folders that appear whole or not at all, JSON and JSON lines."""
+
+from __future__ import annotations
 
 import gzip
 import json
 import os
-import tempfile
+import shutil
+import uuid
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from jaxft.distributed import run_on_leader
 from jaxft.errors import UserError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside `path` and rename over it, so that a reader or a crash never meets half a file.
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A hidden path beside `path` for a new file or folder, which is renamed to `path` at the end of the block.
 
-    All processes call this; the leader writes, and they go on together when it is done. UserError where the disk
-    refuses.
+    For the process that writes. A reader or a crash never meets half a file; permissions are those of any new file.
+    After an error nothing is left, and what was at `path` stays. UserError where the disk refuses.
     """
-    run_on_leader(f"{path} written", lambda: _write(path, content))
-
-
-def _write(path: Path, content: bytes) -> None:
+    scratch = path.with_name(f".{path.name}.partial-{uuid.uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise _refused(path, error) from error
+        yield scratch
+        os.replace(scratch, path)
+    except (OSError, SafetensorError) as error:
+        raise cannot_write(path, error) from error
+    finally:
+        delete(scratch)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; UserError where the disk refuses.
+
+    All processes call this; the leader writes, and they go on together when it is done.
+    """
+
+    def write() -> None:
+        with whole(path) as scratch:
+            scratch.write_bytes(content)
+
+    run_on_leader(f"{path} written", write)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON as `write_atomically` does; ValueError for nan and infinity."""
+    write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; UserError where the file is missing or damaged."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp makes files private; a report should be as readable as any other file of the user.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException as error:
-        os.unlink(temporary)
-        if isinstance(error, OSError):
-            raise _refused(path, error) from error
-        raise
-
-
-def _refused(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path}: cannot be written ({error.strerror}); free some space or choose another folder")
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a readable JSON file ({error})") from error
 
 
 def read_json_lines(path: Path) -> list[tuple[str, Any]]:
@@ -65,3 +82,17 @@ def read_json_lines(path: Path) -> list[tuple[str, Any]]:
         except ValueError as error:
             raise UserError(f"{where} is not JSON: {error}") from error
     return found
+
+
+def delete(path: Path) -> None:
+    """Remove a file or a folder with all it holds, if it exists."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    elif os.path.lexists(path):
+        path.unlink()
+
+
+def cannot_write(path: Path, error: OSError | SafetensorError) -> UserError:
+    """The error to raise where the disk refuses `path`."""
+    reason = getattr(error, "strerror", None) or error
+    return UserError(f"{path}: cannot be written ({reason}); free some space or choose another folder")

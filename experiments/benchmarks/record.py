@@ -12,8 +12,9 @@ from experiments.benchmarks.contest import Measurement, measure
 from experiments.benchmarks.devices import peak
 from experiments.benchmarks.settings import Benchmark
 from experiments.config_loader import to_json
-from experiments.store.provenance import hardware, heading, versions, write_json
+from experiments.store.provenance import hardware, heading, versions
 from jaxft import bounds
+from jaxft.io import write_json
 
 Record = dict[str, Any]
 

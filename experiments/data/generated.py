@@ -11,8 +11,7 @@ from experiments.base_model import Base, note
 from experiments.config import Generated, Reference
 from experiments.config_loader import to_json
 from experiments.data.sources import fingerprint, load_examples
-from experiments.store.cache import once
-from experiments.store.provenance import digest
+from experiments.store.cache import cached
 from jaxft.data import readers
 from jaxft.data.example import Example, Message
 from jaxft.data.source import Source
@@ -39,14 +38,16 @@ def texts(base: Base, settings: Generated, batch_size: int, folder: Path) -> lis
         "prompts": fingerprint(asked),
         "batch_size": batch_size,  # a batch has its own random numbers
     }
-    path = folder / f"{digest(description)}.jsonl"
 
-    def make() -> None:
+    def make(path: Path) -> None:
         lines = _sample(base, settings, batch_size, asked)
         write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
-    once(path, make)
-    return [replace(example, control=not settings.prompts) for example in readers.examples(path)]
+    path = cached(folder, description, make, "{}.jsonl")
+    found = [replace(example, control=not settings.prompts) for example in readers.examples(path)]
+    if len(found) > settings.count:
+        raise UserError(f"{path}: found {len(found)} texts, expected at most {settings.count}; delete it to begin anew")
+    return found
 
 
 def check_prompts(reference: Reference) -> None:

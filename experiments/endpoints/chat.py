@@ -11,7 +11,7 @@ from experiments.config import Endpoint
 from experiments.endpoints import access
 from experiments.endpoints.call import Answer, Call, Request, prepare
 from experiments.endpoints.ledger import Ledger
-from experiments.store.provenance import digest
+from experiments.store.cache import digest
 
 
 @dataclass(frozen=True)

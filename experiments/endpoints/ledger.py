@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from experiments.store.cache import held, refused
+from experiments.store.cache import locked
 from jaxft.errors import UserError
+from jaxft.io import cannot_write
 
 
 class Ledger:
@@ -31,16 +32,17 @@ class Ledger:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the file for writing, after reading what others wrote. UserError if another process holds it."""
-        with held(self.path) as file:
-            content = self.path.read_bytes()
-            # A line that a crash left unfinished is cut off, as it would spoil the next one.
-            os.ftruncate(file, content.rfind(b"\n") + 1)
-            self._read(content)
-            self._file = file
+        """Write from this process alone, after reading what others wrote; UserError where another one writes now."""
+        with locked(self.path, wait=False):
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             try:
+                content = self.path.read_bytes()
+                # What a kill left half written is cut, or the next line would be spoilt with it.
+                os.ftruncate(self._file, content.rfind(b"\n") + 1)
+                self._read(content)
                 yield
             finally:
+                os.close(self._file)
                 self._file = None
 
     def send(self, request: str, most: float) -> int:
@@ -75,7 +77,7 @@ class Ledger:
             os.fsync(self._file)
         except OSError as error:
             os.ftruncate(self._file, end)  # no part of a line stays for the next one to follow
-            raise refused(self.path, error) from error
+            raise cannot_write(self.path, error) from error
         self._take(line)
 
     def _read(self, content: bytes) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.store.provenance import read_json, write_json
-from jaxft.distributed import agreed
+from experiments.store.cache import cached
+from jaxft.errors import UserError
+from jaxft.io import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -48,32 +49,45 @@ def means(scores: Mapping[str, Scores]) -> dict[str, float | None]:
     return {name: found.mean if found.judged.any() else None for name, found in scores.items()}
 
 
-def cached_scores(path: Path, compute: Any) -> dict[str, Scores]:
-    """Scores from `path`; else computed, and written there if they are complete."""
-    if agreed(path.is_file()):
-        return {
-            name: Scores(
-                np.array([np.nan if value is None else value for value in axis["values"]]),
-                np.array(axis["weights"]),
-                tuple(axis["replies"]),
-                tuple(axis["labels"]),
-            )
-            for name, axis in read_json(path).items()
+def cached_scores(path: Path, compute: Callable[[], dict[str, Scores]]) -> dict[str, Scores]:
+    """Scores from `path`, or computed now; those that another call could complete are not written there.
+
+    UserError where the file holds something else.
+    """
+    computed: list[dict[str, Scores]] = []
+
+    def make(scratch: Path) -> None:
+        scores = compute()
+        computed.append(scores)
+        if all(axis.complete for axis in scores.values()):
+            write_json(scratch, _to_json(scores))
+
+    cached(path.parent, None, make, path.name)
+    if computed:
+        return computed[0]
+    try:
+        return {name: _read(axis) for name, axis in read_json(path).items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not scores as jaxft writes them ({error!r}); delete it to measure anew") from error
+
+
+def _read(axis: Mapping[str, Any]) -> Scores:
+    """The scores of an axis from JSON; ValueError where its lists have different lengths."""
+    values = np.array([np.nan if value is None else value for value in axis["values"]], float)
+    weights, replies, labels = np.array(axis["weights"], float), tuple(axis["replies"]), tuple(axis["labels"])
+    if len(weights) != len(values) or any(texts and len(texts) != len(values) for texts in (replies, labels)):
+        raise ValueError(f"{len(values)} values, {len(weights)} weights, {len(replies)} replies, {len(labels)} labels")
+    return Scores(values, weights, replies, labels)
+
+
+def _to_json(scores: Mapping[str, Scores]) -> dict[str, Any]:
+    return {
+        name: {
+            "mean": average,
+            "values": [value if known else None for value, known in zip(s.values.tolist(), s.judged, strict=True)],
+            "weights": s.weights.tolist(),
+            "replies": s.replies,
+            "labels": s.labels,
         }
-    scores: dict[str, Scores] = compute()
-    if not all(axis.complete for axis in scores.values()):
-        return scores
-    write_json(
-        path,
-        {
-            name: {
-                "mean": average,
-                "values": [value if known else None for value, known in zip(s.values.tolist(), s.judged, strict=True)],
-                "weights": s.weights.tolist(),
-                "replies": s.replies,
-                "labels": s.labels,
-            }
-            for (name, s), average in zip(scores.items(), means(scores).values(), strict=True)
-        },
-    )
-    return scores
+        for (name, s), average in zip(scores.items(), means(scores).values(), strict=True)
+    }

@@ -16,11 +16,10 @@ from experiments.config import Endpoint, Hosted
 from experiments.endpoints import access
 from experiments.hosted import files
 from experiments.hosted.jobs import Jobs, Order
-from experiments.store.cache import held
-from experiments.store.provenance import read_json, write_json
+from experiments.store.cache import locked
 from jaxft.data.example import Example
 from jaxft.errors import UserError
-from jaxft.io import write_atomically
+from jaxft.io import read_json, write_atomically, write_json
 
 #: Seconds between two checks of a job, and between two notes if nothing changes.
 POLL_SECONDS, NOTE_SECONDS = 10.0, 300.0
@@ -75,7 +74,7 @@ def fine_tune(settings: Hosted, examples: Sequence[Example], folder: Path, seed:
         "training_sha256": hashlib.sha256(content).hexdigest(),
     }
     path = folder / "job.json"
-    with held(folder / "job.lock"):
+    with locked(path, wait=False):
         job = _started(path, ordered)
         if "model" in job:
             return job["model"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from experiments.base_model import Base
 from experiments.config import Experiment
 from experiments.runs.calibrate import Calibration, two_sided
-from experiments.store.provenance import digest
+from experiments.store.cache import cached_path
 from jaxft import distributed
 from jaxft.subspace.moments import LayerMoments, MomentFiles
 
@@ -33,17 +33,13 @@ class Accumulated(Calibration):
             "parts": [part.description for part in parts],
             "two_sided": self.two_sided,
         }
-        self.files = MomentFiles(folder / digest(self.description))
+        self.files = MomentFiles(cached_path(folder, self.description))
 
-    def measure(self) -> None:
-        """What they are together, unless it is on disk already."""
-        if distributed.agreed((self.files.folder / "moments.json").is_file()):
-            return
+    def _stream(self) -> tuple[Iterable[tuple[int, LayerMoments]], int]:
         for part in self.parts:
             part.measure()
-        if distributed.is_leader():
-            self._write(self._layers(), sum(part.files.description["tokens"] for part in self.parts))
-        distributed.barrier("moments brought together")
+        tokens = sum(part.files.description["tokens"] for part in self.parts)
+        return self._layers() if distributed.is_leader() else (), tokens
 
     def _layers(self) -> Iterator[tuple[int, LayerMoments]]:
         for index in range(len(self.parts[0].files)):

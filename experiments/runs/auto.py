@@ -19,8 +19,7 @@ from experiments.evaluation.tasks import TASKS
 from experiments.runs.certify import reference_drift
 from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
-from experiments.store.provenance import read_json, write_json
-from jaxft.distributed import agreed
+from experiments.store.cache import cached_json
 
 #: Times 1 / width, the first learning rate: Adam's best rate falls with the width (Yang et al. 2022, arXiv:2203.03466).
 FIRST_RATE = 1.0
@@ -155,10 +154,10 @@ class AutoSearch:
         return trial
 
     def _drift(self, run: Run, part: str, half: slice) -> float:
-        path = run.folder / f"drift_{part}.json"
-        if not agreed(path.is_file()):
-            write_json(path, reference_drift(self.work, run.method.merge(self.work.base.model, run.trained), half))
-        return read_json(path)["relative_drift"]
+        def measure() -> dict[str, Any]:
+            return reference_drift(self.work, run.method.merge(self.work.base.model, run.trained), half)
+
+        return cached_json(run.folder / f"drift_{part}.json", measure)["relative_drift"]
 
     def found(self) -> tuple[Run, dict[str, Any]]:
         """(the chosen trial at the first seed, the search for the record)."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
-from safetensors import SafetensorError
 
 from experiments.base_model import Base, note
 from experiments.config import Experiment, Reference
 from experiments.data import generated
 from experiments.data.sources import fingerprint, load_examples, source_name
-from experiments.store.cache import alone, once
-from experiments.store.provenance import digest
+from experiments.store.cache import cached, cached_path, digest
 from jaxft import distributed
 from jaxft.data.example import Example
 from jaxft.data.packing import INPUTS, Rows
@@ -108,7 +103,7 @@ class Calibration:
             "seed": self.reference.seed,
             **({"temperature": self.reference.temperature} if self.two_sided else {}),
         }
-        self.files = MomentFiles(folder / digest(self.description))
+        self.files = MomentFiles(cached_path(folder, self.description))
 
     def describe_text(self) -> list[dict[str, Any]]:
         """What the reference text is made of: examples, tokens and hash of every part."""
@@ -130,15 +125,15 @@ class Calibration:
         return self.batches(self.text.heldout[part])
 
     def measure(self) -> None:
-        """One pass over the reference text, unless its moments are on disk already."""
-        if distributed.agreed((self.files.folder / "moments.json").is_file()):
-            return
-        with alone(self.files.folder):
-            self._measure()
+        """One pass over the reference text, unless its moments are on disk already; UserError where those are of
+        something else."""
+        folder = cached(self.files.folder.parent, self.description, self._write)
+        found = {key: value for key, value in self.files.description.items() if key != "tokens"}
+        if digest(found) != digest(self.description):
+            raise UserError(f"{folder}: holds the moments of another model or text; delete it to measure anew")
 
-    def _measure(self) -> None:
-        if distributed.agreed((self.files.folder / "moments.json").is_file()):
-            return  # another program was faster
+    def _stream(self) -> tuple[Iterable[tuple[int, LayerMoments]], int]:
+        """Every layer's moments with its index, in any order, and the number of reference tokens."""
         fit, heldout = self.batches(self.text.fit), self.heldout_batches()
         tokens = sum(int((batch["segments"] > 0).sum()) for batch in fit)
         note(f"moments: {tokens:,} reference tokens, {self.base.model.config.num_layers} layers")
@@ -150,32 +145,23 @@ class Calibration:
             seed=self.reference.seed,
             temperature=self.reference.temperature,
         )
-        if distributed.is_leader():
-            self._write(stream, tokens)
-        else:
+        return stream, tokens
+
+    def _write(self, folder: Path) -> None:
+        """Write all layers into a new folder. All processes call this and measure; the leader writes."""
+        stream, tokens = self._stream()
+        if not distributed.is_leader():
             for _ in stream:
                 pass  # this process's part in measuring each layer
-        distributed.barrier("moments written")
-
-    def _write(self, stream: Iterable[tuple[int, LayerMoments]], tokens: int) -> None:
-        """All layers into a hidden folder, which takes its name when it is complete."""
+            return
         began, layers = time.perf_counter(), self.base.model.config.num_layers
-        parent = self.files.folder.parent
-        parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
-        try:
-            target = MomentFiles(scratch)
-            for done, (index, layer) in enumerate(stream, 1):
-                target.write(index, layer)
-                seconds = time.perf_counter() - began
-                note(f"moments: layer {done}/{layers}  {seconds * (layers - done) / done:.0f} s left")
-            target.finish({**self.description, "tokens": tokens})
-            shutil.rmtree(self.files.folder, ignore_errors=True)
-            os.replace(scratch, self.files.folder)
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{self.files.folder}: cannot be written ({error}); free some space, then again") from error
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        folder.mkdir()
+        files = MomentFiles(folder)
+        for done, (index, layer) in enumerate(stream, 1):
+            files.write(index, layer)
+            seconds = time.perf_counter() - began
+            note(f"moments: layer {done}/{layers}  {seconds * (layers - done) / done:.0f} s left")
+        files.finish({**self.description, "tokens": tokens})
 
     def bases(self, energy: float) -> dict[str, Basis]:
         """Bases that capture a fixed share of the energy, by input space."""
@@ -221,15 +207,20 @@ class Calibration:
         return Statistics(bases, moments("inputs"), moments("outputs"), fisher=fisher)
 
     def fisher(self) -> Llama:
-        """The diagonal of the Fisher information, split as trained weights are; kept beside the moments."""
-        self.measure()
-        model, folder = self.base.model, self.files.folder / "fisher"
+        """The diagonal of the Fisher information, split as trained weights are; kept beside the moments.
 
-        def make() -> None:
+        UserError where the folder has another shape than the model.
+        """
+        self.measure()
+        model = self.base.model
+
+        def make(folder: Path) -> None:
             note("fisher: one backward pass for every row of reference text")
             checkpoint.save(diagonal_fisher(model, self.batches(self.text.fit), self.reference.seed), folder)
 
-        once(folder, make)
+        folder = cached(self.files.folder, None, make, "fisher")
+        if checkpoint.read_config(folder) != model.config:
+            raise UserError(f"{folder}: its config.json is not that of the base; delete it to measure anew")
 
         def sharding(owner: str, name: str) -> NamedSharding:
             return NamedSharding(jax.sharding.get_mesh(), parameter_spec(model.compute.layout, owner, name, "trained"))
@@ -242,10 +233,19 @@ class Calibration:
         return {space: np.stack([layer.heldout[space] for layer in layers]) for space in INPUT_SPACES}
 
     def _cached(self, rule: Mapping[str, Any], choose: Any) -> dict[str, Basis]:
+        """The bases whose ranks `choose` gives; `rule` says how. UserError where the file has another shape."""
         self.measure()
-        path = self.files.folder / f"bases_{digest(rule)}.safetensors"
-        once(path, lambda: save_bases(self._compute(choose), path))
-        return load_bases(path)  # all processes have the leader's bits
+        make = lambda path: save_bases(self._compute(choose), path)  # noqa: E731
+        path = cached(self.files.folder, rule, make, "bases_{}.safetensors")
+        bases, config = load_bases(path), self.base.model.config  # all processes have the leader's bits
+        found = {space: (len(basis.vectors), basis.width, len(basis.ranks)) for space, basis in bases.items()}
+        layers, shapes = config.num_layers, config.linear_shapes
+        expected = {space: (layers, shapes[names[0]][0], layers) for space, names in INPUT_SPACES.items()}
+        if found != expected:
+            raise UserError(
+                f"{path}: found (layers, width, ranks) {found}, expected {expected}; delete it to compute it anew"
+            )
+        return bases
 
     def _compute(self, choose: Any) -> dict[str, Basis]:
         protected: dict[str, list[np.ndarray]] = {space: [] for space in INPUT_SPACES}

@@ -27,12 +27,15 @@ from experiments.runs.hosted import HostedRun
 from experiments.runs.run import Run
 from experiments.runs.watch import rule
 from experiments.runs.workspace import Workspace
-from experiments.store.provenance import hardware, heading, read_json, versions, write_json
+from experiments.store.provenance import hardware, heading, versions
 from jaxft.data.example import Example
 from jaxft.distributed import agreed, check_same
 from jaxft.errors import UserError
+from jaxft.io import read_json, write_json
 from jaxft.methods import Method
 
+#: Of an output folder; raised when what lies in it changes its meaning.
+FORMAT = 2
 #: Replies kept in the record for each method and axis, those that flipped first.
 SHOWN = 100
 
@@ -47,7 +50,7 @@ def open_output(
     """
     check(experiment)
     work = Workspace(experiment, out, shared, earlier)
-    path, identity = out / "config.json", {"config": binding(experiment), "inputs": work.inputs}
+    path, identity = out / "config.json", {"format": FORMAT, "config": binding(experiment), "inputs": work.inputs}
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; choose a folder with --out")
     check_same({"inputs": work.inputs})
@@ -58,6 +61,8 @@ def open_output(
     found = read_json(path) if path.is_file() else None
     if found is None and results or found is not None and not _is_identity(found):
         raise UserError(f"{out}: is not empty and holds no run of jaxft; choose another folder with --out")
+    if results:
+        check_format(path)
     differing = _differences(found, identity)
     if results and differing:
         raise UserError(
@@ -71,7 +76,16 @@ def open_output(
 
 
 def _is_identity(value: Any) -> bool:
-    return isinstance(value, dict) and value.keys() == {"config", "inputs"}
+    return isinstance(value, dict) and value.keys() - {"format"} == {"config", "inputs"}
+
+
+def check_format(path: Path) -> None:
+    """UserError for the config.json of an output folder whose results mean something else."""
+    if read_json(path).get("format") != FORMAT:
+        raise UserError(
+            f"{path.parent}: was begun by another version of jaxft, whose files this one does not read;\n"
+            "choose another folder with --out, or delete this one"
+        )
 
 
 def compare(experiment: Experiment, out: Path, command: str, shared: Path | None = None) -> dict[str, Any]:

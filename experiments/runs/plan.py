@@ -17,8 +17,9 @@ from experiments.base_model import compute_settings, model_folder, note
 from experiments.config import Experiment
 from experiments.report.columns import aligned
 from experiments.runs.checks import check_fit, check_mesh, check_settings
-from experiments.store.provenance import heading, versions, write_json
+from experiments.store.provenance import heading, versions
 from jaxft.errors import UserError
+from jaxft.io import write_json
 from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import SHAPES, LlamaConfig
 from jaxft.llama.model import Llama

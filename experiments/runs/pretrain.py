@@ -14,10 +14,10 @@ from experiments.config import Experiment
 from experiments.data.sources import load_examples
 from experiments.evaluation.evaluate import measure_axes
 from experiments.runs.checks import check_fit, check_settings
-from experiments.store.provenance import write_json
 from jaxft.data.tokenizer import bos_id, eos_id, train_tokenizer
 from jaxft.distributed import check_same
 from jaxft.errors import UserError
+from jaxft.io import write_json
 from jaxft.llama.checkpoint import save
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Llama

@@ -21,8 +21,9 @@ from experiments.runs import watch
 from experiments.runs.calibrate import ranks
 from experiments.runs.certify import certify_model, delta_norm, describe_movement, kernel_changes
 from experiments.runs.workspace import Workspace
-from experiments.store.provenance import digest, read_json, write_json
+from experiments.store.cache import cached_json, digest
 from jaxft.distributed import agreed, run_on_leader
+from jaxft.io import read_json, write_json
 from jaxft.llama import checkpoint
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods import Method, SafeLora, SafeMerge
@@ -177,17 +178,16 @@ class Run:
     @property
     def delta_norm(self) -> float:
         """Frobenius norm of the change of all linears, which outlasts the weights."""
-        path = self.folder / "delta_norm.json"
-        if not agreed(path.is_file()):
-            base = self.work.base.model
-            write_json(path, delta_norm(base, self.method.merge(base, self.trained)))
-        return read_json(path)
+        base = self.work.base.model
+        return cached_json(
+            self.folder / "delta_norm.json", lambda: delta_norm(base, self.method.merge(base, self.trained))
+        )
 
     def result(self) -> dict[str, Any]:
         """Certificate after training and after export, timings and sizes; exports the merged model on the way."""
-        path = self.folder / "result.json"
-        if agreed(path.is_file()):
-            return read_json(path)
+        return cached_json(self.folder / "result.json", self._result)
+
+    def _result(self) -> dict[str, Any]:
         base = self.work.base.model
         exported, timings = self.export(self.folder / "model"), self.folder / "timings.json"
         moved = self.delta_norm  # before `merged` is made: it merges, too, and large models fit once
@@ -210,7 +210,6 @@ class Run:
         }
         if (watcher := self.watcher()) is not None:
             result |= {"watched": watcher.lines, "kept_step": watcher.kept}
-        write_json(path, result)
         return result
 
     def export(self, folder: Path) -> Path:

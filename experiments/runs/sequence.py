@@ -25,11 +25,12 @@ from experiments.runs.checks import check
 from experiments.runs.compare import choose_rate, open_output
 from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
-from experiments.store.provenance import hardware, heading, read_json, versions, write_json
+from experiments.store.cache import cached_json
+from experiments.store.provenance import hardware, heading, versions
 from jaxft import bounds
 from jaxft.data.source import Source
-from jaxft.distributed import agreed
 from jaxft.errors import UserError
+from jaxft.io import read_json, write_json
 from jaxft.methods import Method
 
 OWN = "proficiency"  # the axis of the domain that is learnt, in every experiment
@@ -179,10 +180,10 @@ def _stage(plan: Plan, first: Workspace, run: Run, number: int) -> Learnt:
     result, model = run.result(), run.export(run.folder / "model")
     against = None
     if first.experiment.reference is not None:
-        path = run.folder / "against_first.json"
-        if not agreed(path.is_file()):
-            write_json(path, certify_model(first, run.method, first.base.reload(model)))
-        against = read_json(path)
+        against = cached_json(
+            run.folder / "against_first.json",
+            lambda: certify_model(first, run.method, first.base.reload(model)),
+        )
     known = None
     if name != plan.names[-1] and run.method.reads & {"bases", "input_moments", "output_moments"}:
         _domain(run, model).measure()

@@ -26,8 +26,7 @@ from experiments.evaluation.tasks.judged import Judged
 from experiments.runs import watch
 from experiments.runs.accumulated import Accumulated
 from experiments.runs.calibrate import Calibration
-from experiments.store.cache import alone, once
-from experiments.store.provenance import digest, read_json, write_json
+from experiments.store.cache import cached_json, cached_path
 from jaxft.data.batches import batches
 from jaxft.data.packing import Rows
 from jaxft.data.source import Mix
@@ -130,16 +129,15 @@ class Workspace:
         if self.shared is not None:
             trained = [*experiment.domain, *other_sources(experiment)]
             parts = [trained, experiment.reference, experiment.evaluation.axes, self.inputs["data"]]
-            path = self.shared / f"contamination_{digest(to_json(parts))}.json"
+            path = cached_path(self.shared, to_json(parts), "contamination_{}.json")
 
-        def make() -> None:
+        def find() -> dict[str, Any]:
             reference = experiment.reference
             written = self.calibration.written if reference is not None and reference.generated else []
             texts = [one for part in written for text in part for one in turns(text, self.base.tokenizer)]
-            write_json(path, contamination(experiment, written=texts))
+            return contamination(experiment, written=texts)
 
-        once(path, make)
-        return read_json(path)
+        return cached_json(path, find)
 
     @cached_property
     def _base_folder(self) -> Path:
@@ -150,7 +148,8 @@ class Workspace:
         model = replace(experiment.model, folder="", sharding=Sharding())
         data = data_hashes(source for axis in evaluation.axes.values() for source in (axis.source, axis.validation))
         weights = [self.base.sha256, self.base.tokenizer_sha256]
-        return self.shared / "base" / digest([*weights, *to_json([model, evaluation, experiment.judge]), data])
+        key = [*weights, *to_json([model, evaluation, experiment.judge]), data]
+        return cached_path(self.shared / "base", key)
 
     @property
     def dry_run(self) -> Path:
@@ -173,12 +172,10 @@ class Workspace:
         return self._base_scores("base_test.json", self.experiment.evaluation, validation=False)
 
     def _base_scores(self, name: str, evaluation: Evaluation, *, validation: bool) -> dict[str, Scores]:
-        path = self._base_folder / name
-        with alone(path):
-            return cached_scores(
-                path,
-                lambda: measure_axes(self.base, self.base.model, None, evaluation, self.judge, validation=validation),
-            )
+        return cached_scores(
+            self._base_folder / name,
+            lambda: measure_axes(self.base, self.base.model, None, evaluation, self.judge, validation=validation),
+        )
 
     @cached_property
     def watched(self) -> Evaluation:

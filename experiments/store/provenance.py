@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 from pathlib import Path
@@ -14,8 +12,6 @@ from typing import Any
 import jax
 
 from experiments.config_loader import to_json
-from jaxft.errors import UserError
-from jaxft.io import write_atomically
 
 PACKAGES = ("jaxft", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "transformers", "numpy", "scipy")
 
@@ -44,24 +40,6 @@ def hardware() -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cpu_cores": os.cpu_count(),
     }
-
-
-def digest(value: Any) -> str:
-    """Short hash of JSON data."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write complete or not at all; UserError where the disk refuses. All processes call this, the leader writes."""
-    write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON; UserError where the file is missing or damaged."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable JSON file ({error})") from error
 
 
 def _version(package: str) -> str:

@@ -1,9 +1,10 @@
-"""One accelerator a worker, or its share of the cores: found without JAX, which would take them all."""
+"""Accelerators and cores for each process of a sweep, found without JAX, which would take all accelerators."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,34 +15,41 @@ DEVICES = Path("/dev")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a process computes: what it sees by its environment, and the cores it keeps to; None: all."""
+    """Where a process computes.
+
+    environment: variables that decide which accelerators it sees. cores: numbers of the cores it keeps to; None: all.
+    """
 
     environment: dict[str, str]
     cores: frozenset[int] | None = None
 
+    def enter(self) -> None:
+        """Keep the calling process to this place. It has not used an accelerator yet."""
+        os.environ.update(self.environment)
+        if self.cores:
+            os.sched_setaffinity(0, self.cores)
+
 
 def places(jobs: int) -> list[Place]:
-    """The place of each of `jobs` processes: alone it has all accelerators, of several each sees its own.
+    """The places of `jobs` processes: one alone sees all accelerators, of several each sees one.
 
-    UserError where there are fewer accelerators than processes. Without any, all of them compute on the CPU, each on
-    its own cores where there are enough: two training on two shared cores took 13 % longer.
+    UserError where there are fewer accelerators than processes. Without accelerators all compute on the CPU, each on
+    its own cores if there are enough: two trainings that shared two cores took 13 % longer.
     """
-    inherited = dict(os.environ)
     if jobs == 1:
-        return [Place(inherited)]
-    variables = _visible(inherited)
+        return [Place({})]
+    variables = _visible(os.environ)
     if not variables:
         cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
-        shares = [frozenset(cores[worker::jobs]) if jobs <= len(cores) else None for worker in range(jobs)]
-        return [Place(inherited, share) for share in shares]
+        return [Place({}, frozenset(cores[number::jobs]) if jobs <= len(cores) else None) for number in range(jobs)]
     if len(variables) < jobs:
         count = f"{len(variables)} accelerator{'s' * (len(variables) > 1)}"
-        raise UserError(f"--jobs {jobs}: found {count} here, expected one for each worker")
-    return [Place({**inherited, **own}) for own in variables[:jobs]]
+        raise UserError(f"--jobs {jobs}: found {count} here, expected one for each unit at work")
+    return [Place(each) for each in variables[:jobs]]
 
 
-def _visible(environment: dict[str, str]) -> list[dict[str, str]]:
-    """What makes one accelerator visible, for each that is here."""
+def _visible(environment: Mapping[str, str]) -> list[dict[str, str]]:
+    """For each accelerator of this machine, the variables that make it the only visible one."""
     if environment.get("JAX_PLATFORMS") == "cpu":
         return []
     named = environment.get("CUDA_VISIBLE_DEVICES")
@@ -55,6 +63,6 @@ def _visible(environment: dict[str, str]) -> list[dict[str, str]]:
 
 
 def _files(prefix: str) -> list[str]:
-    """Numbers of the device files that begin so, ascending."""
+    """Numbers of the device files whose names begin with `prefix`, ascending."""
     found = (str(path.relative_to(DEVICES)).removeprefix(prefix) for path in DEVICES.glob(f"{prefix}[0-9]*"))
     return sorted(found, key=int)

@@ -9,8 +9,9 @@ from experiments.config import Sweep
 from experiments.config_loader import to_json
 from experiments.evaluation.matched import matched
 from experiments.report.reading import comparison, worst_leak
-from experiments.store.provenance import heading, read_json
+from experiments.store.provenance import heading
 from experiments.sweep.units import Unit
+from jaxft.io import read_json
 
 #: Of a method's entry in the record of a comparison.
 KEPT = ("kind", "learning_rate", "sweep", "delta_norm", "reference", "timings", "memory", "trained_parameters")

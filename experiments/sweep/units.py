@@ -12,16 +12,17 @@ from typing import Any, Literal
 
 from experiments.config import Experiment, Sweep
 from experiments.config_loader import changed, to_json
-from experiments.runs.compare import binding
+from experiments.runs.compare import binding, check_format
 from experiments.runs.workspace import Workspace
-from experiments.store.provenance import digest, read_json, write_json
+from experiments.store.cache import digest
 from jaxft.data.source import Source
 from jaxft.errors import UserError
+from jaxft.io import read_json, write_json
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One method at one point of a sweep. Its files lie in `folder`, and beside it those that say who is at work."""
+    """One method at one point of a sweep. Its files lie in `folder`, an error beside it."""
 
     label: str
     method: str
@@ -30,9 +31,9 @@ class Unit:
     folder: Path
 
     @property
-    def lock(self) -> Path:
-        """Held by the worker that is at work; it contains which one that is, or was."""
-        return self.folder.with_name(f"{self.folder.name}.lock")
+    def log(self) -> Path:
+        """What its processes wrote to standard output and error."""
+        return self.folder.parents[1] / "logs" / f"{self.folder.name}.log"
 
     @property
     def state(self) -> Literal["done", "failed", "open"]:
@@ -45,7 +46,7 @@ class Unit:
         return read_json(self._failure)["error"]
 
     def fail(self, error: str) -> None:
-        write_json(self._failure, {"error": error})
+        write_json(self._failure, {"error": f"{error}; see {self.log}"})
 
     def reopen(self) -> None:
         """Forget a failure and a record of other seeds, so that the unit is worked on again; what it has done stays."""
@@ -71,11 +72,14 @@ def shared_folder(out: Path) -> Path:
 
 
 def units(sweep: Sweep, out: Path) -> list[Unit]:
-    """All units, each once; UserError where a change names no key or a value of another type.
+    """All units, each once; UserError where a change names no key or a value of another type, or where the folder was
+    begun by another version.
 
     A change of one method's settings makes no new unit of another method. Folders are named by a hash of the resolved
     config but its seeds and of all that is read, so that a sweep may grow and finds again what it did.
     """
+    for begun in out.glob("units/*/config.json"):
+        check_format(begun)
     found: dict[str, Unit] = {}
     inputs: dict[str, Any] = {}
     for where, changes in _points(sweep):

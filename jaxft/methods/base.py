@@ -16,7 +16,7 @@ from jax import Array
 from jaxft.bounds import Positive
 from jaxft.data.source import Mix, Source
 from jaxft.llama import flops
-from jaxft.llama.config import SPACE_OF, LlamaConfig
+from jaxft.llama.config import LINEARS, LlamaConfig
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.adapters import LowRank, merge
 from jaxft.optim import AdamSettings, Schedule, adamw
@@ -24,9 +24,11 @@ from jaxft.sharding import Layout
 from jaxft.subspace.basis import Basis
 from jaxft.subspace.low_rank_moment import LowRankMoment
 
-#: The linears of a block, and the type of a knob that chooses some of them.
-LINEARS = tuple(SPACE_OF)
-Linears = Annotated[tuple[str, ...], Predicate(lambda t: bool(t) and set(t) <= set(LINEARS)), f"some of {LINEARS}"]
+#: The linears of a block by name, and the type of a knob that chooses some of them.
+ALL_LINEARS = tuple(LINEARS)
+Targets = Annotated[
+    tuple[str, ...], Predicate(lambda t: bool(t) and set(t) <= set(ALL_LINEARS)), f"some of {ALL_LINEARS}"
+]
 #: What `Method.reads` may name: measured on reference text before training (fields of `Statistics`) ...
 MEASURED = frozenset({"bases", "input_moments", "output_moments", "fisher"})
 #: ... and a batch of reference text in every step, for `Method.penalty`.
@@ -145,7 +147,7 @@ class Method:
 
     @property
     def trained_kernels(self) -> tuple[str, ...] | None:
-        """Linears whose kernels get a gradient of full size, all else being frozen; None: every weight does."""
+        """Targets whose kernels get a gradient of full size, all else being frozen; None: every weight does."""
         return None
 
     def flops(self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int]) -> int:

@@ -17,7 +17,7 @@ from jaxft.errors import require
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Llama
 from jaxft.methods.adapters import LowRank
-from jaxft.methods.base import LINEARS, Linears, Method
+from jaxft.methods.base import ALL_LINEARS, Method, Targets
 from jaxft.optim import AdamSettings, Schedule, adamw
 from jaxft.sharding import reshard
 
@@ -36,7 +36,7 @@ class Lora(Method):
     scaling: Literal["lora", "rslora"] = "lora"
     dropout: BelowOne = 0.0
     weight_decay: NotNegative | None = None  # of the adapters; None: training.weight_decay
-    targets: Linears = LINEARS
+    targets: Targets = ALL_LINEARS
 
     @property
     def scale(self) -> float:

@@ -26,7 +26,7 @@ from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Llama
 from jaxft.llama.sharding import linear_spec
 from jaxft.methods.adapters import Dense, no_change
-from jaxft.methods.base import LINEARS, Linears, Method, Statistics
+from jaxft.methods.base import ALL_LINEARS, Method, Statistics, Targets
 from jaxft.optim import AdamSettings, Schedule, adamw
 from jaxft.sharding import Layout, reshard
 from jaxft.subspace.basis import Basis
@@ -52,7 +52,7 @@ class Osf(Method):
     reads = frozenset({"base"})
 
     keep: Between = 0.5  # share of each linear's singular directions
-    targets: Linears = LINEARS
+    targets: Targets = ALL_LINEARS
 
     def kept(self, d: int, n: int) -> int:
         """Number of protected singular directions of a linear [d, n]; at least one."""

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import jax
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from jaxft.distributed import barrier, gather, run_on_leader
 from jaxft.errors import UserError
+from jaxft.io import whole
 from jaxft.llama.config import LINEARS
 from jaxft.methods.adapters import Decomposed, LowRank
 
@@ -69,13 +67,7 @@ def _write(adapters: Mapping[str, Adapter], scaling: str, base: str, folder: Pat
         "fan_in_fan_out": False,
         "inference_mode": True,
     }
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    try:
-        partial.mkdir(parents=True)
-        save_file(tensors, partial / "adapter_model.safetensors", metadata={"format": "pt"})
-        (partial / "adapter_config.json").write_text(json.dumps(description, indent=1) + "\n")
-        partial.replace(folder)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{folder}: cannot be written ({error})") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with whole(folder) as scratch:
+        scratch.mkdir()
+        save_file(tensors, scratch / "adapter_model.safetensors", metadata={"format": "pt"})
+        (scratch / "adapter_config.json").write_text(json.dumps(description, indent=1) + "\n")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from annotated_types import Predicate
 
 from jaxft.bounds import BelowOne, Fraction
-from jaxft.methods.base import LINEARS, Linears, Method
+from jaxft.methods.base import ALL_LINEARS, Method, Targets
 
 Energy = Annotated[
     float | Literal["auto"],
@@ -22,6 +22,6 @@ class Protecting(Method):
     """A method with protected bases of the input spaces that its targets read."""
 
     energy: Energy = 0.99  # captured energy of the protected basis; 0 protects nothing
-    targets: Linears = LINEARS
+    targets: Targets = ALL_LINEARS
     auto_capture: Fraction = 0.99  # energy "auto": held-out energy to capture ...
     auto_plasticity: BelowOne = 0.05  # ... while this share of the domain gradient's norm stays free

@@ -13,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from jaxft.distributed import run_on_leader
 from jaxft.errors import UserError
+from jaxft.io import whole
 from jaxft.sharding import out_sharding, reshard
 
 
@@ -131,9 +132,10 @@ def stack(protected: Sequence[np.ndarray], free: Sequence[np.ndarray]) -> Basis:
 
 
 def save_bases(bases: Mapping[str, Basis], path: Path) -> None:
-    """Write bases as plain arrays: `<space>/vectors`, `<space>/ranks`, `<space>/complement`.
+    """Write bases as plain arrays: `<space>/vectors`, `<space>/ranks`, `<space>/complement`; whole or not at all.
 
-    All processes call this; the leader writes, and they go on together when it is done.
+    All processes call this; the leader writes, and they go on together when it is done. UserError where the disk
+    refuses.
     """
     run_on_leader(f"{path} written", lambda: _write(bases, path))
 
@@ -144,14 +146,8 @@ def _write(bases: Mapping[str, Basis], path: Path) -> None:
         arrays[f"{space}/vectors"] = np.asarray(basis.vectors)
         arrays[f"{space}/ranks"] = np.asarray(basis.ranks, np.int32)
         arrays[f"{space}/complement"] = np.asarray([basis.complement])
-    partial_path = path.with_suffix(".partial")
-    try:
-        save_file(arrays, partial_path)
-        partial_path.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: cannot be written ({error}); free some space and try again") from error
-    finally:
-        partial_path.unlink(missing_ok=True)
+    with whole(path) as scratch:
+        save_file(arrays, scratch)
 
 
 def load_bases(path: Path) -> dict[str, Basis]:

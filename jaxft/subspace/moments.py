@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 
 from jaxft.distributed import gather
 from jaxft.errors import UserError
+from jaxft.io import read_json
 from jaxft.sharding import out_sharding, reshard
 
 
@@ -69,40 +70,70 @@ class LayerMoments:
 
 
 class MomentFiles:
-    """A folder of moments, one file a layer, so that one layer at a time is in memory."""
+    """A folder of moments, one file a layer, so that one layer at a time is in memory.
+
+    moments.json: the "format", the number of "layers", the "shapes" of each, by "<group>/<name>", and what the moments
+    were "measured_on".
+    """
+
+    FORMAT = 2
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._written: dict[str, list[int]] = {}  # shapes
 
     def write(self, index: int, layer: LayerMoments) -> None:
+        """Write one layer."""
         groups = {"inputs": layer.inputs, "heldout": layer.heldout, "outputs": layer.outputs}
         arrays = {
             f"{group}/{name}": np.ascontiguousarray(a) for group, named in groups.items() for name, a in named.items()
         }
+        self._written = {key: list(array.shape) for key, array in arrays.items()}
         save_file(arrays, self._path(index))
 
     def finish(self, description: Mapping[str, object]) -> None:
-        """Mark the folder complete; `description` says what the moments were measured on."""
-        (self.folder / "moments.json").write_text(json.dumps(description, indent=1))
+        """Mark the folder complete, after all layers; `description` says what the moments were measured on."""
+        header = {"format": self.FORMAT, "layers": len(self), "shapes": self._written, "measured_on": description}
+        (self.folder / "moments.json").write_text(json.dumps(header, indent=1))
+
+    @cached_property
+    def _header(self) -> dict:
+        """moments.json; UserError where it is damaged or of another format, or a layer's file is missing."""
+        path = self.folder / "moments.json"
+        header = read_json(path)
+        if not isinstance(header, dict) or header.get("format") != self.FORMAT:
+            raise self._refused(path, f"not of format {self.FORMAT}, which this version of jaxft reads")
+        if len(self) != header["layers"]:
+            raise self._refused(self.folder, f"found {len(self)} layers, moments.json has {header['layers']}")
+        return header
 
     @property
     def description(self) -> dict:
-        return json.loads((self.folder / "moments.json").read_text())
+        """What the moments were measured on."""
+        return self._header["measured_on"]
 
     def read(self, index: int) -> LayerMoments:
-        """One layer's moments; UserError where its file is missing or damaged."""
+        """One layer's moments; UserError where its file is missing, damaged or of another shape."""
         path = self._path(index)
-        groups: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "heldout": {}, "outputs": {}}
+        arrays: dict[str, np.ndarray] = {}
         try:
             with safe_open(path, framework="numpy") as file:
-                for key in file.keys():
-                    group, name = key.split("/", 1)
-                    groups[group][name] = file.get_tensor(key)
+                arrays = {key: file.get_tensor(key) for key in file.keys()}
         except Exception as error:
-            raise UserError(
-                f"{path}: not a readable moments file ({error}); delete {self.folder} to measure anew"
-            ) from error
+            raise self._refused(path, f"not a readable moments file ({error})") from error
+        expected = self._header["shapes"]
+        if wrong := {key: list(a.shape) for key, a in arrays.items() if list(a.shape) != expected.get(key)}:
+            raise self._refused(path, f"found the shapes {wrong}, moments.json has {expected}")
+        if missing := expected.keys() - arrays.keys():
+            raise self._refused(path, f"lacks {', '.join(sorted(missing))}")
+        groups: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "heldout": {}, "outputs": {}}
+        for key, array in arrays.items():
+            group, name = key.split("/", 1)
+            groups[group][name] = array
         return LayerMoments(**groups)
+
+    def _refused(self, path: Path, reason: str) -> UserError:
+        return UserError(f"{path}: {reason}; delete {self.folder} to measure anew")
 
     def __len__(self) -> int:
         return len(list(self.folder.glob("layer_*.safetensors")))

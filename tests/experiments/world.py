@@ -162,9 +162,6 @@ class World:
                 "PYTHONPATH": str(REPOSITORY),
                 # As in the tests' own process: how XLA on CPU sums, and so the last bit, depends on it.
                 "JAX_NUM_CPU_DEVICES": str(jax.device_count()),
-                # Every process compiles the same programs; the first one's are good for all.
-                "JAX_COMPILATION_CACHE_DIR": str(self.folder / "compiled"),
-                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

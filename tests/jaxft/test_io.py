@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jaxft.errors import UserError
-from jaxft.io import write_atomically
+from jaxft.io import read_json, whole, write_atomically, write_json
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -42,3 +42,49 @@ def test_a_folder_that_cannot_be_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match="cannot be written"):
         write_atomically(tmp_path / "file" / "report.html", b"")
+
+
+def test_a_folder_appears_whole(tmp_path: Path) -> None:
+    with whole(tmp_path / "new" / "folder") as scratch:
+        scratch.mkdir()
+        (scratch / "file").write_text("x")
+        assert not (tmp_path / "new" / "folder").exists()
+    (tmp_path / "plain").mkdir()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["folder"]
+    assert (tmp_path / "new" / "folder" / "file").read_text() == "x"
+    assert (tmp_path / "new" / "folder").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_a_folder_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseException] | OSError) -> None:
+    with pytest.raises(UserError if isinstance(error, OSError) else error):
+        with whole(tmp_path / "folder") as scratch:
+            scratch.mkdir()
+            (scratch / "half").write_text("x")
+            raise error
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path) -> None:
+    path = tmp_path / "deep" / "x.json"
+    write_json(path, {"a": [1.5, None]})
+    assert read_json(path) == {"a": [1.5, None]}
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(path, {"a": float("nan")})
+    assert read_json(path) == {"a": [1.5, None]}
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_damaged_file_is_named(tmp_path) -> None:
+    path = tmp_path / "x.json"
+    with pytest.raises(UserError, match=r"x\.json: not a readable JSON file"):
+        read_json(path)
+    path.write_text('{"a": 1')
+    with pytest.raises(UserError, match=r"x\.json: not a readable JSON file"):
+        read_json(path)
+
+
+def test_where_nothing_can_be_written(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_json(tmp_path / "file" / "x.json", {})

@@ -42,4 +42,3 @@ def build(settings: config.Judge, folder: Path, turned: bool = False) -> Judge:
             from experiments.evaluation.judges.hosted import Hosted
 
             return Hosted(Chat(settings.endpoint, folder, settings.max_cost), settings, folder, turned)
-    raise UserError(f'judge.kind: found {settings.kind!r}, expected "rules", "local" or "openai"')

@@ -16,9 +16,9 @@ from experiments import config
 from experiments.evaluation.judges import build, rubric
 from experiments.evaluation.judges.agreement import Pair, measure
 from experiments.evaluation.judges.base import Question
-from experiments.store.provenance import versions, write_json
+from experiments.store.provenance import versions
 from jaxft.errors import UserError
-from jaxft.io import read_json_lines
+from jaxft.io import read_json_lines, write_json
 
 SHIPPED = Path(str(files("experiments.evaluation.judges") / "labelled" / "replies.jsonl"))
 _EXPECTED = "rubric, prompt, reference, reply, label (strings), key (an object of strings) and, if you like, part"

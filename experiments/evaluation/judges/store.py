@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 from experiments.evaluation.judges.base import Question
 from experiments.evaluation.judges.rubric import Rubric
-from experiments.store.cache import alone
+from experiments.store.cache import digest, locked
 from jaxft.distributed import is_leader
 from jaxft.errors import UserError
 
@@ -17,7 +17,7 @@ def fingerprint(judge: str, rubric: Rubric, question: Question) -> str:
     """Hash of all that a verdict depends on: the judge's name and version, the rubric's text, the whole question."""
     asked_with = [rubric.name, rubric.version, rubric.task, dict(rubric.labels)]
     asked = [question.prompt, question.reference, question.reply, sorted(question.key.items())]
-    return hashlib.sha256(json.dumps([judge, asked_with, asked]).encode()).hexdigest()
+    return digest([judge, asked_with, asked])
 
 
 class Store:
@@ -35,7 +35,7 @@ class Store:
     def read(self) -> None:
         """Take in what the file holds; UserError where a whole line is no verdict."""
         if self.path.is_file():
-            with alone(self.path):
+            with locked(self.path) if is_leader() else nullcontext():
                 self._read()
 
     def _read(self) -> None:
@@ -61,5 +61,5 @@ class Store:
         if is_leader():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             line = json.dumps({"key": key, "label": label, "reason": reason}) + "\n"
-            with alone(self.path), self.path.open("ab", buffering=0) as file:
+            with locked(self.path), self.path.open("ab", buffering=0) as file:
                 file.write(line.encode())

@@ -7,16 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from experiments.evaluation.rules.text import (
-    STEM,
-    content,
-    exact_match,
-    numbers,
-    stems,
-    token_f1,
-    unrepeated,
-    words,
-)
+from experiments.evaluation.rules.text import STEM, content, exact_match, numbers, stems, token_f1, unrepeated, words
 
 SHORT = 4  # words that an answer adds to its question; all of them must occur
 LONG_F1 = 0.4  # token F1 that a longer answer needs

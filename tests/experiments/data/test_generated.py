@@ -54,6 +54,14 @@ def test_it_is_sampled_once(base, tmp_path, monkeypatch) -> None:
     assert texts(base, FREE, 4, tmp_path) == first
 
 
+def test_a_file_of_more_texts_than_asked_for_is_named(base, tmp_path) -> None:
+    texts(base, FREE, 4, tmp_path)
+    (path,) = tmp_path.glob("*.jsonl")
+    path.write_text(path.read_text() + path.read_text())
+    with pytest.raises(UserError, match=f"{path}: found 12 texts, expected at most 6; delete it"):
+        texts(base, FREE, 4, tmp_path)
+
+
 @pytest.mark.parametrize("change", [{"seed": 1}, {"temperature": 0.5}, {"count": 5}, {"max_new_tokens": 11}])
 def test_another_setting_is_another_text(base, tmp_path, change: dict[str, Any]) -> None:
     first = texts(base, FREE, 4, tmp_path)

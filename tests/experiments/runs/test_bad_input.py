@@ -260,7 +260,7 @@ def test_a_full_disk_while_calibrating(world, tmp_path, capsys) -> None:
     with largest_file(4000):
         assert world.run("calibrate", tmp_path / "out") == 1
     assert re.search(r"out/calibration/\w+: cannot be written \(.*File too large.*\); free", one_error(capsys))
-    assert {path.suffix for path in (tmp_path / "out" / "calibration").iterdir()} <= {".lock"}
+    assert not list((tmp_path / "out" / "calibration").iterdir())
 
 
 def test_a_full_disk_while_exporting(world, tmp_path, capsys) -> None:
@@ -292,7 +292,7 @@ def test_a_full_disk_while_writing_small_files(world, done, tmp_path, capsys, ve
 def test_a_folder_that_nobody_may_write(world, tmp_path, capsys) -> None:
     (tmp_path / "file").write_text("")
     assert world.run("calibrate", tmp_path / "file" / "out") == 1
-    assert "file/out/config.json: cannot be written (Not a directory)" in one_error(capsys)
+    assert "file/out: cannot be written (Not a directory)" in one_error(capsys)
 
 
 def test_ctrl_c_in_training(world, tmp_path, capsys) -> None:

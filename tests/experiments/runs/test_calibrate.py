@@ -28,7 +28,7 @@ from jaxft.errors import UserError
 from jaxft.llama.fisher import diagonal_fisher
 from jaxft.methods import EWC, L2SP, GradientProjection, Interpolated, Neurons, Osf
 from jaxft.methods.base import Statistics
-from jaxft.subspace.basis import plasticity
+from jaxft.subspace.basis import plasticity, save_bases
 from jaxft.subspace.low_rank_moment import LowRankMoment
 from jaxft.subspace.moments import MomentFiles
 from tests.experiments.world import REPOSITORY, World, snapshot
@@ -207,7 +207,7 @@ def test_a_stopped_measurement_leaves_nothing(experiment, tmp_path, monkeypatch)
     monkeypatch.setattr(MomentFiles, "write", stop)
     with pytest.raises(KeyboardInterrupt):
         calibration.measure()
-    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_damaged_files_are_named(measured, experiment, tmp_path) -> None:
@@ -217,6 +217,27 @@ def test_damaged_files_are_named(measured, experiment, tmp_path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(UserError, match=r"layer_001\.safetensors: not a readable moments file.*delete"):
         calibration.bases(0.5)
+
+
+def test_files_of_another_model_or_shape_are_named(measured, experiment, tmp_path) -> None:
+    shutil.copytree(measured.files.folder, tmp_path / measured.files.folder.name)
+    calibration = Calibration(experiment, Base(experiment.model), tmp_path)
+    bases, folder = calibration.bases(0.5), calibration.files.folder
+    (path,) = folder.glob("bases_*.safetensors")
+    narrow = {space: replace(basis, vectors=basis.vectors[:, 1:]) for space, basis in bases.items()}
+    for wrong in (narrow, {"mlp_input": bases["mlp_input"]}):
+        save_bases(wrong, path)
+        with pytest.raises(UserError, match=rf"{path}: found \(layers, width, ranks\) .*delete it to compute"):
+            calibration.bases(0.5)
+    calibration.fisher()
+    config = folder / "fisher" / "config.json"
+    config.write_text(config.read_text().replace('"rms_norm_eps": ', '"rms_norm_eps": 1'))
+    with pytest.raises(UserError, match="fisher: its config.json is not that of the base; delete it to measure anew"):
+        calibration.fisher()
+    header = folder / "moments.json"
+    header.write_text(header.read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(UserError, match=f"{folder}: holds the moments of another model or text; delete it"):
+        Calibration(experiment, Base(experiment.model), tmp_path).measure()
 
 
 def test_a_command_that_needs_reference_text(experiment) -> None:

@@ -219,6 +219,21 @@ def test_the_folder_of_another_model_or_other_data_is_refused(own_world, tmp_pat
     assert snapshot(out) == before
 
 
+def test_the_folder_of_another_version_is_refused(done, world, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(done.out, out)
+    path = out / "config.json"
+    identity = json.loads(path.read_text())
+    assert identity.pop("format") == compare.FORMAT
+    path.write_text(json.dumps(identity))  # as the first version wrote it
+    before = snapshot(out)
+    for verb in ("compare", "calibrate"):
+        assert world.run(verb, out) == 1
+        message = one_error(capsys)
+        assert f"{out}: was begun by another version of jaxft" in message and "--out, or delete this one" in message
+    assert snapshot(out) == before
+
+
 def test_a_folder_of_something_else_is_refused(world, tmp_path, capsys) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     assert world.run("compare", tmp_path) == 1

@@ -13,7 +13,8 @@ from experiments.evaluation.scores import Scores, cached_scores
 from experiments.runs.certify import delta_norm, kernel_changes
 from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
-from experiments.store.provenance import read_json
+from jaxft.errors import UserError
+from jaxft.io import read_json
 from jaxft.llama.checkpoint import load
 from jaxft.methods import GradientProjection
 
@@ -36,6 +37,17 @@ def test_scores_survive_the_disk(tmp_path) -> None:
     np.testing.assert_array_equal(second["a"].values, scores["a"].values)
     assert second["a"].mean == scores["a"].mean == pytest.approx(0.1)
     assert second["a"].replies == ("x", "ÿ") and second["a"].labels == ("good", "unjudged")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "{", '{"a": {}}', '{"a": {"values": [1], "weights": [1, 2], "replies": [], "labels": []}}', '{"a": null}'],
+)
+def test_a_file_that_holds_no_scores_is_named(tmp_path, content) -> None:
+    path = tmp_path / "s.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match="s.json: not (scores as jaxft writes them .* delete it|a readable JSON file)"):
+        cached_scores(path, lambda: pytest.fail("computed"))
 
 
 def test_scores_that_another_call_may_complete_are_not_kept(tmp_path) -> None:

@@ -1,8 +1,9 @@
-"""Which accelerator each worker sees."""
+"""Which accelerators and cores each unit's process has."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,13 +36,13 @@ def test_on_a_cpu_each_has_its_cores_where_there_are_enough(monkeypatch) -> None
     assert [place.cores for place in places.places(1)] == [None]
 
 
-def test_each_gpu_has_one_worker(monkeypatch, tmp_path) -> None:
+def test_each_process_has_one_gpu(monkeypatch, tmp_path) -> None:
     for name in ("nvidia0", "nvidia10", "nvidia2", "nvidiactl"):
         (tmp_path / name).touch()
     monkeypatch.setattr(places, "DEVICES", tmp_path)
     assert seen(2, "CUDA_VISIBLE_DEVICES") == [("0",), ("2",)]
     assert seen(1, "CUDA_VISIBLE_DEVICES") == [(None,)]  # alone it has all of them
-    with pytest.raises(UserError, match="--jobs 4: found 3 accelerators here, expected one for each worker"):
+    with pytest.raises(UserError, match="--jobs 4: found 3 accelerators here, expected one for each unit at work"):
         places.places(4)
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert seen(4, "CUDA_VISIBLE_DEVICES") == [(None,)] * 4
@@ -53,10 +54,25 @@ def test_of_the_gpus_that_the_user_chose(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("names", [("accel0", "accel1"), ("vfio/0", "vfio/1", "vfio/vfio")])
-def test_each_tpu_chip_has_one_worker(monkeypatch, tmp_path, names) -> None:
+def test_each_process_has_one_tpu_chip(monkeypatch, tmp_path, names) -> None:
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     monkeypatch.setattr(places, "DEVICES", tmp_path)
     wanted = [(number, "1,1,1", "1,1,1") for number in ("0", "1")]
     assert seen(2, "TPU_VISIBLE_CHIPS", "TPU_CHIPS_PER_PROCESS_BOUNDS", "TPU_PROCESS_BOUNDS") == wanted
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="cores are chosen on Linux alone")
+def test_a_process_keeps_to_its_place() -> None:
+    one = min(os.sched_getaffinity(0))
+    program = f"""if True:
+        import os
+        from experiments.sweep.places import Place
+        Place({{"CUDA_VISIBLE_DEVICES": "7"}}, frozenset([{one}])).enter()
+        print(os.environ["CUDA_VISIBLE_DEVICES"], os.sched_getaffinity(0))
+    """
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).split(maxsplit=1) == [
+        "7",
+        f"{{{one}}}\n",
+    ]

@@ -1,4 +1,4 @@
-"""A sweep as a user runs it: stopped, killed and started again, with one worker and with two."""
+"""A sweep as a user runs it: stopped, killed and started again, with one unit at once and with two."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 import random
 import shutil
 import signal
-import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,16 @@ import pytest
 from experiments.config import Sweep
 from experiments.config_loader import load
 from experiments.report import sweep_page, sweep_table, write_sweep_report
+from experiments.store.cache import occupied
+from experiments.sweep import sweep as sweep_module
 from experiments.sweep.places import Place
 from experiments.sweep.record import condense
-from experiments.sweep.sweep import sweep as sweep_module
 from experiments.sweep.units import units
-from jaxft.errors import UserError
 from tests.experiments.report import builder
+from tests.experiments.sweep import stand_in
 from tests.experiments.world import World, one_error, snapshot
 
+pytestmark = pytest.mark.xdist_group("grown")  # a whole sweep, made once with `--dist loadgroup`
 SLOW, FAST = "lora, learning_rates 0.001", "lora, learning_rates 0.01"
 
 
@@ -45,14 +47,24 @@ def swept(world: World, out: Path, *more: str) -> tuple[int, str, str]:
     return process.returncode, said, messages
 
 
+def at_work(out: Path) -> list[int]:
+    """Process ids of the units that are at work."""
+    return [int(lock.read_text().split()[1]) for lock in out.glob("units/.*.lock") if lock.read_text()]
+
+
 def folder_of(world: World, out: Path, label: str) -> Path:
     (unit,) = (unit for unit in units(load(world.config, "sweep", Sweep), out) if unit.label == label)
     return unit.folder
 
 
 @pytest.fixture(scope="module")
+def sweep(world: World) -> Sweep:
+    return load(world.config, "sweep", Sweep)
+
+
+@pytest.fixture(scope="module")
 def grown(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished sweep of one worker, one of whose units failed at first; read only."""
+    """A finished sweep of one unit at once, one of which failed at first; read only."""
     out = tmp_path_factory.mktemp("sweeps") / "grown"
     in_the_way = folder_of(world, out, SLOW)
     in_the_way.parent.mkdir(parents=True)
@@ -100,7 +112,7 @@ def test_a_unit_is_a_comparison_of_its_own_and_keeps_no_weights(grown, world) ->
 def test_when_all_is_done_nothing_is_started(grown, world, tmp_path, monkeypatch, capsys) -> None:
     out = tmp_path / "copy"
     shutil.copytree(grown, out)
-    monkeypatch.setattr(sweep_module, "_supervise", None)
+    monkeypatch.setattr(sweep_module, "_work", None)
     assert world.run("sweep", out) == 0
     assert numbers(out) == numbers(grown)
     assert (out / "table.txt").read_text() in capsys.readouterr().out + "\n"
@@ -114,18 +126,8 @@ def test_the_report_is_drawn_from_the_record_alone(grown, world, tmp_path, capsy
         assert (tmp_path / name).read_text() == (grown / name).read_text()
 
 
-def killed_workers(out: Path) -> None:
-    """Kill every worker that is at work, as a machine does that runs out of memory."""
-    for lock in out.glob("units/*.lock"):
-        if (text := lock.read_text()) and not lock.with_suffix("").joinpath("record.json").exists():
-            try:
-                os.kill(int(text), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-
-
-@pytest.mark.slow  # workers are processes, each of which starts JAX
-def test_killed_anywhere_with_two_workers_the_table_is_the_same(grown, world, tmp_path) -> None:
+@pytest.mark.slow  # every unit's process starts JAX
+def test_killed_anywhere_with_two_units_at_once_the_table_is_the_same(grown, world, tmp_path) -> None:
     out = tmp_path / "killed"
     milestones = [
         "shared/base/*/base_test.json",
@@ -145,8 +147,8 @@ def test_killed_anywhere_with_two_workers_the_table_is_the_same(grown, world, tm
     assert numbers(out) == numbers(grown), milestones[first]
 
 
-@pytest.mark.slow  # workers are processes, each of which starts JAX
-def test_a_worker_that_dies_takes_one_unit_with_it(grown, world, tmp_path) -> None:
+@pytest.mark.slow  # every unit's process starts JAX
+def test_a_process_that_is_killed_takes_one_unit_with_it(grown, world, tmp_path) -> None:
     out = tmp_path / "out"
     shutil.copytree(grown, out)
     for label in (SLOW, FAST):
@@ -156,23 +158,34 @@ def test_a_worker_that_dies_takes_one_unit_with_it(grown, world, tmp_path) -> No
     while not list(folder_of(world, out, SLOW).glob("lora/*/*/metrics.jsonl")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
-    killed_workers(out)
+    (pid,) = at_work(out)
+    os.kill(pid, signal.SIGKILL)  # as a machine does that runs out of memory
     said, messages = process.communicate(timeout=300)
     assert process.returncode == 1 and "1 of 3 units failed" in messages, messages
     failed = numbers(out)["units"][SLOW]
-    assert failed["status"] == "failed" and "the worker ended with signal 9; see " in failed["error"]
+    log = out / "logs" / f"{failed['folder']}.log"
+    assert failed["status"] == "failed" and failed["error"] == f"its process ended with signal 9; see {log}"
+    assert f"unit: {SLOW}" in log.read_text()
     assert numbers(out)["units"][FAST] == numbers(grown)["units"][FAST]
 
 
-@pytest.mark.slow  # workers are processes, each of which starts JAX
-def test_told_to_stop_it_stops_its_workers(world, tmp_path) -> None:
-    out = tmp_path / "out"
-    begun = lambda: any(lock.read_text() for lock in out.glob("units/*.lock"))  # noqa: E731
-    code, messages = world.signalled(signal.SIGTERM, begun, "sweep", out)
-    assert code == 75 and "the same command goes on from there" in messages and "Traceback" not in messages
-    (lock,) = out.glob("units/*.lock")
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(lock.read_text()), 0)
+@pytest.mark.slow  # every unit's process starts JAX
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_units_end_with_the_sweep(world, tmp_path, sign) -> None:
+    out, found = tmp_path / "out", []
+
+    def begun() -> bool:
+        found[:] = at_work(out)
+        return bool(found)
+
+    code, messages = world.signalled(sign, begun, "sweep", out)
+    assert code == {signal.SIGTERM: 75, signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL}[sign], messages
+    if sign != signal.SIGKILL:
+        assert "the same command goes on from there" in messages and "Traceback" not in messages
+    deadline = time.monotonic() + (60 if sign == signal.SIGKILL else 0)  # nobody waits for them when it is killed
+    while Path(f"/proc/{found[0]}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     assert not (out / "record.json").exists() and not list(out.glob("units/*.failed.json"))
 
 
@@ -182,7 +195,7 @@ def test_told_to_stop_it_stops_its_workers(world, tmp_path) -> None:
         (["--experiment.training.stepz", "3"], "did you mean --experiment.training.steps?"),
         (["--jobs", "0"], "--jobs: found 0, expected at least 1"),
         (["--experiment.training.steps", "0"], "learning_rates 0.001: training.steps: found 0, expected at least 1"),
-        (["--experiment.model.sharding.preset", "fsdp", "--jobs", "2"], "--jobs: each worker has one accelerator"),
+        (["--experiment.model.sharding.preset", "fsdp", "--jobs", "2"], "--jobs: each unit has one accelerator"),
         (["--experiment.judge.kind", "openai", "--jobs", "2"], "--jobs: a judge behind a server is asked"),
         (["--experiment.evaluation.matched", "inf,"], "evaluation.matched: found"),
     ],
@@ -194,29 +207,32 @@ def test_mistakes_leave_nothing_behind(world, tmp_path, capsys, words, message) 
     assert not out.exists()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="cores are chosen on Linux alone")
-def test_a_worker_keeps_to_its_cores(tmp_path) -> None:
-    one = frozenset([min(os.sched_getaffinity(0))])
-    worker = sweep_module._start(Place(dict(os.environ), one), ["/no/config.py", str(tmp_path), ""], tmp_path / "log")
-    try:
-        assert os.sched_getaffinity(worker.process.pid) == one
-    finally:
-        sweep_module._pipe(worker).close()
-        worker.process.wait()
+def test_a_unit_that_fails_is_noted_and_the_next_one_done(sweep, tmp_path) -> None:
+    wrong, cut, *_ = units(sweep, tmp_path)
+    (tmp_path / "logs").mkdir()
+    cut.log.mkdir()  # so that its process cannot begin
+    sweep_module._work([replace(wrong, experiment=None), cut], [Place({})], tmp_path, "")
+    assert wrong.error == f"AttributeError: 'NoneType' object has no attribute 'model'; see {wrong.log}"
+    assert "Traceback" in wrong.log.read_text()
+    assert cut.error == f"its process ended with status 1; see {cut.log}"
+    wrong.reopen()
+    assert wrong.state == "open"
 
 
-def test_a_worker_that_cannot_begin_is_no_endless_loop(world, tmp_path) -> None:
-    found = units(load(world.config, "sweep", Sweep), tmp_path)
-    (tmp_path / "units").mkdir()
-    with pytest.raises(UserError, match=r"a worker ended with status 1 before it began a unit; see .*worker_0\.log"):
-        sweep_module._supervise(
-            found, [Place(dict(os.environ))], ["/no/config.py", str(tmp_path), ""], tmp_path / "logs"
-        )
-    assert "no such config file" in (tmp_path / "logs" / "worker_0.log").read_text()
+def test_two_at_once_do_every_unit_once_each_at_its_own_place(sweep, tmp_path, monkeypatch) -> None:
+    found = units(replace(sweep, grid={"training.steps": tuple(range(1, 9))}), tmp_path)
+    monkeypatch.setattr(sweep_module, "work", stand_in.work)
+    sweep_module._work(found, [Place({"PLACE": name}) for name in ("left", "right")], tmp_path, "")
+    assert {unit.state for unit in found} == {"done"} and len(found) == 16
 
 
-def test_two_hundred_units_are_drawn_in_seconds(world, tmp_path) -> None:
-    sweep = load(world.config, "sweep", Sweep)
+def test_a_folder_where_another_sweep_is_at_work_is_refused(world, tmp_path, capsys) -> None:
+    with occupied(tmp_path):
+        assert world.run("sweep", tmp_path) == 1
+    assert "another process is at work here" in one_error(capsys)
+
+
+def test_two_hundred_units_are_drawn_in_seconds(sweep, tmp_path) -> None:
     grid = {"training.steps": tuple(range(1, 51)), "methods.lora.alpha": (1.0, 2.0, 3.0)}
     found = units(Sweep("large", sweep.experiment, grid), tmp_path)
     assert len(found) == 200
@@ -238,8 +254,7 @@ def test_two_hundred_units_are_drawn_in_seconds(world, tmp_path) -> None:
     assert "dominated" in page and page == sweep_page(record)
 
 
-def test_nothing_done_is_a_record_too(world, tmp_path) -> None:
-    sweep = load(world.config, "sweep", Sweep)
+def test_nothing_done_is_a_record_too(sweep, tmp_path) -> None:
     record = condense(sweep, units(sweep, tmp_path), "jaxft sweep x.py")
     assert record["versions"] is None and record["matched"] == []
     assert "0 of 3 units are done, 3 open" in sweep_table(record) and "3 open" in sweep_page(record)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +9,10 @@ import pytest
 
 from experiments.config import Sweep
 from experiments.config_loader import changed, load
-from experiments.store.cache import Busy, held
-from experiments.store.provenance import write_json
-from experiments.sweep import worker
-from experiments.sweep.units import Unit, shared_folder, units
+from experiments.sweep.units import Unit, units
 from jaxft.data.source import Mix, Source
 from jaxft.errors import UserError
+from jaxft.io import write_json
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +71,12 @@ def test_a_record_of_other_seeds_is_made_anew(sweep, tmp_path) -> None:
     assert more.folder == done.folder and more.state == "open"
 
 
+def test_a_sweep_that_another_version_began_is_refused(sweep, tmp_path) -> None:
+    write_json(tmp_path / "units" / "1a2b" / "config.json", {"config": {}, "inputs": {}})
+    with pytest.raises(UserError, match="units/1a2b: was begun by another version of jaxft"):
+        units(sweep, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("grid", "points", "message"),
     [
@@ -99,55 +102,6 @@ def test_a_change_that_fits_no_key_is_refused(sweep, tmp_path, grid, points, mes
 def test_whole_numbers_and_lists_fit_fields_of_fractions_and_tuples(sweep) -> None:
     found = changed(sweep.experiment, {"training.clip": 2, "seeds": [3, 4]})
     assert found.training.clip == 2.0 and type(found.training.clip) is float and found.seeds == (3, 4)
-
-
-def test_two_workers_never_do_the_same_unit(sweep, tmp_path, monkeypatch) -> None:
-    """Each tries all of them in the same order; a lock holds between threads as between processes."""
-    found = units(replace(sweep, grid={"training.steps": tuple(range(1, 9))}), tmp_path)
-    done, meeting = [], threading.Barrier(2)
-
-    def compare(experiment, folder, command, shared) -> None:
-        done.append(folder)
-        if len(done) < 2:
-            meeting.wait()  # so that both are at work at once
-        write_json(folder / "record.json", {})
-
-    monkeypatch.setattr(worker, "compare", compare)
-    monkeypatch.setattr(worker, "PAUSE", 0.01)
-    work = [threading.Thread(target=worker.work, args=(found, shared_folder(tmp_path), "")) for _ in range(2)]
-    for thread in work:
-        thread.start()
-    while len(done) < 1:
-        pass
-    meeting.wait()
-    for thread in work:
-        thread.join()
-    assert sorted(done) == sorted(unit.folder for unit in found) and len(found) == 16
-
-
-def test_a_unit_that_fails_is_noted_and_the_next_one_done(sweep, tmp_path, monkeypatch, capsys) -> None:
-    found = units(sweep, tmp_path)
-
-    def compare(experiment, folder, command, shared) -> None:
-        if "lora" in experiment.methods:
-            raise ZeroDivisionError("of my own")
-        write_json(folder / "record.json", {})
-
-    monkeypatch.setattr(worker, "compare", compare)
-    worker.work(found, shared_folder(tmp_path), "")
-    assert [unit.state for unit in found] == ["failed", "done", "failed"]
-    assert found[0].error == "ZeroDivisionError: of my own"
-    assert "Traceback" in capsys.readouterr().err
-    found[0].reopen()
-    assert found[0].state == "open" and not worker.take(found[1], tmp_path, "")
-
-
-def test_a_unit_that_another_process_does_is_left_alone(sweep, tmp_path) -> None:
-    unit = units(sweep, tmp_path)[0]
-    with held(unit.lock):
-        assert not worker.take(unit, tmp_path, "")
-        with pytest.raises(Busy, match="another process is at work here"), held(unit.lock):
-            pass
 
 
 def test_a_finished_unit_gives_its_weights_back(sweep, tmp_path) -> None:

@@ -16,7 +16,7 @@ from jaxft.errors import UserError
 from jaxft.llama.checkpoint import load
 from jaxft.llama.model import Llama, forward
 from jaxft.methods.adapters import Decomposed, LowRank, column_norms
-from jaxft.methods.base import LINEARS
+from jaxft.methods.base import ALL_LINEARS
 from jaxft.methods.peft import save_adapter
 from tests.jaxft.llama.small import CONFIGS, tensors, write_folder
 
@@ -104,7 +104,7 @@ def test_dora_is_written_with_its_magnitudes(folder: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("kind", "targets"),
     [
-        ("lora", LINEARS),
+        ("lora", ALL_LINEARS),
         ("lora", ("q", "v")),
         ("rslora", ("q", "down")),
         ("dora", ("k", "down")),

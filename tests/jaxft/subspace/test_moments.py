@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -65,6 +66,26 @@ def test_files_hold_what_was_written(tmp_path: Path) -> None:
             assert getattr(got, group).keys() == getattr(want, group).keys()
             for name, value in getattr(want, group).items():
                 np.testing.assert_array_equal(getattr(got, group)[name], value)
+
+
+def test_files_of_another_format_count_or_shape_are_named(tmp_path: Path) -> None:
+    def refused(message: str) -> None:
+        with pytest.raises(UserError, match=rf"{message}; delete {tmp_path} to measure anew"):
+            MomentFiles(tmp_path).read(0)
+
+    files = MomentFiles(tmp_path)
+    for index in (0, 1):
+        files.write(index, layer(index))
+    files.finish({"tokens": 12})
+    files.write(0, replace(layer(0), outputs={"q": np.zeros((3, 2), np.float32)}))
+    refused(r"layer_000.safetensors: found the shapes {'outputs/q': \[3, 2\]}, moments.json has .*")
+    files.write(0, replace(layer(0), outputs={}))
+    refused("layer_000.safetensors: lacks outputs/q")
+    files.write(0, layer(0))
+    (tmp_path / "layer_001.safetensors").unlink()
+    refused(f"{tmp_path}: found 1 layers, moments.json has 2")
+    (tmp_path / "moments.json").write_text('{"tokens": 12}')  # as earlier versions wrote it
+    refused("moments.json: not of format 2, which this version of jaxft reads")
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing"])

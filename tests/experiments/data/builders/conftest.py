@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.jaxft.data.conftest import small_tokenizer  # noqa: F401 - a fixture
+
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:

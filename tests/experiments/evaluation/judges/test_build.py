@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from jaxft.errors import UserError
 from tests.experiments.evaluation.conftest import HOSTILE, Chat
 
 MISTAKES = {
-    "unknown kind": (replace(Judge(), kind="oracle"), r"judge.kind: found 'oracle', expected \"rules\""),
     "no folder": (Judge("local"), "judge.folder: not set"),
     "missing folder": (Judge("local", folder="nowhere/judge"), "judge.folder: nowhere/judge is not a folder"),
     "no endpoint": (Judge("openai"), "judge.endpoint: not set"),

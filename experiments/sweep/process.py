@@ -1,0 +1,59 @@
+"""The process of one unit of a sweep: a comparison on its own devices, with its own log."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+import jax
+from absl import logging
+
+from experiments.base_model import note
+from experiments.runs.compare import compare
+from experiments.store.cache import locked
+from experiments.sweep.places import Place
+from experiments.sweep.units import Unit
+from jaxft import preemption
+from jaxft.sharding import make_mesh, use_mesh
+
+
+def work(unit: Unit, place: Place, shared: Path, compiled: Path, command: str) -> None:
+    """Compare one unit; the exit status is 0 when its record is written, 1 after an error, 75 after SIGTERM.
+
+    shared: folder of what all units need. compiled: folder of the compiled programs of all units. An error is written
+    to the log and beside the unit's folder. SIGTERM, and the end of the sweep's process, save the training and stop it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which sends SIGTERM
+    threading.Thread(target=_stop_with_sweep, daemon=True).start()
+    place.enter()
+    with unit.log.open("ab") as log:
+        os.dup2(log.fileno(), sys.stdout.fileno())
+        os.dup2(log.fileno(), sys.stderr.fileno())
+    logging.set_verbosity(logging.FATAL)  # as in the command line
+    if jax.config.jax_compilation_cache_dir is None:  # else the user has chosen one
+        jax.config.update("jax_compilation_cache_dir", str(compiled))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    try:
+        # The lock is waited for: the processes of a sweep that was killed may still be saving.
+        with preemption.as_exception(), locked(unit.folder), use_mesh(make_mesh(unit.experiment.model.sharding)):
+            note(f"unit: {unit.label}")
+            compare(unit.experiment, unit.folder, command, shared)
+    except preemption.Preempted as stop:
+        note(str(stop))
+        sys.exit(preemption.EXIT_CODE)
+    except Exception as error:  # whatever it is, it is recorded as this unit's, and the sweep goes on
+        traceback.print_exc()
+        unit.fail(f"{type(error).__name__}: {error}")
+        sys.exit(1)
+
+
+def _stop_with_sweep() -> None:
+    sweep = multiprocessing.parent_process()
+    assert sweep is not None
+    sweep.join()
+    os.kill(os.getpid(), signal.SIGTERM)
