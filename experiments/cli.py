@@ -15,8 +15,7 @@ from absl import logging
 
 from experiments import verbs
 from jaxft import preemption
-from jaxft.errors import UserError
-from jaxft.training.memory import DoesNotFit
+from jaxft.errors import DoesNotFit, UserError
 
 INTERRUPTED = 130
 #: What the machine may refuse: a full, read-only or foreign folder. Anything else is a fault of the program.
@@ -42,7 +41,7 @@ def main(words: Words[str] | None = None) -> int:
             stack.enter_context(preemption.as_exception())
             arguments.verb(arguments)
     except UserError as error:
-        hint = "\n`jaxft plan CONFIG --find` says what fits, here or on other devices" * isinstance(error, DoesNotFit)
+        hint = "\n`jaxft plan CONFIG --find` says what fits, here or on other devices." * isinstance(error, DoesNotFit)
         print(f"jaxft: {error}{hint}", file=sys.stderr)
         return 1
     except OSError as error:

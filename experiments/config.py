@@ -1,4 +1,4 @@
-"""Every knob of a run, in frozen dataclasses; one Experiment holds the whole run.
+"""Every setting of a run, with its bounds, in frozen dataclasses; one Experiment holds the whole run.
 
 Those of the methods are in `jaxft/methods/`. Units: lengths in tokens, learning rates per step, fractions in [0, 1],
 losses in nat per token.
@@ -6,15 +6,22 @@ losses in nat per token.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Gt, MinLen, Predicate
 
-from jaxft.bounds import Count, Positive
+from experiments.endpoints.config import Endpoint, Hosted, Judge
+from jaxft.bounds import Between, Count, Fraction, NotNegative, Positive, Seed, Whole, join
 from jaxft.data.source import Mix, Source
-from jaxft.errors import require
+from jaxft.data.template import Template
+from jaxft.errors import UserError, require
+from jaxft.llama.attention import Attention
+from jaxft.llama.config import LlamaConfig, Shape
+from jaxft.llama.hf_tensors import FloatDtype
+from jaxft.llama.model import Remat
 from jaxft.methods import GradientProjection, Method
 from jaxft.methods.base import ALL_LINEARS, Targets
 from jaxft.sharding import Sharding
@@ -42,31 +49,54 @@ __all__ = [  # what configs import, whichever file it is in
     "Watch",
 ]
 
+#: Folders of an output that belong to no method, stage or axis.
+RESERVED = ("calibration", "judge", "dry_run")
+
+
+def _names_a_folder(name: str) -> bool:
+    return bool(re.fullmatch(r"\w([\w .,%+=()-]{0,62}[\w%+=)-])?", name)) and ".." not in name and name not in RESERVED
+
+
+#: Of an experiment, a method, an axis, ...: folders and columns of tables are named by it.
+Name = Annotated[
+    str,
+    Predicate(_names_a_folder),
+    f"a name that can be a folder's (at most 64 letters, digits, spaces, _-+.,%=()) other than {', '.join(RESERVED)}",
+]
+Seeds = Annotated[
+    tuple[Seed, ...], Predicate(lambda s: len(set(s)) == len(s) > 0), "one or more different whole numbers"
+]
+Sources = Annotated[tuple[Source, ...], MinLen(1), "at least one Source to learn from"]
+
 
 @dataclass(frozen=True)
 class Model:
     """The base model and how its forward pass runs."""
 
     folder: str = "base"  # Hugging Face folder; "base" is the small model that ships with jaxft
-    shape: str = ""  # of a folder that is not here yet, for `jaxft plan`: "llama2_7b", "llama2_13b" or "llama2_70b"
-    template: str = "tokenizer"  # chat template: "tokenizer" (the one it carries), "llama2" or "plain"
-    param_dtype: str = "float32"  # of the stored base weights; of trained ones: training.weights_dtype
-    compute_dtype: str = "float32"  # of activations
-    attention: str = "auto"  # "auto" (what suits the device), "reference" or, on TPU, "splash"
-    remat: str = "nothing"  # "nothing", "dots" or "full"
+    shape: Literal[""] | Shape = ""  # of a folder that is not here yet, for `jaxft plan`
+    template: Template = "tokenizer"  # chat template: "tokenizer" is the one that the tokenizer carries
+    param_dtype: FloatDtype = "float32"  # of the stored base weights; of trained ones: training.weights_dtype
+    compute_dtype: FloatDtype = "float32"  # of activations
+    attention: Attention = "auto"  # "auto": what suits the device; "splash": on TPU alone
+    remat: Remat = "nothing"  # what is computed again in the backward pass: nothing, all but products, or all
     scan: bool = True  # scan over stacked layers, or unroll them
     sharding: Sharding = Sharding()
 
 
 @dataclass(frozen=True)
 class Generated:
-    """Text that the base itself writes: what stands for its old behaviour where no other text may be used."""
+    """Text that the base itself writes, for use as reference text where no other may be used."""
 
-    count: int  # texts, or replies to so many of the prompts, evenly spaced over them
-    max_new_tokens: int
-    prompts: tuple[Source, ...] = ()  # replies to these, in the chat template; none: what follows its beginning of text
-    temperature: float = 1.0  # 0: the most likely reply
-    seed: int = 0
+    count: Count  # texts; with prompts: replies to as many of them, evenly spaced
+    max_new_tokens: Count
+    prompts: tuple[Source, ...] = ()  # replied to in the chat template; empty: texts that follow the BOS token
+    temperature: NotNegative = 1.0  # 0: the most likely reply
+    seed: Seed = 0
+
+    def check(self, key: str) -> None:
+        expected = "a number above 0: without prompts all texts would be the same"
+        require(self.temperature > 0 or bool(self.prompts), join(key, "temperature"), self.temperature, expected)
 
 
 @dataclass(frozen=True)
@@ -75,38 +105,23 @@ class Reference:
 
     sources: tuple[Source, ...] = ()
     generated: tuple[Generated, ...] = ()  # sampled once, from the base
-    heldout: float = 0.2  # fraction kept out of the moments, to measure capture and drift on
-    length: int = 128  # row length
-    batch_rows: int = 32
-    seed: int = 0  # of the labels sampled from the base for output moments
-    temperature: float = 1.0  # T of softmax(logits / T), which these come from; above 1, sure answers count more
-    certificate_energy: float = 0.99  # of the basis that leaks of methods without one of their own are measured in
+    heldout: Between = 0.2  # fraction kept out of the moments, to measure capture and drift on
+    length: Count = 128  # row length
+    batch_rows: Count = 32
+    seed: Seed = 0  # of the labels sampled from the base for output moments
+    temperature: Positive = 1.0  # T of softmax(logits / T), which these come from; above 1, sure answers count more
+    certificate_energy: Fraction = 0.99  # of the basis in which the leak of methods without a basis is measured
 
+    def check(self, key: str) -> None:
+        require(bool(self.sources or self.generated), key, (), "at least one Source or Generated")
 
-@dataclass(frozen=True)
-class Endpoint:
-    """A model behind a server that speaks OpenAI's protocol; its key is read from the environment alone."""
-
-    model: str
-    url: str = "https://api.openai.com/v1"
-    key_variable: str = "OPENAI_API_KEY"  # environment variable that holds the key
-    concurrency: int = 8  # requests under way at once
-    requests_per_minute: int = 0  # 0: as many as the server takes
-    timeout: float = 60.0  # s, of one request
-    attempts: int = 6  # of one request, with growing pauses between them
-    price_in: float = 0.0  # US dollars per million tokens of prompts
-    price_out: float = 0.0  # US dollars per million tokens of replies
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Who decides whether a reply is good, on the axes whose task is judged."""
-
-    kind: Literal["rules", "local", "openai"] = "rules"
-    folder: str = ""  # "local": a Hugging Face folder
-    endpoint: Endpoint | None = None  # "openai": the server
-    max_cost: float = 10.0  # US dollars; no request is sent that could exceed it
-    attempts: int = 3  # answers asked for until one can be read; then the reply counts as unjudged
+    def check_model(self, key: str, model: LlamaConfig) -> None:
+        """UserError for rows or generated texts that are longer than the context of the model."""
+        model.check_length(join(key, "length"), self.length)
+        room = model.max_positions - 1
+        expected = f"at most {room} tokens, what the context of the model leaves after the first"
+        for index, tokens in enumerate(one.max_new_tokens for one in self.generated):
+            require(tokens <= room, join(key, f"generated[{index}].max_new_tokens"), tokens, expected)
 
 
 @dataclass(frozen=True)
@@ -130,28 +145,32 @@ class Axis:
 class Watch:
     """Evaluation while training, and which weights it leaves.
 
-    Best is the evaluated step with the highest proficiency among those whose every other axis lost at most `budget`;
-    where none is within the budget, the one that lost least; of equals the earlier.
+    The best step is the one with the highest proficiency among those whose every other axis lost at most `budget`. If
+    no step is within the budget, it is the one that lost least. Of equal steps it is the earlier.
     """
 
-    every: int  # steps; the last one is always evaluated
-    examples: int  # validation examples of each axis, evenly spaced
+    every: Count  # steps; the last one is always evaluated
+    examples: Count  # validation examples of each axis, evenly spaced
     keep: Literal["last", "best"] = "last"  # whose weights training leaves
-    budget: float = 0.01  # loss that counts as none, as a fraction of the base's score on the same examples
-    stop_after: int = 0  # evaluations in a row without a better step after which training stops; 0: never
+    budget: NotNegative = 0.01  # loss that is accepted, as a fraction of the base's score on the same examples
+    stop_after: Whole = 0  # training stops after so many evaluations in a row without a better step; 0: never
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What is measured before and after; `proficiency` is the axis that fine-tuning should improve."""
 
-    axes: Mapping[str, Axis]
+    axes: Mapping[Name, Axis]
     target: float  # validation proficiency to reach; the cheapest learning rate that reaches it is chosen
-    max_new_tokens: int = 40
-    batch_size: int = 64
-    row_length: int = 128  # of likelihood tasks
+    max_new_tokens: Count = 40
+    batch_size: Count = 64
+    row_length: Count = 128  # of likelihood tasks
     watch: Watch | None = None  # while training; None: not at all
     matched: tuple[float, ...] = ()  # test proficiencies to compare methods at; empty: the best that LoRA reaches
+
+    def check(self, key: str) -> None:
+        if "proficiency" not in self.axes:
+            raise UserError(f"{join(key, 'axes')}: no axis named 'proficiency' among {', '.join(self.axes) or 'none'}")
 
 
 @dataclass(frozen=True)
@@ -193,50 +212,47 @@ class Auto:
 
 
 @dataclass(frozen=True)
-class Hosted:
-    """Fine-tuning by a provider, of a model whose weights it keeps; how it trains beyond these settings is its own."""
-
-    provider: Literal["openai", "together"]
-    endpoint: Endpoint  # serves the base, `endpoint.model`, and what comes out
-    learning_rates: tuple[Positive, ...]  # multipliers of the provider's own rate for openai, rates for together
-    epochs: Count = 3
-    price_training: float = 0.0  # US dollars per million tokens of an epoch
-    max_cost: Annotated[float, Ge(0), "US dollars, 0 or more"] = (
-        10.0  # of a training, and of all replies; more is not begun
-    )
-    kind: Literal["hosted"] = "hosted"
-
-
-@dataclass(frozen=True)
 class Pretrain:
     """Shape of a base model trained from nothing, and where it goes."""
 
     output: str
-    vocab_size: int = 2048
-    hidden_size: int = 128
-    intermediate_size: int = 352
-    num_layers: int = 4
-    num_heads: int = 4
-    num_kv_heads: int = 2
-    max_positions: int = 512
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.01
+    vocab_size: Count = 2048
+    hidden_size: Count = 128
+    intermediate_size: Count = 352
+    num_layers: Count = 4
+    num_heads: Count = 4
+    num_kv_heads: Count = 2
+    max_positions: Count = 512
+    learning_rate: Positive = 3e-3
+    weight_decay: NotNegative = 0.01
+
+    def check(self, key: str) -> None:
+        heads, kv_heads, fits = self.num_heads, self.num_kv_heads, self.hidden_size % (2 * self.num_heads) == 0
+        require(fits, join(key, "hidden_size"), self.hidden_size, f"a multiple of 2 * num_heads, {2 * heads}")
+        require(heads % kv_heads == 0, join(key, "num_heads"), heads, f"a multiple of num_kv_heads, {kv_heads}")
 
 
 @dataclass(frozen=True)
 class Experiment:
     """The whole run: one base, one domain, several methods, measured on the same axes."""
 
-    name: str
-    domain: tuple[Source, ...]
+    name: Name
+    domain: Sources
     evaluation: Evaluation
     model: Model = Model()
     reference: Reference | None = None
     training: Training = Training()
-    methods: Mapping[str, Method | Auto | Hosted] = field(default_factory=dict)
-    seeds: tuple[int, ...] = (0,)
+    methods: Mapping[Name, Method | Auto | Hosted] = field(default_factory=dict)
+    seeds: Seeds = (0,)
     pretrain: Pretrain | None = None
     judge: Judge = Judge()
+
+    def check(self, key: str) -> None:
+        for name, method in self.methods.items():
+            rates = method.learning_rates
+            folders = {f"{rate:g}" for rate in rates}  # a run's folder has the rate to six digits
+            usable = isinstance(method, Auto) or bool(rates) and len(folders) == len(rates)
+            require(usable, join(key, f"methods.{name}.learning_rates"), rates, "one or more different numbers")
 
     @property
     def trained(self) -> dict[str, Method]:
@@ -253,7 +269,7 @@ class Sweep:
     grid's values, then those listed; without any, the experiment as it is.
     """
 
-    name: str
+    name: Name
     experiment: Experiment
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     points: tuple[Mapping[str, Any], ...] = ()
@@ -263,8 +279,8 @@ class Sweep:
 class Stage:
     """One more domain, learnt by the model that the domains before it left."""
 
-    name: str  # of its axis, and of the stage
-    domain: tuple[Source, ...]
+    name: Name  # of its axis, and of the stage
+    domain: Sources
     axis: Axis
 
 
@@ -272,7 +288,13 @@ class Stage:
 class Sequence:
     """Several domains, one after the other: the experiment's own, then those of the stages."""
 
-    name: str
+    name: Name
     experiment: Experiment
-    first: str  # name of the experiment's own domain as a stage; its axis is the experiment's proficiency
-    stages: tuple[Stage, ...]
+    first: Name  # name of the experiment's own domain as a stage; its axis is the experiment's proficiency
+    stages: Annotated[tuple[Stage, ...], MinLen(1), "at least one more domain"]
+
+    def check(self, key: str) -> None:
+        taken = list(self.experiment.evaluation.axes)
+        for name in (self.first, *(stage.name for stage in self.stages)):
+            require(name not in taken, join(key, "stages"), name, "a name that no other stage and no axis has")
+            taken.append(name)

@@ -6,10 +6,8 @@ import ast
 import dataclasses
 import difflib
 import importlib.util
-import inspect
 import re
 import sys
-import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -18,10 +16,19 @@ from typing import Any, TypeVar
 
 from experiments import config
 from experiments.config import Experiment, Sweep
+from jaxft import bounds
 from jaxft.errors import UserError
 from jaxft.methods import Method
 
 T = TypeVar("T")
+#: What earlier versions called it -> what it is called now.
+RENAMED = {
+    "GradientProjection.decay": "kfac_strength",
+    "GradientProjection.two_sided": "kfac_outputs",
+    "GradientProjection.metric_rank": "kfac_rank",
+    "No module named 'jaxft.config'": "import methods from jaxft.methods, and all else from experiments.config",
+    "No module named 'jaxft.method_config'": "import methods from jaxft.methods",
+}
 
 
 def load_experiment(path: str, overrides: Sequence[str] = ()) -> Experiment:
@@ -52,11 +59,12 @@ def _load(path: str, kinds: Mapping[str, type[T]], overrides: Sequence[str]) -> 
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # a config is a program of the user's: whatever it raises is theirs to mend
-        kind = next(iter(kinds.values()))
-        where = inspect.getsourcefile(kind)
+        home = sys.modules[next(iter(kinds.values())).__module__]
+        file_of_keys = "/".join(Path(str(home.__file__)).parts[-2:])
+        hint = _hint(str(error), {**vars(home), **vars(module)})
         raise UserError(
-            f"{path}: {type(error).__name__}: {error}{_nearest_field(str(error), kind)}\n"
-            f"Every key is a field of the dataclasses in {'/'.join(Path(str(where)).parts[-2:])}."
+            f"{path}: {type(error).__name__}: {error}{hint}\n"
+            f"Every key is a field of the dataclasses in {file_of_keys} or of a method."
         ) from error
     defined = [name for name, kind in kinds.items() if isinstance(getattr(module, name, None), kind)]
     if not defined:
@@ -65,14 +73,17 @@ def _load(path: str, kinds: Mapping[str, type[T]], overrides: Sequence[str]) -> 
     found: T = getattr(module, defined[0])
     for key, text in _pairs(overrides):
         found = _replace(found, key.split("."), f"--{key}", partial(_parse, text))
-    _check_types(found, kinds[defined[0]], f"{path}:")
+    try:
+        bounds.check(found)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     return found
 
 
 def changed(node: T, changes: Mapping[str, Any]) -> T:
-    """`node` with other values at dotted keys; UserError where a key is unknown or a value is not of its type."""
+    """`node` with other values at dotted keys; UserError where a key is unknown or a value does not fit it."""
     for key, value in changes.items():
-        node = _replace(node, key.split("."), key, partial(_typed, value))
+        node = _replace(node, key.split("."), key, partial(bounds.fit, value))
     return node
 
 
@@ -88,40 +99,26 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def _nearest_field(message: str, kind: type) -> str:
-    """A hint where Python reports an unknown keyword of a dataclass that stands beside `kind`."""
+def _hint(message: str, names: Mapping[str, Any]) -> str:
+    """What to write instead, where Python reports a module or a keyword that it does not know.
+
+    names: of the config file and the module of its dataclass; the one that was called is among them.
+    """
+    if message in RENAMED:
+        return f"; {RENAMED[message]}"
     match = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", message)
-    known = getattr(sys.modules[kind.__module__], match[1], None) if match else None
+    known = names.get(match[1]) if match else None
     if match is None or not dataclasses.is_dataclass(known):
         return ""
-    names = [field.name for field in dataclasses.fields(known)]
-    return f"; did you mean {difflib.get_close_matches(match[2], names, n=1, cutoff=0.0)[0]!r}?"
+    return f"; {_known(match[1], [field.name for field in dataclasses.fields(known)], match[2], repr)}"
 
 
-def _check_types(value: Any, hint: Any, where: str) -> None:
-    """UserError for the first value of the config that is not of its field's type."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    classes = arguments if origin in (typing.Union, types.UnionType) else (hint,)
-    if dataclasses.is_dataclass(value) and any(isinstance(one, type) and isinstance(value, one) for one in classes):
-        hints = typing.get_type_hints(type(value))
-        for name in (one.name for one in dataclasses.fields(value)):
-            key = f"{where} {name}" if where.endswith(":") else f"{where}.{name}"
-            _check_types(getattr(value, name), hints[name], key)
-    elif origin is Mapping and isinstance(value, Mapping):
-        for name, item in value.items():
-            _check_types(item, arguments[1], f"{where}.{name}")
-    elif origin is tuple and isinstance(value, tuple):
-        for item in value:
-            _check_types(item, arguments[0], where)
-    elif origin is tuple or _fit(value, hint) is _MISFIT:
-        raise UserError(f"{where}: found {value!r}, expected {_spell(hint)}")
-
-
-def _spell(hint: Any) -> str:
-    """A type as a message names it."""
-    if isinstance(hint, type):
-        return hint.__name__
-    return re.sub(r"\b(?:[a-z_]+\.)+", "", str(hint))
+def _known(kind: str, names: Sequence[str], name: str, spell: Callable[[str], str]) -> str:
+    """Which of `names`, the keys of a `kind`, an unknown name stands for, spelled as the user would write it."""
+    if new := RENAMED.get(f"{kind}.{name}"):
+        return f"it is now called {spell(new)}."
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+    return f"did you mean {spell(nearest[0] if nearest else '')}?"
 
 
 def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
@@ -145,73 +142,29 @@ def _replace(node: Any, path: list[str], key: str, make: Callable[[Any, str], An
     key: the whole path as the user wrote it, for messages.
     """
     head, rest = path[0], path[1:]
-    if dataclasses.is_dataclass(node) and not isinstance(node, type):
-        hints = typing.get_type_hints(type(node))
-        names, current = [field.name for field in dataclasses.fields(node)], lambda: getattr(node, head)
-        hint = hints.get(head)
-    elif isinstance(node, Mapping):
-        names, current, hint = list(node), lambda: node[head], type(node.get(head))
+    if isinstance(node, Mapping):
+        hints, current = {name: type(value) for name, value in node.items()}, node.get(head)
+    elif dataclasses.is_dataclass(node) and not isinstance(node, type):
+        types, current = typing.get_type_hints(type(node), include_extras=True), getattr(node, head, None)
+        hints = {field.name: types[field.name] for field in dataclasses.fields(node)}
     else:
         raise UserError(f"{key}: nothing lies below {type(node).__name__} value {node!r}; give a shorter key")
-    if head not in names:
-        nearest = difflib.get_close_matches(head, names, n=1, cutoff=0.0)
-        prefix = key[: len(key) - len(".".join(path))]
-        raise UserError(
-            f"{key}: unknown key {head!r}; did you mean {prefix}{nearest[0] if nearest else ''}? "
-            f"Known here: {', '.join(names)}"
-        )
-    if rest:
-        if current() is None:
-            raise UserError(f"{key}: {head} is not set in this config; set it in the config file first")
-        value = _replace(current(), rest, key, make)
-    else:
-        value = make(hint, key)
-    if isinstance(node, Mapping):
-        return {**node, head: value}
-    return dataclasses.replace(node, **{head: value})
+    if head not in hints:
+        prefix = key.removesuffix(".".join(path))
+        meant = _known(type(node).__name__, [*hints], head, lambda name: prefix + name)
+        raise UserError(f"{key}: unknown key {head!r}; {meant} Known here: {', '.join(hints)}")
+    if rest and current is None:
+        raise UserError(f"{key}: {head} is not set in this config; set it in the config file first")
+    value = _replace(current, rest, key, make) if rest else make(hints[head], key)
+    return {**node, head: value} if isinstance(node, Mapping) else dataclasses.replace(node, **{head: value})
 
 
 def _parse(text: str, hint: Any, key: str) -> Any:
-    """Parse a literal (or a bare word as a string) and check it against the field's type."""
+    """The value of an override: a Python literal or a bare word, alone or as the one item of a tuple."""
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         value = text
-    for candidate in (value, text):
-        fitted = _fit(candidate, hint)
-        if fitted is not _MISFIT:
-            return fitted
-    raise UserError(f"{key}: found {text!r}, expected {_spell(hint)}")
-
-
-def _typed(value: Any, hint: Any, key: str) -> Any:
-    """A value that a config file gives for `key`, once more checked against the field's type."""
-    fitted = _fit(value, hint)
-    if fitted is _MISFIT:
-        _check_types(value, hint, key)
-        return value
-    return fitted
-
-
-_MISFIT = object()
-
-
-def _fit(value: Any, hint: Any) -> Any:
-    """`value` as the type `hint`, or _MISFIT."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return value
-    if origin in (typing.Union, types.UnionType):
-        return next((fit for a in arguments if (fit := _fit(value, a)) is not _MISFIT), _MISFIT)
-    if origin is typing.Literal:
-        return value if value in arguments else _MISFIT
-    if origin is tuple:
-        items = [_fit(item, arguments[0]) for item in (value if isinstance(value, (tuple, list)) else (value,))]
-        return _MISFIT if any(item is _MISFIT for item in items) else tuple(items)
-    if hint is type(None):
-        return None if value is None else _MISFIT
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint in (int, float, str, bool):
-        return value if type(value) is hint else _MISFIT
-    return _MISFIT
+    value = tuple(value) if isinstance(value, list) else value
+    candidates = (value, text, (value,), (text,))
+    return bounds.fit(next((one for one in candidates if bounds.matches(one, hint)), value), hint, key)

@@ -61,14 +61,15 @@ def fit(value: Any, hint: Any, key: str) -> Any:
     """
     hint, bounds = _split(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    texts = [bound for bound in bounds if isinstance(bound, str)]
-    require(_matches(value, hint), key, value, texts[0] if texts else spell(hint))
-    inside = all(_holds(bound, value) for bound in bounds) and (hint is not float or abs(value) <= sys.float_info.max)
-    require(inside, key, value, texts[0] if texts else _expected(hint, bounds))
+    require(matches(value, hint), key, value, spell(hint))
+    finite = hint is not float or abs(value) <= sys.float_info.max
+    whole = origin is not tuple or arguments[-1] is ... or len(value) == len(arguments)
+    inside = finite and whole and all(_holds(bound, value) for bound in bounds)
+    require(inside, key, value, _expected(hint, bounds))
     if hint is float:
         return float(value)
     if _is_union(hint):
-        return fit(value, next(member for member in arguments if _matches(value, member)), key)
+        return fit(value, next(member for member in arguments if matches(value, member)), key)
     if origin is tuple:
         hints = arguments[:1] * len(value) if arguments[-1] is ... else arguments
         keys = [f"{key}[{index}]" if dataclasses.is_dataclass(item) else key for index, item in enumerate(value)]
@@ -105,16 +106,14 @@ def _is_union(hint: Any) -> bool:
     return typing.get_origin(hint) in (typing.Union, types.UnionType)
 
 
-def _matches(value: Any, hint: Any) -> bool:
+def matches(value: Any, hint: Any) -> bool:
     """Whether a value is of a type, whatever it holds."""
     hint, _ = _split(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if _is_union(hint):
-        return any(_matches(value, member) for member in arguments)
+        return any(matches(value, member) for member in arguments)
     if origin is Literal:
         return any(type(value) is type(choice) and value == choice for choice in arguments)
-    if origin is tuple:
-        return isinstance(value, tuple) and (arguments[-1] is ... or len(value) == len(arguments))
     if hint in (int, float):  # bool is a subclass of int
         return type(value) is int or type(value) is hint
     return hint is Any or isinstance(value, origin or hint)
@@ -128,6 +127,10 @@ def _holds(bound: Any, value: Any) -> bool:
 
 def _expected(hint: Any, bounds: tuple[Any, ...]) -> str:
     """The bounds in words, as "at least 1"."""
+    if texts := [bound for bound in bounds if isinstance(bound, str)]:
+        return texts[0]
     rules = (bound for bound in bounds if type(bound) in _RULES)
     words = " and ".join(f"{_RULES[type(rule)][1]} {dataclasses.astuple(rule)[0]}" for rule in rules)
-    return words if hint is not float else f"a number {words}" if words else "a finite number"
+    if hint is float:
+        return f"a number {words}" if words else "a finite number"
+    return words or spell(hint)

@@ -5,6 +5,10 @@ class UserError(ValueError):
     """Bad input from the user: the message says where, what was found, what was expected and what to do."""
 
 
+class DoesNotFit(UserError):
+    """A program that needs more memory than the devices have; the message says how much, and what would fit."""
+
+
 def require(holds: bool, key: str, found: object, expected: str) -> None:
     """UserError that names the key of a config, what was found there and what was expected, unless the latter holds."""
     if not holds:

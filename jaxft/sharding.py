@@ -19,25 +19,27 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import mesh_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxft.bounds import Count, check
 from jaxft.errors import UserError
 
 Axes = tuple[str, ...]
+Preset = Literal["single", "data", "fsdp", "tensor", "fsdp_tensor", "multislice"]
 
 
 @dataclass(frozen=True)
 class Sharding:
     """How arrays spread over devices; the presets are those of the table above."""
 
-    preset: str = "single"  # "single", "data", "fsdp", "tensor", "fsdp_tensor" or "multislice"
-    tensor: int = 2  # devices along the tensor axis of "fsdp_tensor"
-    slices: int = 2  # slices of "multislice"
+    preset: Preset = "single"
+    tensor: Count = 2  # devices along the tensor axis of "fsdp_tensor"
+    slices: Count = 2  # slices of "multislice"
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _entry(axes: Axes) -> Any:
     return None if not axes else axes[0] if len(axes) == 1 else axes
 
 
-LAYOUTS = {
+LAYOUTS: dict[Preset, Layout] = {
     "single": Layout(),
     "data": Layout(batch=("data",), trained=("data",)),
     "fsdp": Layout(batch=("fsdp",), hidden=("fsdp",), trained=("fsdp",)),
@@ -109,7 +111,7 @@ def make_mesh(settings: Sharding, devices: Sequence[Any] | None = None) -> Mesh 
     slices = {getattr(device, "slice_index", 0) for device in devices}
     if settings.preset == "multislice" and len(slices) > 1:
         if len(slices) != settings.slices:
-            raise UserError(f"sharding.slices {settings.slices}: the devices belong to {len(slices)} slices")
+            raise UserError(f"Sharding.slices {settings.slices}: the devices belong to {len(slices)} slices")
         grid = mesh_utils.create_hybrid_device_mesh((1, shape[1]), (shape[0], 1), devices)
     else:
         grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
@@ -124,20 +126,19 @@ def abstract_mesh(settings: Sharding, count: int) -> AbstractMesh:
 
 def _sizes(settings: Sharding, count: int) -> dict[str, int]:
     """Devices along each axis of a preset's mesh."""
+    check(settings, "Sharding")
     preset = settings.preset
-    if preset not in LAYOUTS:
-        raise UserError(f"sharding.preset {preset!r}: expected one of {', '.join(LAYOUTS)}")
     if preset == "single":
         return {}
     if preset == "fsdp_tensor":
-        return {"fsdp": _divide(count, settings.tensor, "sharding.tensor"), "tensor": settings.tensor}
+        return {"fsdp": _divide(count, settings.tensor, "Sharding.tensor"), "tensor": settings.tensor}
     if preset == "multislice":
-        return {"slice": settings.slices, "fsdp": _divide(count, settings.slices, "sharding.slices")}
+        return {"slice": settings.slices, "fsdp": _divide(count, settings.slices, "Sharding.slices")}
     return {preset: count}
 
 
 def _divide(count: int, parts: int, key: str) -> int:
-    if parts < 1 or count % parts:
+    if count % parts:
         raise UserError(f"{key} {parts} does not divide the {count} devices; choose a divisor of {count}")
     return count // parts
 

@@ -10,9 +10,10 @@ from experiments.benchmarks import imports, ours, rival
 from experiments.benchmarks.bars import ceiling, judge, overhead
 from experiments.benchmarks.contest import Measurement, measure
 from experiments.benchmarks.devices import peak
-from experiments.benchmarks.settings import Benchmark, check
+from experiments.benchmarks.settings import Benchmark
 from experiments.config_loader import to_json
 from experiments.store.provenance import hardware, heading, versions
+from jaxft import bounds
 from jaxft.io import write_json
 
 Record = dict[str, Any]
@@ -26,7 +27,7 @@ def benchmark(settings: Benchmark, out: Path, command: str) -> Record:
 
     Everything runs on one device, JAX's first; the rival on the first CUDA device or, without one, on the CPU.
     """
-    check(settings)
+    bounds.check(settings)
     load = os.getloadavg()[0]
     torch, device = rival.describe(settings), hardware()
     measurements: list[Measurement] = []

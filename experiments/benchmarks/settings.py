@@ -2,46 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import typing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
 
 from experiments.base_model import SHIPPED_BASE
+from experiments.config import Name
 from experiments.config_loader import load
-from jaxft.errors import UserError
+from jaxft.bounds import Count, join
+from jaxft.errors import require
 from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.llama.generate import BUCKET
-from jaxft.llama.model import REMAT_POLICIES
+from jaxft.llama.model import Remat
 from jaxft.methods import Full, GradientProjection, Lora, Method
+from jaxft.optim import Dtype
 
-PARTS = ("train", "calibration", "generation", "import")
+Part = Literal["train", "calibration", "generation", "import"]
 #: "unprojected" is the projection method with both projections switched off: what projecting itself costs.
-METHODS = ("lora", "full", "unprojected", "projection")
-DTYPES = ("float32", "bfloat16")
+MethodName = Literal["lora", "full", "unprojected", "projection"]
 
 
 @dataclass(frozen=True)
 class Benchmark:
     """One benchmark; every model has random weights. Lengths in tokens."""
 
-    name: str
+    name: Name
     model: LlamaConfig | Literal["base"]  # "base": the shape of the small model that ships
-    dtype: str = "float32"  # of activations and frozen weights; trained weights are always float32
-    remat: str = "nothing"  # a key of REMAT_POLICIES; the rival checkpoints every block where "full"
-    batch_rows: int = 16
-    row_length: int = 128  # the last sixteenth of every row is padding, which counts for nothing
-    rank: int = 64  # protected directions of every input space
-    gradients: float = 1.0  # share of them that gradients are kept out of; updates are of all
-    lora_rank: int = 8
-    prompts: int = 64
-    prompt_length: int = 32
-    new_tokens: int = 128
-    methods: tuple[str, ...] = METHODS  # those that need most memory last, so that each one's peak can be seen
+    dtype: Dtype = "float32"  # of activations and frozen weights; trained weights are always float32
+    remat: Remat = "nothing"  # the rival checkpoints every block where "full"
+    batch_rows: Count = 16
+    row_length: Count = 128  # the last sixteenth of every row is padding, which counts for nothing
+    rank: Count = 64  # protected directions of every input space
+    gradients: Annotated[float, Ge(0), Le(1), "a fraction in [0, 1]"] = (
+        1.0  # share of them that gradients are kept out of; updates are of all
+    )
+    lora_rank: Count = 8
+    prompts: Count = 64
+    prompt_length: Count = 32
+    new_tokens: Count = 128
+    methods: tuple[MethodName, ...] = typing.get_args(
+        MethodName
+    )  # those that need most memory last, so that each one's peak can be seen
     others: Mapping[str, Method] = field(default_factory=dict)  # trained too, each beside full fine-tuning
-    parts: tuple[str, ...] = PARTS
-    rounds: int = 5
-    steps: int = 4  # optimizer steps, and passes over the calibration text, a round
+    parts: tuple[Part, ...] = typing.get_args(Part)
+    rounds: Count = 5
+    steps: Count = 4  # optimizer steps, and passes over the calibration text, a round
     overhead_bar: float | None = None  # most that projection may add to a full step; None where no bar applies
 
     @property
@@ -70,7 +79,7 @@ class Benchmark:
         return (*self.methods, *self.others)
 
     def method(self, name: str) -> Method:
-        """The library's method for one of METHODS or of `others`."""
+        """The library's method for one of `methods` or of `others`."""
         if name in self.others:
             return self.others[name]
         match name:
@@ -83,51 +92,23 @@ class Benchmark:
             case _:
                 return GradientProjection(gradients=0.0, updates=False)
 
-
-def check(settings: Benchmark) -> None:
-    """UserError for the first setting that cannot be measured."""
-    config = settings.config
-    narrowest = min(width for width, _ in config.linear_shapes.values())
-    _each_known("parts", settings.parts, PARTS)
-    _each_known("methods", settings.methods, METHODS)
-    for name in settings.others:
-        if name in settings.methods:
-            raise UserError(f"others: found {name!r}, which is one of methods; give it another name")
-    _each_known("dtype", [settings.dtype], DTYPES)
-    _each_known("remat", [settings.remat], REMAT_POLICIES)
-    for name in ("batch_rows", "row_length", "rank", "lora_rank", "prompts", "new_tokens", "rounds", "steps"):
-        if getattr(settings, name) < 1:
-            raise UserError(f"{settings.name}: {name} is {getattr(settings, name)}; it must be at least 1")
-    if not 0 <= settings.gradients <= 1:
-        raise UserError(f"{settings.name}: gradients is {settings.gradients}; it must be a fraction in [0, 1]")
-    if settings.rank > narrowest // 2:
-        raise UserError(
-            f"{settings.name}: rank {settings.rank} exceeds half the narrowest input ({narrowest // 2}); from there on "
-            "the free directions are stored instead and the work shrinks again"
+    def check(self, key: str) -> None:
+        config, prompt = self.config, self.prompt_length
+        for name in self.others:
+            require(name not in self.methods, join(key, "others"), name, "a name that is none of methods")
+        half = min(width for width, _ in config.linear_shapes.values()) // 2
+        expected = (
+            f"at most {half}, half the narrowest input: above it the free directions are stored, and work shrinks"
         )
-    if settings.lora_rank > min(min(shape) for shape in config.linear_shapes.values()):
-        raise UserError(f"{settings.name}: lora_rank {settings.lora_rank} exceeds the narrowest linear")
-    if settings.prompt_length < 1 or settings.prompt_length % BUCKET:
-        raise UserError(
-            f"{settings.name}: prompt_length {settings.prompt_length} is no multiple of {BUCKET}, to which prompts are "
-            "padded; padding is not what is measured"
-        )
-    longest = max(settings.row_length, settings.prompt_length + settings.new_tokens)
-    if longest > config.max_positions:
-        raise UserError(
-            f"{settings.name}: {longest} tokens exceed the model's context of {config.max_positions} tokens; "
-            "shorten row_length, prompt_length or new_tokens"
-        )
+        require(self.rank <= half, join(key, "rank"), self.rank, expected)
+        narrowest = min(min(shape) for shape in config.linear_shapes.values())
+        require(self.lora_rank <= narrowest, join(key, "lora_rank"), self.lora_rank, f"at most {narrowest}")
+        expected = f"a multiple of {BUCKET}, to which prompts are padded: padding is not what is measured"
+        require(prompt % BUCKET == 0, join(key, "prompt_length"), prompt, expected)
+        config.check_length(join(key, "row_length"), self.row_length)
+        config.check_length(f"{join(key, 'prompt_length')} + new_tokens", prompt + self.new_tokens)
 
 
 def load_benchmark(path: str, overrides: Sequence[str] = ()) -> Benchmark:
     """The `benchmark` that the Python file at `path` defines, with overrides applied; UserError if it cannot be run."""
-    found = load(path, "benchmark", Benchmark, overrides)
-    check(found)
-    return found
-
-
-def _each_known(field: str, found: Iterable[str], known: Iterable[str]) -> None:
-    for name in found:
-        if name not in known:
-            raise UserError(f"{field}: found {name!r}, expected {', '.join(known)}")
+    return load(path, "benchmark", Benchmark, overrides)

@@ -35,13 +35,14 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from experiments.base_model import Base
 from experiments.config import Model
 from experiments.evaluation.likelihood import continuation_scores
+from jaxft import bounds
 from jaxft.data.tokenizer import bos_id, eos_id
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import read_config
 from jaxft.llama.generate import generate
-from jaxft.llama.hf_tensors import DTYPES
+from jaxft.llama.hf_tensors import FloatDtype
 from jaxft.llama.sharding import check_divides
-from jaxft.sharding import LAYOUTS, Sharding, make_mesh, use_mesh
+from jaxft.sharding import LAYOUTS, Preset, Sharding, make_mesh, use_mesh
 
 #: Settings of a task's generation under which decoding is greedy; top_p and top_k do not matter then.
 GREEDY = {"do_sample": False, "temperature": 0.0, "num_beams": 1}
@@ -61,9 +62,9 @@ class JaxftLM(TemplateLM):
         self,
         pretrained: str = "base",
         batch_size: int | str = BATCH_SIZE,
-        param_dtype: str = "float32",
-        compute_dtype: str = "float32",
-        sharding: str = "single",
+        param_dtype: FloatDtype = "float32",
+        compute_dtype: FloatDtype = "float32",
+        sharding: Preset = "single",
         device: str | None = None,
         max_batch_size: int | None = None,
         **unknown: Any,
@@ -73,10 +74,8 @@ class JaxftLM(TemplateLM):
             raise UserError(f"--model_args: unknown {key!r}; known: pretrained, param_dtype, compute_dtype, sharding")
         if not str(batch_size).isdigit() or int(batch_size) < 1:
             raise UserError(f"--batch_size: found {batch_size!r}, expected a number of rows, at least 1")
-        for key, dtype in (("param_dtype", param_dtype), ("compute_dtype", compute_dtype)):
-            if dtype not in DTYPES.values():
-                raise UserError(f"--model_args {key}: found {dtype!r}, expected one of {', '.join(DTYPES.values())}")
         settings = Model(pretrained, param_dtype=param_dtype, compute_dtype=compute_dtype, sharding=Sharding(sharding))
+        bounds.check(settings, "--model_args")
         self.base, self.mesh, self.batch_size = Base(settings), make_mesh(settings.sharding), int(batch_size)
         if self.mesh is not None:
             config, rows = read_config(self.base.folder), {"--batch_size": self.batch_size}

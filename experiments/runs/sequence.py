@@ -21,7 +21,7 @@ from experiments.evaluation.scores import means
 from experiments.runs.auto import AutoSearch
 from experiments.runs.calibrate import Calibration
 from experiments.runs.certify import certify_model
-from experiments.runs.checks import RESERVED, check
+from experiments.runs.checks import check
 from experiments.runs.compare import choose_rate, open_output
 from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
@@ -39,6 +39,7 @@ from experiments.store.record import (
 from experiments.store.record.certificate import Certificate
 from experiments.store.record.codec import from_json, to_json
 from experiments.store.record.method import RunResult
+from jaxft import bounds
 from jaxft.data.source import Source
 from jaxft.errors import UserError
 from jaxft.io import read_json, write_json
@@ -98,18 +99,12 @@ class Plan:
 
 def check_sequence(sequence: Sequence) -> None:
     """UserError for a sequence that cannot be gone through to its end, before anything long begins."""
+    bounds.check(sequence)
     for name, settings in sequence.experiment.methods.items():
         if isinstance(settings, Hosted):
             raise UserError(f"methods.{name}: a provider keeps its weights, and the next domain starts from them")
     check(sequence.experiment)
     plan = Plan(sequence)
-    if not sequence.stages:
-        raise UserError("stages: found none, expected at least one more domain")
-    taken = [*RESERVED, *sequence.experiment.evaluation.axes]
-    for name in plan.names:
-        if not name or name.startswith(".") or set(name) & set("/\\") or name in taken:
-            raise UserError(f"stages: found the name {name!r}, expected one that can be a folder's and is no axis' yet")
-        taken.append(name)
     for number in range(len(plan.names)):
         experiment = plan.experiment(number)
         check(experiment)  # its domain and its axes

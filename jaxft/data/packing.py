@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int32
 
+from jaxft.bounds import fit
 from jaxft.data.template import Encoded
 from jaxft.errors import UserError
 
+OnLong = Literal["drop", "split", "error"]
 #: What a model reads of a packed row.
 INPUTS = ("tokens", "positions", "segments")
 #: The arrays of packed rows, and of a batch of them.
@@ -68,8 +70,7 @@ def pack(encoded: Sequence[Encoded], length: int, on_long: str) -> Rows:
     token that the one before predicted last, so every target occurs once; "error" raises UserError.
     Raises UserError, too, if nothing is left, or if an example is empty.
     """
-    if on_long not in ("drop", "split", "error"):
-        raise UserError(f"on_long is {on_long!r}; it is one of drop, split, error.")
+    fit(on_long, OnLong, "on_long")
     if length < 1:
         raise UserError(f"The row length is {length}; it must be at least 1 token.")
     if not encoded:

@@ -1,4 +1,4 @@
-"""Names of data; who runs a method resolves them to examples."""
+"""Names of data. `experiments/data/sources.py` reads the examples that they name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from annotated_types import MinLen
 
-from jaxft.bounds import Between
+from jaxft.bounds import Between, Count
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Source:
 
     name: str
     split: str = "train"
-    limit: int | None = None  # so many examples, evenly spaced over the split; all where None
+    limit: Count | None = None  # examples, evenly spaced over the split; None: all of them
 
 
 @dataclass(frozen=True)

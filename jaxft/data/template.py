@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int32
 from jinja2 import TemplateError
 
+from jaxft.bounds import fit
 from jaxft.data.example import Example, Message
 from jaxft.data.tokenizer import PreTrainedTokenizerFast, bos_id, eos_id
 from jaxft.errors import UserError
@@ -85,11 +86,10 @@ def _tokens(text: str, tokenizer: PreTrainedTokenizerFast, parse_special: bool =
 
 
 def _render(example: Example, tokenizer: PreTrainedTokenizerFast, template: str) -> _Rendered:
-    if template not in TEMPLATES:
-        raise UserError(f"Unknown template {template!r}; it is one of {', '.join(TEMPLATES)}.")
+    render = TEMPLATES[fit(template, Template, "template")]
     if not example.messages:
         return _Rendered([bos_id(tokenizer)], "", example.response, parse_special=example.control)
-    return TEMPLATES[template](example, tokenizer)
+    return render(example, tokenizer)
 
 
 def _render_plain(example: Example, tokenizer: PreTrainedTokenizerFast) -> _Rendered:
@@ -148,4 +148,5 @@ def _roles(messages: Sequence[Message]) -> str:
     return ", ".join(message.role for message in messages)
 
 
+Template = Literal["tokenizer", "llama2", "plain"]
 TEMPLATES = {"tokenizer": _render_tokenizer, "llama2": _render_llama2, "plain": _render_plain}

@@ -8,18 +8,19 @@ no token sees another segment. cuDNN's kernel on GPU attends across packed segme
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.experimental.pallas.ops.tpu import splash_attention
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxft.bounds import fit
 from jaxft.errors import UserError
 from jaxft.llama.config import LlamaConfig
 from jaxft.sharding import Layout, on_mesh
 
-CHOICES = ("auto", "reference", "splash")
+Attention = Literal["auto", "reference", "splash"]
 LANES = 128  # of a TPU's vector unit: the kernel's tiles are multiples of it
 TILE = 512  # tokens of a tile at most
 HIDDEN = -1e30  # score of a token that is not visible: its weight is 0, and a row without any visible one stays finite
@@ -40,8 +41,7 @@ def choose_attention(requested: str, platform: str, config: LlamaConfig) -> str:
     "auto" takes splash on TPU if the width of the heads suits it; rows of an unsuitable length take the reference.
     UserError where the name is unknown or splash is asked for and cannot run.
     """
-    if requested not in CHOICES:
-        raise UserError(f"attention {requested!r}: expected one of {', '.join(CHOICES)}")
+    fit(requested, Attention, "attention")
     fits = platform == "tpu" and splash_fits(config, LANES)
     if requested == "splash" and not fits:
         raise UserError(

@@ -17,10 +17,11 @@ from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 from safetensors import SafetensorError
 
+from jaxft.bounds import fit
 from jaxft.distributed import barrier, is_leader
 from jaxft.errors import UserError
 from jaxft.llama.hf_config import config_json, read_config
-from jaxft.llama.hf_tensors import DTYPES, Parameter, Tensors, parameters
+from jaxft.llama.hf_tensors import FloatDtype, Parameter, Tensors, parameters
 from jaxft.llama.hf_writer import entries, write_weights
 from jaxft.llama.model import Compute, Llama
 
@@ -47,8 +48,7 @@ def load(
     Tensors go to the devices one by one: beside the model the host holds a few copies of one tensor of one layer.
     UserError names the file, key or tensor that is missing, unknown, of another shape or not readable.
     """
-    if dtype is not None and dtype not in DTYPES.values():
-        raise UserError(f"dtype {dtype!r}: expected one of {', '.join(DTYPES.values())}.")
+    fit(dtype, FloatDtype | None, "dtype")
     config = read_config(folder)
     model = nnx.eval_shape(lambda: Llama(config, rngs=nnx.Rngs(0), compute=compute))
     tensors = Tensors(folder, config)

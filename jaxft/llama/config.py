@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from jaxft.errors import require
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,11 @@ class LlamaConfig:
         if self.head_dim % 2:
             raise ValueError(f"head_dim {self.head_dim} is odd; rotary embeddings need pairs of features")
 
+    def check_length(self, key: str, tokens: int) -> None:
+        """UserError for a row, whose length stands at `key`, that is longer than the context."""
+        expected = f"at most {self.max_positions} tokens, the context of the model"
+        require(tokens <= self.max_positions, key, tokens, expected)
+
     @property
     def widths(self) -> dict[str, int]:
         """Number of features of each logical axis of the linears."""
@@ -92,8 +100,9 @@ def _llama2(hidden: int, mlp: int, layers: int, heads: int, kv_heads: int) -> Ll
     return LlamaConfig(32_000, hidden, mlp, layers, heads, kv_heads, 128, 4096)
 
 
+Shape = Literal["llama2_7b", "llama2_13b", "llama2_70b"]
 #: Shapes of published models (Touvron et al. 2023, Llama 2), to plan with before their files are here.
-SHAPES: dict[str, LlamaConfig] = {
+SHAPES: dict[Shape, LlamaConfig] = {
     "llama2_7b": _llama2(4096, 11_008, 32, 32, 32),
     "llama2_13b": _llama2(5120, 13_824, 40, 40, 40),
     "llama2_70b": _llama2(8192, 28_672, 80, 64, 8),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -15,7 +15,12 @@ from jaxft.llama.config import LINEARS, LlamaConfig
 from jaxft.llama.hf_config import read_json
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}  # safetensors name -> numpy name
+FloatDtype = Literal["float32", "bfloat16", "float16"]
+DTYPES: dict[str, FloatDtype] = {
+    "F32": "float32",
+    "BF16": "bfloat16",
+    "F16": "float16",
+}  # safetensors name -> numpy name
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 # Frequencies that old releases of transformers stored; they follow from the config.
 _DERIVED = re.compile(r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,8 @@ from jaxft.llama.rope import rotary_angles, rotate
 from jaxft.llama.sharding import Dot, linear_spec, output_spec, parameter_spec
 from jaxft.sharding import Layout, on_mesh, reshard
 
-REMAT_POLICIES = {
+Remat = Literal["nothing", "dots", "full"]
+REMAT_POLICIES: dict[Remat, Any] = {
     "nothing": None,  # store every intermediate
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # store matmul outputs, recompute the rest
     "full": jax.checkpoint_policies.nothing_saveable,  # store block inputs alone
@@ -42,7 +43,7 @@ class Compute:
     """
 
     dtype: str = "float32"
-    remat: str = "nothing"
+    remat: Remat = "nothing"
     scan: bool = True
     unroll_decoding: bool = False
     layout: Layout = Layout()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jaxft.bounds import Whole
+from jaxft.bounds import Count, Whole, join
+from jaxft.data.packing import OnLong
+from jaxft.errors import require
+from jaxft.llama.config import LlamaConfig
 from jaxft.optim import AdamSettings
 
 
@@ -12,12 +15,21 @@ from jaxft.optim import AdamSettings
 class Training(AdamSettings):
     """One optimisation run; the same for every method. Lengths in tokens."""
 
-    steps: int = 300
-    batch_rows: int = 16  # packed rows per optimizer step, over all accumulated microbatches
-    row_length: int = 128
-    accumulation: int = 1  # microbatches per step; must divide batch_rows
+    steps: Count = 300
+    batch_rows: Count = 16  # packed rows per optimizer step, over all accumulated microbatches
+    row_length: Count = 128
+    accumulation: Count = 1  # microbatches per step; must divide batch_rows
     loss_chunk: Whole = 0  # tokens of a row whose logits are in memory at once; 0: all
-    warmup: int = 20  # steps of linear warm-up, then cosine decay to zero
-    on_long: str = "drop"  # examples longer than a row: "drop", "split" (plain text) or "error"
-    log_every: int = 10  # steps
-    checkpoint_every: int = 100  # steps
+    warmup: Whole = 20  # steps of linear warm-up, then cosine decay to zero
+    on_long: OnLong = "drop"  # examples longer than a row: leave out, split (plain text), or stop with an error
+    log_every: Count = 10  # steps
+    checkpoint_every: Count = 100  # steps
+
+    def check(self, key: str) -> None:
+        parts = self.accumulation
+        expected = f"a multiple of {join(key, 'accumulation')}, {parts}"
+        require(self.batch_rows % parts == 0, join(key, "batch_rows"), self.batch_rows, expected)
+
+    def check_model(self, key: str, model: LlamaConfig) -> None:
+        """UserError for rows longer than the context of the model."""
+        model.check_length(join(key, "row_length"), self.row_length)

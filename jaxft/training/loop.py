@@ -59,11 +59,6 @@ def train(
 
     Where several processes train together, each calls this with the same arguments, `rows` being all rows.
     """
-    if training.batch_rows % training.accumulation:
-        raise UserError(
-            f"training.batch_rows {training.batch_rows} is not a multiple of training.accumulation "
-            f"{training.accumulation}; each microbatch needs the same number of rows"
-        )
     layout = base.compute.layout
     data = batches(rows, training.batch_rows, seed)
     state = initial_state(method, training, base, constants, jax.random.key(seed))

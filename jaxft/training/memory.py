@@ -9,16 +9,12 @@ from typing import Any
 
 import jax
 
-from jaxft.errors import UserError
+from jaxft.errors import DoesNotFit
 from jaxft.sharding import chip_bytes
 from jaxft.training.config import Training
 
 GIB = 2**30
 MEMINFO = Path("/proc/meminfo")
-
-
-class DoesNotFit(UserError):
-    """A step needs more memory than its devices have."""
 
 
 def planned_bytes(memory: Any) -> int:
@@ -93,5 +89,5 @@ def _advice(training: Training, shards: int, share: float | None) -> str:
     rows, present = training.batch_rows, training.accumulation
     fitting = (n for n in range(present + 1, rows + 1) if rows % (n * shards) == 0 and n * share >= present)
     if (parts := next(fitting, None)) is None:
-        return "Try remat 'full' or fewer batch_rows."
-    return f"training.accumulation {parts} should fit, and changes no result."
+        return "Try remat 'full', or fewer Training.batch_rows."
+    return f"Training.accumulation {parts} should fit, and changes no result."

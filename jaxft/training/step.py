@@ -42,7 +42,7 @@ def schedule(training: Training, learning_rate: Array | float) -> Callable[[Any]
 
 def initial_state(method: Method, training: Training, base: Llama, constants: Any, key: Array) -> TrainState:
     """The state before the first step; the same key gives the same state. UserError for a setting out of its bounds."""
-    bounds.check(training, "training")
+    bounds.check(training, "Training")
 
     @jax.jit  # on a mesh, large arrays are made in their shards
     def make(base: Llama, constants: Any, key: Array) -> TrainState:

@@ -88,15 +88,18 @@ def test_an_override_changes_nothing_else(config) -> None:
         (["--methods.lor.rank", "7"], ["did you mean --methods.lora?", "lora, projection"]),
         (["--methods.lora.rnk", "7"], ["did you mean --methods.lora.rank?"]),
         (["--training.steps", "many"], ["--training.steps", "'many'", "expected int"]),
-        (["--training.steps", "1.5"], ["'1.5'", "expected int"]),
-        (["--training.steps", "True"], ["'True'", "expected int"]),
+        (["--training.steps", "1.5"], ["found 1.5", "expected int"]),
+        (["--training.steps", "True"], ["found True", "expected int"]),
         (["--training.clip", "no"], ["'no'", "expected float"]),
-        (["--methods.projection.energy", "most"], ["'most'", "float", "Literal['auto']"]),
+        (["--methods.projection.energy", "most"], ["'most'", "expected float | 'auto'"]),
         (["--methods.lora", "3"], ["--methods.lora", "expected Lora"]),
-        (["--seeds", "a,b"], ["tuple[int, ...]"]),
-        (["--domain", "hotel"], ["tuple[Source, ...]"]),
+        (["--seeds", "a,b"], ["--seeds: found 'a,b', expected int"]),
+        (["--domain", "hotel"], ["--domain: found 'hotel', expected Source"]),
         (["--training.steps"], ["--training.steps has no value"]),
         (["training.steps", "7"], ["unexpected argument 'training.steps'", "--key.sub value"]),
+        (["--training.steps", "0"], ["--training.steps: found 0, expected at least 1"]),
+        (["--seeds", "-1"], ["--seeds: found -1, expected a whole number in [0, 2**32)"]),
+        (["--training.clip", "1e999"], ["--training.clip: found inf, expected a number above 0"]),
         (["--training.steps.more", "7"], ["--training.steps.more", "nothing lies below int value 300"]),
         (["--reference.length", "7"], ["--reference.length", "reference is not set"]),
     ],
@@ -107,6 +110,19 @@ def test_mistakes_in_overrides(config, words, messages) -> None:
         load_experiment(config, words)
     for message in messages:
         assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("decay", "kfac_strength"), ("two_sided", "kfac_outputs"), ("metric_rank", "kfac_rank")]
+)
+def test_renamed_keys_are_refused_with_the_new_name(config, old, new) -> None:
+    key = "--methods.projection."
+    message = f"{key}{old}: unknown key '{old}'; it is now called {key}{new}. Known here: learning_rates"
+    with pytest.raises(UserError) as caught:
+        load_experiment(config, [f"{key}{old}", "1"])
+    assert str(caught.value).startswith(message)
+    with pytest.raises(UserError, match="did you mean --methods.lora.weight_decay?"):  # of another method
+        load_experiment(config, ["--methods.lora.decay", "1"])
 
 
 @pytest.mark.parametrize(
@@ -128,9 +144,19 @@ def test_mistakes_in_overrides(config, words, messages) -> None:
         (CONFIG.replace("target=0.5", "target='high'"), ["evaluation.target: found 'high', expected float"]),
         (
             CONFIG.replace('"lora": Lora(', '"lora": dict('),
-            ["methods.lora: found {", "Method | Auto | Hosted"],
+            ["methods.lora: found {", "expected Method | Auto | Hosted"],
         ),
         (CONFIG.replace('Axis("hotel", Source("hotel", "test")', 'Axis("hotel", "hotel"'), ["axes.proficiency.source"]),
+        (CONFIG.replace("target=0.5", "target=float('nan')"), ["py: evaluation.target: found nan, expected a finite"]),
+        (CONFIG.replace("methods=", "seeds=(-1,), methods="), ["py: seeds: found -1, expected a whole number in"]),
+        (CONFIG.replace("methods=", "trainng=1, methods="), ["did you mean 'training'?"]),
+        (CONFIG.replace("Lora(l", "Lora(rnk=2, l"), ["did you mean 'rank'?"]),
+        (
+            CONFIG.replace("GradientProjection(l", "GradientProjection(decay=4.0, l"),
+            ["unexpected keyword argument 'decay'; it is now called 'kfac_strength'."],
+        ),
+        ("from jaxft.method_config import Full", ["import methods from jaxft.methods\n"]),
+        ("from jaxft.config import Full", ["import methods from jaxft.methods, and all else from experiments.config"]),
     ],
 )
 def test_broken_configs(tmp_path, text, messages) -> None:

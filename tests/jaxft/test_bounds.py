@@ -73,7 +73,7 @@ def test_accepted(changes) -> None:
     ("changes", "message"),
     [
         ({"name": "a b"}, "name: found 'a b', expected a name of letters"),
-        ({"name": 3}, "name: found 3, expected a name of letters"),
+        ({"name": 3}, "name: found 3, expected str"),
         ({"steps": 0}, "steps: found 0, expected at least 1"),
         ({"steps": True}, "steps: found True, expected int"),
         ({"steps": 1.0}, "steps: found 1.0, expected int"),

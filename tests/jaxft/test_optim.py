@@ -224,9 +224,9 @@ def test_a_mesh_rounds_as_one_device_does() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"optimizer_dtype": "bf16"}, "training.optimizer_dtype: found 'bf16', expected one of float32, bfloat16"),
-        ({"weights_dtype": "float16"}, "training.weights_dtype: found 'float16', expected one of float32, bfloat16"),
-        ({"loss_chunk": -1}, "training.loss_chunk: found -1, expected at least 0"),
+        ({"optimizer_dtype": "bf16"}, "^Training.optimizer_dtype: found 'bf16', expected one of float32, bfloat16$"),
+        ({"weights_dtype": "float16"}, "^Training.weights_dtype: found 'float16', expected one of float32, bfloat16$"),
+        ({"loss_chunk": -1}, "^Training.loss_chunk: found -1, expected at least 0$"),
     ],
 )
 def test_settings_without_a_meaning_are_named(change: dict[str, Any], message: str) -> None:

@@ -197,14 +197,14 @@ def test_two_logical_axes_of_one_array_cannot_share_a_mesh_axis() -> None:
 
 
 def test_a_preset_that_does_not_exist_is_named() -> None:
-    with pytest.raises(UserError, match="sharding.preset 'zero': expected one of single, data, fsdp"):
+    with pytest.raises(UserError, match="Sharding.preset: found 'zero', expected one of single, data, fsdp"):
         make_mesh(Sharding("zero"))
 
 
 def test_sizes_that_do_not_divide_the_devices() -> None:
-    with pytest.raises(UserError, match="sharding.tensor 3 does not divide the 8 devices"):
+    with pytest.raises(UserError, match="Sharding.tensor 3 does not divide the 8 devices"):
         make_mesh(Sharding("fsdp_tensor", tensor=3))
-    with pytest.raises(UserError, match="sharding.slices 5 does not divide the 8 devices"):
+    with pytest.raises(UserError, match="Sharding.slices 5 does not divide the 8 devices"):
         make_mesh(Sharding("multislice", slices=5))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from experiments.benchmarks import load_benchmark
 from experiments.benchmarks.bars import overhead
-from experiments.benchmarks.settings import check
+from jaxft import bounds
 from jaxft.errors import UserError
 from jaxft.llama.config import LlamaConfig
 from jaxft.methods import Full
@@ -34,29 +34,29 @@ def test_there_are_configs() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"parts": ("trian",)}, "found 'trian', expected train"),
+        ({"parts": ("trian",)}, "found 'trian', expected one of train"),
         ({"methods": ("full", "galore")}, "found 'galore'"),
-        ({"others": {"lora": Full(())}}, "found 'lora', which is one of methods"),
+        ({"others": {"lora": Full(())}}, "found 'lora', expected a name that is none of methods"),
         ({"dtype": "float16"}, "found 'float16'"),
         ({"remat": "all"}, "found 'all'"),
-        ({"rounds": 0}, "rounds is 0"),
+        ({"rounds": 0}, "rounds: found 0, expected at least 1"),
         ({"rank": 9}, "half the narrowest input"),
-        ({"gradients": 1.1}, "gradients is 1.1"),
-        ({"lora_rank": 9}, "lora_rank 9"),
-        ({"prompt_length": 33}, "no multiple of 32"),
-        ({"row_length": 65}, "65 tokens exceed"),
-        ({"new_tokens": 33}, "65 tokens exceed"),
+        ({"gradients": 1.1}, "gradients: found 1.1"),
+        ({"lora_rank": 9}, "lora_rank: found 9, expected at most 8"),
+        ({"prompt_length": 33}, "a multiple of 32"),
+        ({"row_length": 65}, "row_length: found 65, expected at most 64 tokens"),
+        ({"new_tokens": 33}, r"prompt_length \+ new_tokens: found 65, expected at most 64 tokens"),
     ],
     ids=str,
 )
 def test_what_cannot_be_measured_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        check(toy(**changes))
+        bounds.check(toy(**changes))
 
 
 def test_the_shipped_shape() -> None:
     settings = toy(model="base", rank=8)
-    check(settings)
+    bounds.check(settings)
     assert settings.config.hidden_size == 128
     assert settings.config.eos_token == settings.config.vocab_size  # no model can choose it
 

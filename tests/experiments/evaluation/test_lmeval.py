@@ -185,8 +185,8 @@ def test_requests_that_are_refused(lm: JaxftLM, settings: dict[str, Any], messag
     [
         ({"batch_size": "auto"}, "--batch_size: found 'auto', expected a number of rows"),
         ({"batch_size": 0}, "--batch_size: found 0"),
-        ({"param_dtype": "float8"}, "--model_args param_dtype: found 'float8', expected one of float32"),
-        ({"sharding": "fsdpp"}, "sharding.preset 'fsdpp': expected one of single"),
+        ({"param_dtype": "float8"}, "--model_args.param_dtype: found 'float8', expected one of float32"),
+        ({"sharding": "fsdpp"}, "--model_args.sharding.preset: found 'fsdpp', expected one of single"),
         ({"sharding": "data", "batch_size": 3}, "--batch_size 3 is not a multiple of 8"),
         ({"sharding": "tensor"}, "num_heads 2 is not a multiple of 8"),
         ({"dtype": "float32"}, "--model_args: unknown 'dtype'; known: pretrained, param_dtype"),

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from jaxft.training import memory
 from tests.experiments.world import World, one_error, snapshot
 
 
@@ -244,6 +245,14 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written(world, tmp_path) -> 
     assert not (checkpoints / "2").exists()
     assert world.run("train", out) == 0
     assert sorted(path.name for path in checkpoints.iterdir()) == ["4", "metadata"]
+
+
+def test_too_little_memory(world, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda device: 0)
+    assert world.run("train", tmp_path / "out") == 1
+    message = one_error(capsys)
+    assert "the training step needs 0.00 GiB on each device" in message
+    assert message.endswith("\n`jaxft plan CONFIG --find` says what fits, here or on other devices.\n")
 
 
 def test_a_full_disk_while_calibrating(world, tmp_path, capsys) -> None:

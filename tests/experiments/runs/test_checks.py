@@ -44,7 +44,7 @@ def test_the_world_passes(world) -> None:
         ("evaluation.max_new_tokens", "0", "at least 1"),
         ("reference.heldout", "0", "between 0 and 1"),
         ("reference.heldout", "1", "between 0 and 1"),
-        ("reference.temperature", "0", "expected more than 0"),
+        ("reference.temperature", "0", "expected a number above 0"),
         ("reference.certificate_energy", "1.5", "(0, 1]"),
         ("reference.length", "161", "at most 160 tokens"),
         ("reference.batch_rows", "0", "at least 1"),
@@ -65,7 +65,15 @@ def test_the_world_passes(world) -> None:
         ("methods.projection.auto_plasticity", "1", "[0, 1)"),
         ("seeds", "()", "one or more different whole numbers"),
         ("seeds", "1,1", "one or more different whole numbers"),
-        ("seeds", "-1", "no negative number"),
+        ("seeds", "-1", "a whole number in [0, 2**32)"),
+        ("seeds", "4294967296", "a whole number in [0, 2**32)"),
+        ("reference.seed", "-1", "a whole number in [0, 2**32)"),
+        ("name", "a/b", "a name that can be a folder's"),
+        ("evaluation.matched", "1e999", "a finite number"),
+        ("evaluation.target", "1e999", "a finite number"),
+        ("judge.attempts", "0", "at least 1"),
+        ("model.sharding.tensor", "0", "at least 1"),
+        ("evaluation.axes.safety.source.limit", "0", "at least 1"),
         ("domain", "()", "at least one Source"),
         ("pretrain.num_heads", "3", "a multiple of 2 * num_heads, 6"),
         ("pretrain.num_kv_heads", "4", "a multiple of num_kv_heads, 4"),
@@ -73,14 +81,12 @@ def test_the_world_passes(world) -> None:
     ],
 )
 def test_impossible_values(world, key, value, expected) -> None:
-    experiment = load_experiment(world.config, [f"--{key}", value])
     with pytest.raises(UserError) as caught:
-        check(experiment)
+        check(load_experiment(world.config, [f"--{key}", value]))
     named = {"training.accumulation": "training.batch_rows", "pretrain.num_heads": "pretrain.hidden_size"}
-    assert str(caught.value).startswith(
-        (f"{key}: found ", f"{named.get(key)}: found ", "pretrain.num_heads: found ")
-    ), caught.value
-    assert expected in str(caught.value)
+    message = str(caught.value).removeprefix("--").removeprefix(f"{world.config}: ")
+    assert message.startswith((f"{key}: found ", f"{named.get(key)}: found ", "pretrain.num_heads: found ")), message
+    assert expected in message
 
 
 @pytest.mark.parametrize(
@@ -143,6 +149,46 @@ def test_impossible_evaluation_while_training(world, key, value, expected) -> No
     experiment = replace(experiment, evaluation=replace(experiment.evaluation, watch=watch))
     with pytest.raises(UserError, match=rf"^evaluation\.watch\.{key}: found {value}, expected {expected}$"):
         check(experiment)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        ".hidden",
+        "a/b",
+        "a\\b",
+        "a..b",
+        "a\n",
+        "a\x00b",
+        " a",
+        "a ",
+        "a.",
+        "-a",
+        "x" * 65,
+        "calibration",
+        "judge",
+    ],
+)
+def test_names_that_no_folder_can_have(world, name) -> None:
+    experiment = load_experiment(world.config)
+    (axis, *_), evaluation = experiment.evaluation.axes.values(), experiment.evaluation
+    for broken, key in (
+        (replace(experiment, name=name), "name"),
+        (replace(experiment, methods={name: experiment.methods["lora"]}), "methods"),
+        (replace(experiment, evaluation=replace(evaluation, axes={**evaluation.axes, name: axis})), "evaluation.axes"),
+    ):
+        with pytest.raises(UserError) as caught:
+            check(broken)
+        assert str(caught.value).startswith(f"{key}: found {name!r}, expected a name that can be a folder's")
+
+
+@pytest.mark.parametrize("name", ["L2-SP, strength 0.001", "instructions, 10 %", "Führung_2 (b)", "x" * 64, "7"])
+def test_names_of_all_kinds(world, name) -> None:
+    experiment = load_experiment(world.config)
+    check(replace(experiment, name=name, methods={name: experiment.methods["lora"]}))
 
 
 @pytest.mark.parametrize("energy", ["nan", "inf"])

@@ -221,15 +221,19 @@ def test_the_experiment_of_every_stage(config) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('Stage("tables"', 'Stage("knowledge"', "stages: found the name 'knowledge', expected one that can be"),
-        ('Stage("tables"', 'Stage("rooms"', "stages: found the name 'rooms'"),
-        ('first="rooms"', 'first="a/b"', "stages: found the name 'a/b'"),
+        (
+            'Stage("tables"',
+            'Stage("knowledge"',
+            "stages: found 'knowledge', expected a name that no other stage and no axis has",
+        ),
+        ('Stage("tables"', 'Stage("rooms"', "stages: found 'rooms'"),
+        ('first="rooms"', 'first="a/b"', "first: found 'a/b', expected a name that can be a folder's"),
         ('"proficiency": Axis', '"known": Axis', "evaluation.axes: no axis named 'proficiency'"),
-        ('first="rooms"', 'first="proficiency"', "stages: found the name 'proficiency'"),
+        ('first="rooms"', 'first="proficiency"', "stages: found 'proficiency'"),
         ('(file("tables"),)', "()", "domain: found (), expected at least one Source"),
         ('file("tables"),', 'file("none"),', "does not exist"),
         ("sequence = ", "other = ", "defines no `sequence = Sequence(...)`"),
-        ("stages=(\n", "stages=() and (\n", "stages: found none, expected at least one more domain"),
+        ("stages=(\n", "stages=() and (\n", "stages: found (), expected at least one more domain"),
     ],
 )
 def test_refusals_leave_nothing_behind(config, tmp_path, capsys, old, new, message) -> None:

@@ -173,7 +173,7 @@ def test_llama2_refuses_what_it_cannot_express(small_tokenizer, roles):
 
 
 def test_templates_that_do_not_work_are_user_errors(small_tokenizer):
-    with pytest.raises(UserError, match="Unknown template 'chatml'"):
+    with pytest.raises(UserError, match="template: found 'chatml', expected one of tokenizer, llama2, plain"):
         encode(ASK, small_tokenizer, "chatml")
     with pytest.raises(UserError, match="no chat template"):
         encode(ASK, with_template(small_tokenizer, None), "tokenizer")

@@ -150,7 +150,7 @@ def test_choice(requested: str, platform: str, head_dim: int, chosen: str) -> No
 @pytest.mark.parametrize(
     ("requested", "platform", "head_dim", "message"),
     [
-        ("cudnn", "gpu", 128, "attention 'cudnn': expected one of auto, reference, splash"),
+        ("cudnn", "gpu", 128, "attention: found 'cudnn', expected one of auto, reference, splash"),
         ("splash", "gpu", 128, r"needs a TPU \(found gpu\)"),
         ("splash", "tpu", 64, r"a multiple of 128 \(found 64\)"),
     ],

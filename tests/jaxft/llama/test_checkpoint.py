@@ -280,7 +280,7 @@ def test_layers_of_several_dtypes_need_one_named(tmp_path: Path) -> None:
 
 
 def test_a_dtype_that_is_not_offered(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="'int8': expected one of float32, bfloat16, float16"):
+    with pytest.raises(UserError, match="dtype: found 'int8', expected one of float32, bfloat16, float16"):
         load(tmp_path, dtype="int8")
 
 

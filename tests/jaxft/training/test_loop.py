@@ -65,7 +65,9 @@ def test_the_folder_of_another_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_rows_must_divide_into_microbatches(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"batch_rows 4 is not a multiple of training.accumulation 3; each"):
+    with pytest.raises(
+        UserError, match="^Training.batch_rows: found 4, expected a multiple of Training.accumulation, 3$"
+    ):
         run(replace(TRAINING, accumulation=3), 1e-3, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

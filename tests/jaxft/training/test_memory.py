@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import pytest
 
-from jaxft.errors import UserError
+from jaxft.errors import DoesNotFit
 from jaxft.methods import Full
 from jaxft.methods.base import Statistics
 from jaxft.sharding import chip_bytes
@@ -40,13 +40,13 @@ def attempt(folder: Path | None, training: Any = TRAINING) -> Any:
 
 @pytest.mark.parametrize(
     ("share", "advice"),
-    [(0.9, "training.accumulation 2 should fit"), (0.3, "training.accumulation 4 should fit"), (-0.5, "Spread it")],
+    [(0.9, "Training.accumulation 2 should fit"), (0.3, "Training.accumulation 4 should fit"), (-0.5, "Spread it")],
 )
 def test_too_little_memory(share: float, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size, gradients = needed(TRAINING)
     free = gradients + int(share * (size - gradients))
     monkeypatch.setattr(memory, "free_memory", lambda device: free)
-    with pytest.raises(UserError, match=f"the training step needs {size / GIB:.2f} GiB.*\n.*{advice}"):
+    with pytest.raises(DoesNotFit, match=f"the training step needs {size / GIB:.2f} GiB.*\n.*{advice}"):
         attempt(tmp_path / "run")
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
@@ -65,7 +65,7 @@ def test_a_compiler_that_refuses_is_quoted() -> None:
             said = "RESOURCE_EXHAUSTED: no.\nUsed 20.1G of 15.75G hbm. Exceeded hbm capacity by 4.4G."
             raise jax.errors.JaxRuntimeError(said)
 
-    with pytest.raises(UserError, match="the compiler says Used 20.1G of 15.75G hbm.*\nSpread it over more devices"):
+    with pytest.raises(DoesNotFit, match="the compiler says Used 20.1G of 15.75G hbm.*\nSpread it over more devices"):
         check_memory(Refusing(), (None, base(), None, {}, 0.0), TRAINING)
 
 
