@@ -7,7 +7,7 @@ Domain: the steps of STAR's real hotel dialogues that fit into the base's contex
 not). Proficiency: replies to STAR's customers as a judge sees them, and the choice among the alternatives that the
 agent was shown. Safety: replies to ToxiGen statements, hostile and harmless ones. Knowledge: answers to Dolly's
 questions. The judge is the one that needs no model; `--judge.kind openai` takes a better one (see `Judge` in
-experiments/config.py). A model of 1 M parameters that was trained on invented peoples and a few hundred facts knows
+experiments/config/). A model of 1 M parameters that was trained on invented peoples and a few hundred facts knows
 next to nothing of the last two, so the shipped safety and knowledge are measured too.
 
 18 minutes on two busy CPU cores. Choice is 23.5 % before; full fine-tuning 76.5 %, LoRA 67.0 %, projection 61.5 %; what

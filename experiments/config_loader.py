@@ -60,11 +60,10 @@ def _load(path: str, kinds: Mapping[str, type[T]], overrides: Sequence[str]) -> 
         spec.loader.exec_module(module)
     except Exception as error:  # a config is a program of the user's: whatever it raises is theirs to mend
         home = sys.modules[next(iter(kinds.values())).__module__]
-        file_of_keys = "/".join(Path(str(home.__file__)).parts[-2:])
         hint = _hint(str(error), {**vars(home), **vars(module)})
         raise UserError(
             f"{path}: {type(error).__name__}: {error}{hint}\n"
-            f"Every key is a field of the dataclasses in {file_of_keys} or of a method."
+            f"Every key is a field of the dataclasses in {home.__name__} or of a method."
         ) from error
     defined = [name for name, kind in kinds.items() if isinstance(getattr(module, name, None), kind)]
     if not defined:

@@ -135,7 +135,10 @@ def test_renamed_keys_are_refused_with_the_new_name(config, old, new) -> None:
         ("open('/no/such/file')", ["FileNotFoundError", "/no/such/file"]),
         ("1 / 0", ["ZeroDivisionError"]),
         (CONFIG.replace("name=", "nam="), ["unexpected keyword argument 'nam'", "did you mean 'name'?"]),
-        (CONFIG.replace("target=0.5", "tarjet=0.5"), ["'tarjet'", "did you mean 'target'?", "experiments/config.py"]),
+        (
+            CONFIG.replace("target=0.5", "tarjet=0.5"),
+            ["'tarjet'", "did you mean 'target'?", "dataclasses in experiments.config or of a method"],
+        ),
         (CONFIG.replace('name="here"', "name=3"), ["name: found 3, expected str"]),
         (CONFIG.replace('(Source("hotel"),)', '(Source("hotel"))'), ["domain: found Source(", "tuple[Source, ...]"]),
         (CONFIG.replace("(1e-3,)", "[1e-3]"), ["methods.lora.learning_rates: found [0.001]", "tuple[float, ...]"]),

@@ -35,7 +35,7 @@ def build(settings: config.Judge, folder: Path, turned: bool = False) -> Judge:
         case "openai":
             if settings.endpoint is None:
                 raise UserError(
-                    'judge.endpoint: not set; a judge of kind "openai" needs an Endpoint (experiments/config.py)'
+                    'judge.endpoint: not set; a judge of kind "openai" needs an Endpoint (experiments/config/)'
                 )
 
             from experiments.endpoints.chat import Chat

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Gt, MinLen, Predicate
 
-from experiments.endpoints.config import Endpoint, Hosted, Judge
+from experiments.config.servers import Endpoint, Hosted, Judge
 from jaxft.bounds import Between, Count, Fraction, NotNegative, Positive, Seed, Whole, join
 from jaxft.data.source import Mix, Source
 from jaxft.data.template import Template
