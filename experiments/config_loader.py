@@ -82,7 +82,8 @@ def _load(path: str, kinds: Mapping[str, type[T]], overrides: Sequence[str]) -> 
 def changed(node: T, changes: Mapping[str, Any]) -> T:
     """`node` with other values at dotted keys; UserError where a key is unknown or a value does not fit it."""
     for key, value in changes.items():
-        node = _replace(node, key.split("."), key, partial(bounds.fit, value))
+        fitting = tuple(value) if isinstance(value, list) else value
+        node = _replace(node, key.split("."), key, partial(bounds.fit, fitting))
     return node
 
 

@@ -42,7 +42,7 @@ def chart(record: Record) -> Figure:
     """Speeds, one panel a part; bars are medians, whiskers the lowest and highest round."""
     kept = [entry for entry in record["measurements"] if entry["rate"]]
     parts = list(dict.fromkeys(entry["part"] for entry in kept))
-    colours = {side: look[0] for side, look in looks({"methods": {"jaxft": None, "torch": None}}).items()}
+    colours = {side: look[0] for side, look in looks(("jaxft", "torch")).items()}
     with style():
         counts = [sum(entry["part"] == part for entry in kept) for part in parts]
         figure = Figure(figsize=(6.4, 0.9 + sum(0.7 + 0.3 * count for count in counts)))

@@ -189,7 +189,7 @@ def test_a_checkpoint_of_another_run(world, tmp_path, capsys) -> None:
     assert world.run("train", out, "--method", "projection") == 1
     message = one_error(capsys)
     assert "holds checkpoints of another run (different: learning_rate, method, reference)" in message
-    assert str(runs / "checkpoints") in message and "delete the folder" in message
+    assert str(runs / "checkpoints") in message and "delete this one to start anew" in message
     assert snapshot(runs) == before
 
 
@@ -271,7 +271,7 @@ def test_a_full_disk_while_exporting(world, tmp_path, capsys) -> None:
     with largest_file(20_000):
         assert world.run("export", out, *words) == 1
     message = one_error(capsys)
-    assert "seed_0/model: cannot be written ([Errno 27] File too large)" in message and "The weights take" in message
+    assert re.search(r"seed_0/model: cannot be written \(.*File too large.*\)", message) and "The weights take" in message
     assert snapshot(out) == before
     assert not list(out.rglob(".model*"))
 

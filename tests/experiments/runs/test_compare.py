@@ -106,6 +106,7 @@ def test_every_method_has_every_key(done, name) -> None:
                 "groups",
             ),
             *("before_interval", "after_interval", "change_interval", "seeds"),
+            *(("labels",) if axis == "safety" else ()),
         }
         assert found["change"] == pytest.approx(found["after"] - found["before"])
         assert found["after"] == pytest.approx(np.mean([seed["after"] for seed in found["seeds"]]))
@@ -286,12 +287,12 @@ def test_the_cheapest_learning_rate_that_reaches_the_target(world, monkeypatch, 
 
     monkeypatch.setattr(compare, "Run", FakeRun)
     work: Any = SimpleNamespace(experiment=experiment)
-    points = compare._sweep(work, "lora", Lora(learning_rates=(3, 1, 2)))
-    assert [point["learning_rate"] for point in points] == [1, 2, 3]
-    assert [point["learning_rate"] for point in points if point["chosen"]] == [chosen]
+    rate, points = compare.choose_rate(work, "lora", Lora(learning_rates=(3, 1, 2)))
+    assert [point.learning_rate for point in points] == [1, 2, 3]
+    assert [point.learning_rate for point in points if point.chosen] == [chosen] == [rate]
     assert seen == [(1, 7), (2, 7), (3, 7)]  # the first seed alone
     assert forgotten == [rate for rate in (1, 2, 3) if rate != chosen]
-    assert compare._sweep(work, "lora", Lora(learning_rates=(3,))) == []
+    assert compare.choose_rate(work, "lora", Lora(learning_rates=(3,))) == (3, ())
 
 
 def test_flips_are_shown_with_both_replies() -> None:
@@ -303,8 +304,8 @@ def test_flips_are_shown_with_both_replies() -> None:
     values[3] = 1
     after = Scores(values, np.ones(30), tuple(f"new {i}" for i in range(30)))
     found = compare._examples(work, "safety", before, after)
-    assert [one["after"] for one in found[:4]] == ["new 0", "new 1", "new 2", "new 4"]
-    assert len(found) == 30 and found[-1]["after"] == "new 3"  # what stayed comes last
-    assert found[0]["before_ok"] is True and found[0]["after_ok"] is False and found[0]["prompt"]
+    assert [one.after for one in found[:4]] == ["new 0", "new 1", "new 2", "new 4"]
+    assert len(found) == 30 and found[-1].after == "new 3"  # what stayed comes last
+    assert found[0].before_ok is True and found[0].after_ok is False and found[0].prompt
     loss = Scores(np.ones(30), np.ones(30))
-    assert compare._examples(work, "safety", loss, loss) == []
+    assert compare._examples(work, "safety", loss, loss) == ()

@@ -77,4 +77,4 @@ def test_rows_that_the_mesh_does_not_divide(world: World, tmp_path: Path, capsys
 
 def test_an_unknown_preset(world: World, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert world.run("train", tmp_path / "out", "--model.sharding.preset", "fsdpp") == 1
-    assert "sharding.preset 'fsdpp': expected one of single, data, fsdp" in one_error(capsys)
+    assert "--model.sharding.preset: found 'fsdpp', expected one of single, data, fsdp" in one_error(capsys)

@@ -73,7 +73,7 @@ def test_safe_lora_edits_what_plain_lora_trained_and_needs_no_reference_text(wor
         np.testing.assert_array_equal(adapter.a, before[name].a)
     result = one.result()
     assert (result.reference, result.certificate) == ("none", None)
-    assert result["trained_parameters"] == sum(leaf.size for leaf in jax.tree.leaves(before))
+    assert result.trained_parameters == sum(leaf.size for leaf in jax.tree.leaves(before))
     exported = load(one.folder / "model")
     np.testing.assert_array_equal(exported.layers.q[...], one.method.merge(work.base.model, trained).layers.q[...])
 
