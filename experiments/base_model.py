@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,13 +21,14 @@ from jaxft.data.example import Example
 from jaxft.data.packing import Rows, pack
 from jaxft.data.template import encode
 from jaxft.data.tokenizer import PreTrainedTokenizerFast, load_tokenizer
-from jaxft.distributed import is_leader
 from jaxft.llama import checkpoint
 from jaxft.llama.attention import choose_attention
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Compute, Llama
 from jaxft.llama.sharding import parameter_spec
 from jaxft.sharding import LAYOUTS, on_mesh
+
+log = logging.getLogger("jaxft")
 
 #: The small model that ships with the package.
 SHIPPED_BASE = Path(jaxft.__file__).parent / "assets" / "base"
@@ -52,12 +53,6 @@ def compute_settings(model: Model, shape: LlamaConfig, platform: str | None = No
     )
 
 
-def note(text: str) -> None:
-    """Tell the user what is going on, beside the results on standard output."""
-    if is_leader():
-        print(text, file=sys.stderr, flush=True)
-
-
 @dataclass(frozen=True)
 class Base:
     """The base model of an experiment; what is costly is read when first used."""
@@ -71,7 +66,7 @@ class Base:
     @cached_property
     def model(self) -> Llama:
         model = self.reload(self.folder)
-        note(f"attention: {model.compute.attention}")
+        log.info(f"attention: {model.compute.attention}")
         return model
 
     @cached_property
@@ -115,5 +110,5 @@ class Base:
         encoded = [encode(example, self.tokenizer, self.settings.template) for example in examples]
         rows = pack(encoded, length, on_long)
         if rows.dropped:
-            note(f"left out {rows.dropped} of {len(examples)} examples that are longer than {length} tokens")
+            log.info(f"left out {rows.dropped} of {len(examples)} examples that are longer than {length} tokens")
         return rows

@@ -14,6 +14,7 @@ from pathlib import Path
 from absl import logging
 
 from experiments import verbs
+from experiments.store.log import show_progress
 from jaxft import preemption
 from jaxft.errors import DoesNotFit, UserError
 
@@ -34,6 +35,7 @@ def main(words: Words[str] | None = None) -> int:
     arguments, overrides = parser.parse_known_args(words)
     # Orbax's threads log the traceback of every failed save, which is raised here as one error anyway.
     logging.set_verbosity(logging.FATAL)
+    show_progress()
     arguments.overrides, arguments.command_line = overrides, shlex.join(["jaxft", *words])
     try:
         with ExitStack() as stack:

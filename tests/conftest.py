@@ -12,6 +12,8 @@ from pathlib import Path
 import jax
 import pytest
 
+from experiments.store.log import show_progress
+
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # set by the first process, inherited by all others
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxft_compiled_")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
@@ -19,6 +21,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # set by the first process, i
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_num_cpu_devices", 8)
+show_progress()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from experiments.base_model import note
+log = logging.getLogger("jaxft")
+
 
 Measurement = dict[str, Any]
 
@@ -74,7 +76,7 @@ def measure(contestants: Sequence[Contestant], rounds: int) -> list[Measurement]
                 seconds[index].clear()
             finally:
                 gc.collect()
-        note(f"{contestants[0].part}  round {turn + 1}/{rounds}")
+        log.info(f"{contestants[0].part}  round {turn + 1}/{rounds}")
     return [
         _entry(contestant, seconds[index], facts[index], index in out_of_memory)
         for index, contestant in enumerate(contestants)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.base_model import Base, note
+from experiments.base_model import Base
 from experiments.config import Generated, Reference
 from experiments.config_loader import to_json
 from experiments.data.sources import fingerprint, load_examples
@@ -20,6 +21,8 @@ from jaxft.data.tokenizer import PreTrainedTokenizerFast, bos_id
 from jaxft.errors import UserError
 from jaxft.io import write_atomically
 from jaxft.llama.generate import generate
+
+log = logging.getLogger("jaxft")
 
 
 def texts(base: Base, settings: Generated, batch_size: int, folder: Path) -> list[Example]:
@@ -91,7 +94,7 @@ def _sample(base: Base, settings: Generated, batch_size: int, asked: list[Exampl
         begun = [[bos_id(base.tokenizer)]] * settings.count
     room = base.model.config.max_positions - settings.max_new_tokens
     fits = [index for index, tokens in enumerate(begun) if len(tokens) <= room]
-    note(f"reference text: the base writes {len(fits)} texts of up to {settings.max_new_tokens} tokens")
+    log.info(f"reference text: the base writes {len(fits)} texts of up to {settings.max_new_tokens} tokens")
     tokens = generate(
         base.model,
         [begun[index] for index in fits],
@@ -109,7 +112,9 @@ def _sample(base: Base, settings: Generated, batch_size: int, asked: list[Exampl
             reply = Message("assistant", text)
             lines.append({"messages": [message.__dict__ for message in (*asked[index].messages, reply)]})
     if len(lines) < settings.count:
-        note(f"left out {settings.count - len(lines)} of {settings.count}: prompts too long, or nothing was written")
+        log.info(
+            f"left out {settings.count - len(lines)} of {settings.count}: prompts too long, or nothing was written"
+        )
     if not lines:
         raise UserError(
             "reference.generated: the base wrote nothing; raise count or max_new_tokens, or give it shorter prompts"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import openai
 
-from experiments.base_model import note
 from experiments.config import Endpoint
 from experiments.endpoints import access, pace, reply
 from experiments.endpoints.call import Call, dollars
 from experiments.endpoints.failures import Failure, failure
 from experiments.endpoints.ledger import Ledger
 from jaxft.errors import UserError
+
+log = logging.getLogger("jaxft")
 
 #: Seconds between two notes on progress, and to connect.
 NOTE_SECONDS, CONNECT_SECONDS = 15.0, 10.0
@@ -58,7 +60,7 @@ class Asking:
                     task.cancel()
                 await asyncio.gather(telling, *workers, return_exceptions=True)
         answered = len(self.ledger.answers) - before
-        note(f"{self.label}: {self._standing(known + answered, known + len(calls))}")
+        log.info(f"{self.label}: {self._standing(known + answered, known + len(calls))}")
         self._conclude(answered, len(calls))
 
     async def _work(self, client: openai.AsyncOpenAI, waiting: Iterator[Call]) -> None:
@@ -127,7 +129,7 @@ class Asking:
             answered = len(self.ledger.answers) - before
             left = (wanted - answered) * (time.monotonic() - start) / max(answered, 1) / 60
             ahead = f", about {left:.0f} min left" if answered else ""
-            note(f"{self.label}: {self._standing(known + answered, known + wanted)}{ahead}")
+            log.info(f"{self.label}: {self._standing(known + answered, known + wanted)}{ahead}")
 
     def _standing(self, answered: int, wanted: int) -> str:
         return f"{answered} of {wanted} answered, {self.ledger.paid:.4f} of {self.max_cost:g} US dollars paid"
@@ -140,12 +142,14 @@ class Asking:
             said = self._refused.most_common(1)[0][0]
             if refused == wanted:
                 raise UserError(f"{self.endpoint.url}: refuses every request: {said}")
-            note(f"{self.label}: {refused} requests refused by the server and left out: {said}")
+            log.info(f"{self.label}: {refused} requests refused by the server and left out: {said}")
         if self._given_up:
-            note(f"{self.label}: {self._given_up} requests without an answer after {self.endpoint.attempts} attempts")
+            log.info(
+                f"{self.label}: {self._given_up} requests without an answer after {self.endpoint.attempts} attempts"
+            )
         if self._capped:
             rest = wanted - answered - self._given_up - refused
-            note(
+            log.info(
                 f"{self.label}: {rest} requests were not sent, as they could cost more than max_cost leaves, "
                 f"{self.max_cost:g} US dollars in all; raise it and run again, the answers are kept"
             )

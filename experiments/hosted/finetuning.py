@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.base_model import note
 from experiments.config import Endpoint, Hosted
 from experiments.endpoints import access
 from experiments.hosted import files
@@ -20,6 +20,8 @@ from experiments.store.cache import locked
 from jaxft.data.example import Example
 from jaxft.errors import UserError
 from jaxft.io import read_json, write_atomically, write_json
+
+log = logging.getLogger("jaxft")
 
 #: Seconds between two checks of a job, and between two notes if nothing changes.
 POLL_SECONDS, NOTE_SECONDS = 10.0, 300.0
@@ -46,7 +48,7 @@ def dry_run(settings: Hosted, examples: Sequence[Example], folder: Path) -> DryR
     write_atomically(file, files.content(examples))
     tokens = files.tokens(examples)
     found = DryRun(file, len(examples), tokens, training_cost(settings, examples))
-    note(
+    log.info(
         f"{file}: {found.examples} examples, about {tokens:,} tokens; {settings.epochs} epochs of "
         f"{settings.endpoint.model} at {settings.provider} would cost about {found.cost:.2f} US dollars"
     )
@@ -120,7 +122,7 @@ def _wait(provider: Jobs, endpoint: Endpoint, job: str, path: Path) -> str:
         status, now = provider.status(job), time.monotonic() - start
         if status.stage != last or now - noted >= NOTE_SECONDS:
             left = "" if status.seconds_left is None else f", about {status.seconds_left / 60:.0f} min left"
-            note(f"fine-tuning {job}: {status.stage} after {now / 60:.0f} min{left}")
+            log.info(f"fine-tuning {job}: {status.stage} after {now / 60:.0f} min{left}")
             noted, last = now, status.stage
         if status.model:
             return status.model

@@ -8,12 +8,12 @@ trial on the other half, which no decision has seen, is the realised drift.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from experiments.base_model import note
 from experiments.config import Auto
 from experiments.evaluation.tasks import TASKS
 from experiments.runs.certify import reference_drift
@@ -22,6 +22,8 @@ from experiments.runs.workspace import Workspace
 from experiments.store.cache import cached_json
 from experiments.store.record import method as record
 from experiments.store.record.method import Search
+
+log = logging.getLogger("jaxft")
 
 #: Times 1 / width, the first learning rate: Adam's best rate falls with the width (Yang et al. 2022, arXiv:2203.03466).
 FIRST_RATE = 1.0
@@ -149,7 +151,7 @@ class AutoSearch:
         drift = self._drift(run, "first_half", slice(0, None, 2))
         scores = run.scores(validation=True)["proficiency"]
         trial = Trial(learning_rate, strength, drift, self._sign * scores.mean)
-        note(
+        log.info(
             f"{self.name}  lr {learning_rate:g} K-FAC strength {strength:g}: drift {drift:.2%} of at most "
             f"{self.settings.budget:.2%}, proficiency {scores.mean:.3f}"
         )
@@ -171,7 +173,7 @@ class AutoSearch:
         run = self.run(chosen.learning_rate, chosen.strength, work.experiment.seeds[0])
         realised = self._drift(run, "second_half", slice(1, None, 2))
         where = f"lr {chosen.learning_rate:g} K-FAC strength {chosen.strength:g}"
-        note(f"{self.name}  chosen {where}: drift {realised:.2%} on other text")
+        log.info(f"{self.name}  chosen {where}: drift {realised:.2%} on other text")
         return run, Search(
             budget=settings.budget,
             trials=tuple(

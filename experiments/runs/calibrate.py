@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 
-from experiments.base_model import Base, note
+from experiments.base_model import Base
 from experiments.config import Experiment, Reference
 from experiments.data import generated
 from experiments.data.sources import fingerprint, load_examples, source_name
@@ -43,6 +44,8 @@ from jaxft.subspace.basis import (
 )
 from jaxft.subspace.low_rank_moment import LowRankMoment, factor, is_full, stack_factors
 from jaxft.subspace.moments import LayerMoments, MomentFiles
+
+log = logging.getLogger("jaxft")
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ class Calibration:
         """Every layer's moments with its index, in any order, and the number of reference tokens."""
         fit, heldout = self.batches(self.text.fit), self.heldout_batches()
         tokens = sum(int((batch["segments"] > 0).sum()) for batch in fit)
-        note(f"moments: {tokens:,} reference tokens, {self.base.model.config.num_layers} layers")
+        log.info(f"moments: {tokens:,} reference tokens, {self.base.model.config.num_layers} layers")
         stream = stream_moments(
             self.base.model,
             fit,
@@ -160,7 +163,7 @@ class Calibration:
         for done, (index, layer) in enumerate(stream, 1):
             files.write(index, layer)
             seconds = time.perf_counter() - began
-            note(f"moments: layer {done}/{layers}  {seconds * (layers - done) / done:.0f} s left")
+            log.info(f"moments: layer {done}/{layers}  {seconds * (layers - done) / done:.0f} s left")
         files.finish({**self.description, "tokens": tokens})
 
     def bases(self, energy: float) -> dict[str, Basis]:
@@ -215,7 +218,7 @@ class Calibration:
         model = self.base.model
 
         def make(folder: Path) -> None:
-            note("fisher: one backward pass for every row of reference text")
+            log.info("fisher: one backward pass for every row of reference text")
             checkpoint.save(diagonal_fisher(model, self.batches(self.text.fit), self.reference.seed), folder)
 
         folder = cached(self.files.folder, None, make, "fisher")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from experiments.base_model import note
 from experiments.config import Auto, Experiment, Hosted
 from experiments.config_loader import to_json
 from experiments.data.sources import load_examples
@@ -36,6 +36,8 @@ from jaxft.distributed import agreed, check_same
 from jaxft.errors import UserError
 from jaxft.io import read_json, write_json
 from jaxft.methods import Method
+
+log = logging.getLogger("jaxft")
 
 #: Of an output folder; raised when what lies in it changes its meaning.
 FORMAT = 2
@@ -106,7 +108,7 @@ def compare(experiment: Experiment, out: Path, command: str, shared: Path | None
     axes = {name: describe_axis(axis) for name, axis in evaluation.axes.items()}
     trained_here = not all(isinstance(settings, Hosted) for settings in experiment.methods.values())
     for name, scores in work.base_scores.items() if trained_here else ():
-        note(f"base  {name} {scores.mean:.3f}")
+        log.info(f"base  {name} {scores.mean:.3f}")
     results = _corrected({name: _method(work, name, settings, axes) for name, settings in experiment.methods.items()})
     timings = TotalTime(total_seconds=round(earlier + time.perf_counter() - began, 1))
     write_json(clock, to_json(timings))
@@ -151,7 +153,7 @@ def _method(
     after = [run.scores(validation=False) for run in runs]
     first = runs[0].result()
     for axis, scores in after[0].items():
-        note(f"{name}  {axis} {before[axis].mean:.3f} -> {scores.mean:.3f}")
+        log.info(f"{name}  {axis} {before[axis].mean:.3f} -> {scores.mean:.3f}")
     return MethodResult(
         **vars(first),
         kind=settings.kind,
@@ -207,11 +209,11 @@ def choose_rate(work: Workspace, name: str, settings: Method | Hosted) -> tuple[
             )
         )
         summary = "  ".join(f"{axis} {value:.3f}" for axis, value in validation.items())
-        note(f"{name}  lr {run.learning_rate:g}: validation {summary}")
+        log.info(f"{name}  lr {run.learning_rate:g}: validation {summary}")
         merits.append(sign * validation["proficiency"])
     reached = [index for index, merit in enumerate(merits) if merit >= sign * evaluation.target]
     chosen = reached[0] if reached else max(range(len(merits)), key=lambda index: merits[index])
-    note(f"{name}  chosen learning rate {rates[chosen].learning_rate:g}")
+    log.info(f"{name}  chosen learning rate {rates[chosen].learning_rate:g}")
     for index, run in enumerate(runs):
         if index != chosen:
             run.forget_checkpoints()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 
 import jax
 
-from experiments.base_model import compute_settings, model_folder, note
+from experiments.base_model import compute_settings, model_folder
 from experiments.config import Experiment
 from experiments.report.columns import aligned
 from experiments.runs.checks import check_fit, check_mesh, check_settings
@@ -31,6 +32,8 @@ from jaxft.planning.plan import to_json as plans_to_json
 from jaxft.planning.search import largest
 from jaxft.sharding import LAYOUTS, abstract_mesh, make_mesh
 from jaxft.training.memory import GIB, memory_limit
+
+log = logging.getLogger("jaxft")
 
 #: Of the record's JSON; raised whenever a key changes its name or its meaning.
 FORMAT = 1
@@ -187,13 +190,13 @@ def plan(
                     missed.append(f"{name}: fits on none of {', '.join(target.name for target in group)}")
             continue
         (target,) = group
-        note(f"plan: compiling for {target.name}")
+        log.info(f"plan: compiling for {target.name}")
         jobs = [partial(planner.step, target, name) for name in names]
         jobs += planner.others(target) if others else []
         # The compiler works on one program with one core.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for one in pool.map(lambda job: job(), jobs):
-                note(f"plan: {one.program} compiled in {one.compile_seconds:.0f} s")
+                log.info(f"plan: {one.program} compiled in {one.compile_seconds:.0f} s")
                 keep(one)
     hints = [_words(one) for one in found] if find else []
     return "\n".join([table(found, rank), *missed, *hints])
@@ -210,7 +213,7 @@ def _find(planner: Planner, targets: Sequence[Target], name: str) -> Plan | None
     for target in targets:
 
         def attempt(remat: str, rows: int, target: Target = target) -> Plan:
-            note(f"plan: {name} on {target.name} with remat {remat} and {rows} rows a chip")
+            log.info(f"plan: {name} on {target.name} with remat {remat} and {rows} rows a chip")
             return planner.with_rows(target, name, remat, rows)
 
         if (best := largest(attempt)) is not None:

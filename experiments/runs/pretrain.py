@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from flax import nnx
 
-from experiments.base_model import Base, compute_settings, note
+from experiments.base_model import Base, compute_settings
 from experiments.config import Experiment
 from experiments.data.sources import load_examples
 from experiments.evaluation.evaluate import measure_axes
@@ -23,6 +24,8 @@ from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Llama
 from jaxft.methods import Full
 from jaxft.training.loop import train
+
+log = logging.getLogger("jaxft")
 
 
 def pretrain(experiment: Experiment, command: str) -> dict[str, float]:
@@ -54,7 +57,9 @@ def pretrain(experiment: Experiment, command: str) -> dict[str, float]:
     check_fit(experiment, config)
     seed = experiment.seeds[0]
     model = Llama(config, rngs=nnx.Rngs(seed), compute=compute_settings(experiment.model, config))
-    note(f"{config.parameter_count:,} parameters, {len(tokenizer)} tokens in the vocabulary, {len(examples)} examples")
+    log.info(
+        f"{config.parameter_count:,} parameters, {len(tokenizer)} tokens in the vocabulary, {len(examples)} examples"
+    )
     with tempfile.TemporaryDirectory() as scratch:
         tokenizer.save_pretrained(scratch)
         base = Base(replace(experiment.model, folder=scratch))

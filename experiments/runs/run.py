@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 
 import jax
 
-from experiments.base_model import model_folder, note
+from experiments.base_model import model_folder
 from experiments.config_loader import to_json
 from experiments.data.rows import training_rows
 from experiments.data.sources import data_hashes
@@ -31,6 +32,8 @@ from jaxft.llama import checkpoint
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods import Method, SafeLora, SafeMerge
 from jaxft.training.loop import train
+
+log = logging.getLogger("jaxft")
 
 #: Folder of the safe adapter's own training, in that of the run.
 SAFE = "safe_adapter"
@@ -119,7 +122,7 @@ class Run:
         if isinstance(self.method, SafeMerge):
             statistics = replace(statistics, safe=self._safe_adapter(self.method))
         for line in ranks(statistics.bases):
-            note(f"{self.name}  {line}")
+            log.info(f"{self.name}  {line}")
 
         def measure(trainable: Any) -> watch.Means:
             assembled = self.method.assemble(base, self.method.finalize(trainable, base, statistics))

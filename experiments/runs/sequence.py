@@ -6,6 +6,7 @@ out of those that the reference text and all earlier domains use, by the moments
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.base_model import Base, note
+from experiments.base_model import Base
 from experiments.config import Auto, Axis, Experiment, Hosted, Sequence
 from experiments.data.rows import training_rows
 from experiments.evaluation.evaluate import describe_axis
@@ -44,6 +45,8 @@ from jaxft.data.source import Source
 from jaxft.errors import UserError
 from jaxft.io import read_json, write_json
 from jaxft.methods import Method
+
+log = logging.getLogger("jaxft")
 
 OWN = "proficiency"  # the axis of the domain that is learnt, in every experiment
 
@@ -120,7 +123,7 @@ def learn_sequence(sequence: Sequence, out: Path, command: str) -> SequenceRecor
     clock = out / "timings.json"
     earlier = read_json(clock)["total_seconds"] if clock.is_file() else 0.0
     before = plan.named(0, means(first.base_scores))
-    note("base  " + _told(before))
+    log.info("base  " + _told(before))
     results, works = {}, []
     for name, settings in sequence.experiment.methods.items():
         assert not isinstance(settings, Hosted)
@@ -188,7 +191,7 @@ def _stage(plan: Plan, first: Workspace, run: Run, number: int) -> Learnt:
     """One domain learnt, measured and exported."""
     work, name = run.work, plan.names[number]
     scores = plan.named(number, means(run.scores(validation=False)))
-    note(f"{run.label}  after {name}: {_told(scores)}")
+    log.info(f"{run.label}  after {name}: {_told(scores)}")
     result, model = run.result(), run.export(run.folder / "model")
     against = None
     if first.experiment.reference is not None:

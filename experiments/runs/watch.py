@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments import config
-from experiments.base_model import note
 from experiments.config import Evaluation
 from experiments.evaluation.tasks import TASKS
 from jaxft.distributed import agreed
 from jaxft.errors import UserError
 from jaxft.io import read_json_lines, write_atomically
 from jaxft.training.watch import Seen
+
+log = logging.getLogger("jaxft")
 
 TARGET = "proficiency"
 
@@ -137,7 +139,7 @@ class Watcher:
         scores = "  ".join(f"{name} {'-' if line[name] is None else format(line[name], '.3f')}" for name in self.base)
         marks = ", best yet" * (seen.best == step) + ", training stops" * seen.stop
         loss = lost(line, self.base, self.lower)
-        note(f"{self.label}  step {step}/{self.steps}  {scores}  lost {max(loss, 0):.2%}{marks}")
+        log.info(f"{self.label}  step {step}/{self.steps}  {scores}  lost {max(loss, 0):.2%}{marks}")
         return seen
 
     def _seen(self) -> Seen:

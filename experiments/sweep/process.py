@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -11,15 +12,17 @@ import traceback
 from pathlib import Path
 
 import jax
-from absl import logging
+from absl import logging as absl_logging
 
-from experiments.base_model import note
 from experiments.runs.compare import compare
 from experiments.store.cache import locked
+from experiments.store.log import show_progress
 from experiments.sweep.places import Place
 from experiments.sweep.units import Unit
 from jaxft import preemption
 from jaxft.sharding import make_mesh, use_mesh
+
+log = logging.getLogger("jaxft")
 
 
 def work(unit: Unit, place: Place, shared: Path, compiled: Path, command: str) -> None:
@@ -31,20 +34,21 @@ def work(unit: Unit, place: Place, shared: Path, compiled: Path, command: str) -
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which sends SIGTERM
     threading.Thread(target=_stop_with_sweep, daemon=True).start()
     place.enter()
-    with unit.log.open("ab") as log:
-        os.dup2(log.fileno(), sys.stdout.fileno())
-        os.dup2(log.fileno(), sys.stderr.fileno())
-    logging.set_verbosity(logging.FATAL)  # as in the command line
+    with unit.log.open("ab") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    absl_logging.set_verbosity(absl_logging.FATAL)  # as in the command line
+    show_progress()
     if jax.config.jax_compilation_cache_dir is None:  # else the user has chosen one
         jax.config.update("jax_compilation_cache_dir", str(compiled))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     try:
         # The lock is waited for: the processes of a sweep that was killed may still be saving.
         with preemption.as_exception(), locked(unit.folder), use_mesh(make_mesh(unit.experiment.model.sharding)):
-            note(f"unit: {unit.label}")
+            log.info(f"unit: {unit.label}")
             compare(unit.experiment, unit.folder, command, shared)
     except preemption.Preempted as stop:
-        note(str(stop))
+        log.info(str(stop))
         sys.exit(preemption.EXIT_CODE)
     except Exception as error:  # whatever it is, it is recorded as this unit's, and the sweep goes on
         traceback.print_exc()

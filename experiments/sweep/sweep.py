@@ -7,6 +7,7 @@ which most is reading programs. A `jaxft compare` for each unit would add 5.5 s,
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import shutil
 import sys
@@ -15,7 +16,6 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from experiments.base_model import note
 from experiments.config import Sweep
 from experiments.runs.checks import check_experiment
 from experiments.store.record import SweepRecord, write_record
@@ -25,6 +25,8 @@ from experiments.sweep.record import sweep_record
 from experiments.sweep.units import Unit, shared_folder, units
 from jaxft.errors import UserError
 from jaxft.training.metrics import format_seconds
+
+log = logging.getLogger("jaxft")
 
 #: How processes begin. Fork servers exist on Linux; forking is not safe beside the threads of macOS.
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
@@ -43,9 +45,9 @@ def sweep(settings: Sweep, out: Path, jobs: int, command: str) -> SweepRecord:
     (out / "units").mkdir(parents=True, exist_ok=True)
     (out / "logs").mkdir(exist_ok=True)
     waiting = [unit for unit in found if unit.state == "open"]
-    note(f"sweep: {len(found)} units, {len(found) - len(waiting)} done")
+    log.info(f"sweep: {len(found)} units, {len(found) - len(waiting)} done")
     if waiting:
-        note(f"logs: {out / 'logs'}")
+        log.info(f"logs: {out / 'logs'}")
         _work(waiting, places(jobs), out, command)
     record = sweep_record(settings, found, command)
     write_record(out / "record.json", record)
@@ -104,4 +106,4 @@ def _ended(unit: Unit, code: int | None) -> bool:
 def _progress(units: int, ended: int, failed: int, seconds: float) -> None:
     left = units - ended
     estimate = f", {format_seconds(seconds / ended * left)} left" if left else ""
-    note(f"sweep: {ended}/{units} units{f', {failed} failed' if failed else ''}{estimate}")
+    log.info(f"sweep: {ended}/{units} units{f', {failed} failed' if failed else ''}{estimate}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +13,8 @@ from typing import Any
 
 from jaxft import distributed
 from jaxft.errors import UserError
+
+log = logging.getLogger("jaxft")
 
 #: Measures of a run's speed, without its first step, which compiles.
 TIMINGS = ("train_seconds", "tokens_per_second", "step_milliseconds")
@@ -109,8 +111,5 @@ class Metrics:
         timings = self.timings
         left = (self.steps - self.done) * timings["step_milliseconds"] / 1000
         speed = f"{timings['tokens_per_second']:,.0f} tokens/s" if self.tokens else "compiled"
-        print(
-            f"{self.label}  step {self.done}/{self.steps}  loss {loss:.4f}  {speed}  {format_seconds(left)} left",
-            file=sys.stderr,
-            flush=True,
-        )
+        step = f"step {self.done}/{self.steps}"
+        log.info(f"{self.label}  {step}  loss {loss:.4f}  {speed}  {format_seconds(left)} left")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from experiments.base_model import Base, note
+from experiments.base_model import Base
 from experiments.config import Evaluation
 from experiments.data.sources import load_examples
 from experiments.evaluation.judges.base import Judge
@@ -18,6 +19,8 @@ from jaxft.data.source import Source
 from jaxft.data.template import encode_prompt
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Adapters, Llama
+
+log = logging.getLogger("jaxft")
 
 
 class Score(NamedTuple):
@@ -78,7 +81,7 @@ class Task:
         limit = evaluation.max_new_tokens
         room = model.config.max_positions - limit
         if room > 0 and (long := sum(len(prompt) > room for prompt in prompts)):
-            note(
+            log.info(
                 f"{source.name}: {long} of {len(prompts)} prompts have more than {room} tokens and lose their beginning"
             )
             prompts = [prompt[-room:] for prompt in prompts]

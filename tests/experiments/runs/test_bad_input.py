@@ -271,7 +271,9 @@ def test_a_full_disk_while_exporting(world, tmp_path, capsys) -> None:
     with largest_file(20_000):
         assert world.run("export", out, *words) == 1
     message = one_error(capsys)
-    assert re.search(r"seed_0/model: cannot be written \(.*File too large.*\)", message) and "The weights take" in message
+    assert (
+        re.search(r"seed_0/model: cannot be written \(.*File too large.*\)", message) and "The weights take" in message
+    )
     assert snapshot(out) == before
     assert not list(out.rglob(".model*"))
 
