@@ -196,7 +196,7 @@ def test_units_end_with_the_sweep(world, tmp_path, sign) -> None:
     [
         (["--experiment.training.stepz", "3"], "did you mean --experiment.training.steps?"),
         (["--jobs", "0"], "--jobs: found 0, expected at least 1"),
-        (["--experiment.training.steps", "0"], "learning_rates 0.001: training.steps: found 0, expected at least 1"),
+        (["--experiment.training.steps", "0"], "--experiment.training.steps: found 0, expected at least 1"),
         (["--experiment.model.sharding.preset", "fsdp", "--jobs", "2"], "--jobs: each unit has one accelerator"),
         (["--experiment.judge.kind", "openai", "--jobs", "2"], "--jobs: a judge behind a server is asked"),
         (["--experiment.evaluation.matched", "inf,"], "evaluation.matched: found"),
