@@ -1,4 +1,4 @@
-"""Moments of the reference text and of every domain learnt since, as one: what a further domain is kept out of."""
+"""Moments of the reference text and of all domains learnt since, combined, to protect them from the next domain."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from jaxft.subspace.moments import LayerMoments, MomentFiles
 
 
 class Accumulated(Calibration):
-    """Several calibrations' moments as one, each of which counts as one token whatever its length.
+    """The moments of several calibrations in one. Each text counts as one token, whatever its length.
 
-    Moments of inputs are summed, those of output gradients averaged: their Kronecker product is then K-FAC's form of
-    the sum of all texts' KLs, so that none is kept more weakly because others came after it. Each was measured with the
-    model as it was when that text had just been learnt, so no text is read anew. The first is that of the reference
-    text, which drift is measured on.
+    Moments of inputs are summed, those of output gradients averaged. Their Kronecker product is then the K-FAC form of
+    the sum of all texts' KLs, so the protection of a text does not weaken as others are added. Each text was measured
+    with the model that had just learnt it, so no text is read again. The first calibration is that of the reference
+    text, on which drift is measured.
     """
 
     def __init__(self, experiment: Experiment, base: Base, folder: Path, parts: Sequence[Calibration]) -> None:
@@ -55,5 +55,5 @@ class Accumulated(Calibration):
 
 
 def _merged(how: Callable[..., np.ndarray], named: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Every array of several, by name."""
+    """The arrays of each name, combined by `how` over a new first dimension."""
     return {name: how([one[name] for one in named], axis=0) for name in named[0]}

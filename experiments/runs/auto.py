@@ -1,9 +1,9 @@
-"""The method `Auto`: trials of gradient projection until held-out drift meets a budget at the best proficiency.
+"""The method `Auto`: a search for the gradient projection with the best proficiency within a budget of drift.
 
-At each learning rate the weakest K-FAC strength is sought whose drift stays within the budget. The learning rate climbs
-by factors of two from one that suits the model's width for as long as validation proficiency rises, or falls until some
-strength holds the drift at all. Drift is measured on one half of the held-out reference text; the drift of the chosen
-trial on the other half, which no decision has seen, is the realised drift.
+At each learning rate, trials look for the weakest K-FAC strength whose drift is within the budget. The first rate suits
+the model's width. Rates double as long as validation proficiency rises, or halve until some strength is within budget.
+Trials measure drift on one half of the held-out reference text. The realised drift is that of the chosen trial on the
+other half, which no decision used.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from experiments.store.record.method import Search
 
 log = logging.getLogger("jaxft")
 
-#: Times 1 / width, the first learning rate: Adam's best rate falls with the width (Yang et al. 2022, arXiv:2203.03466).
+#: The first learning rate times the width: Adam's best rate falls as 1 / width (Yang et al. 2022, arXiv:2203.03466).
 FIRST_RATE = 1.0
 FIRST_STRENGTH = 10.0
 CLIMB = 2.0
-#: Shares of the budget: the most a trial may use, the aim, and the least it uses unless something else holds its drift.
+#: Shares of the budget: a trial's maximum, the aim, and the least drift at which the search at a rate ends.
 MOST, AIM, LEAST = 0.9, 0.7, 0.5
 WEAKEST, STRONGEST = 1e-2, 1e5
 PER_RATE = 5  # trials at one learning rate
-#: Where a strength JUMP times as high lowers drift by less than its power SHALLOW, the rest is the noise of the
-#: steps, which only a lower learning rate makes smaller.
+#: If a strength at least JUMP times as high lowers drift by less than the factor (their ratio)^SHALLOW, the rest is
+#: noise of the steps, which only a lower learning rate reduces.
 SHALLOW, JUMP = 0.25, 5.0
 
 
 class Trial(NamedTuple):
-    """One training run of the search. proficiency: higher is better, whatever the axis."""
+    """One training run of the search. proficiency: on validation data, with a sign that makes higher better."""
 
     learning_rate: float
     strength: float
@@ -48,7 +48,7 @@ class Trial(NamedTuple):
 
 
 def search(measure: Callable[[float, float], Trial], budget: float, rate: float, most: int) -> list[Trial]:
-    """Trials in the order of the search, at most `most`; measure(learning rate, strength) runs one."""
+    """At most `most` trials, in order, starting at learning rate `rate`. measure(learning rate, strength) runs one."""
     trials: list[Trial] = []
     strength, step, best = FIRST_STRENGTH, CLIMB, None
     while len(trials) < most:
@@ -59,11 +59,11 @@ def search(measure: Callable[[float, float], Trial], budget: float, rate: float,
         if better:
             best, strength = found, found.strength
         elif best is None:
-            step = 1 / CLIMB  # no strength holds the drift at this rate
-            if at_rate[-1].strength >= STRONGEST:  # nor will weaker ones at the next
+            step = 1 / CLIMB  # no strength is within the budget at this rate
+            if at_rate[-1].strength >= STRONGEST:  # so start at the strongest at the next rate
                 strength = STRONGEST
         elif step > 1 and best.learning_rate == trials[0].learning_rate:
-            step, rate = 1 / CLIMB, best.learning_rate  # up was no better than the start: try down
+            step, rate = 1 / CLIMB, best.learning_rate  # a higher rate was no better than the first: try lower
         else:
             break
         rate *= step
@@ -73,7 +73,7 @@ def search(measure: Callable[[float, float], Trial], budget: float, rate: float,
 def _at_rate(
     measure: Callable[[float, float], Trial], budget: float, rate: float, strength: float, most: int
 ) -> list[Trial]:
-    """Trials at one learning rate, toward the weakest strength within the budget."""
+    """At most `most` trials at one learning rate, in search of the weakest strength within the budget."""
     trials: list[Trial] = []
     while len(trials) < most:
         trials.append(measure(rate, strength))
@@ -91,14 +91,14 @@ def _at_rate(
 
 
 def _is_noise(weaker: Trial, stronger: Trial) -> bool:
-    """Whether a much higher strength hardly lowered the drift."""
+    """True if a much higher strength hardly lowered the drift, see SHALLOW."""
     if stronger.strength < JUMP * weaker.strength or not math.isfinite(weaker.drift):
         return False
     return stronger.drift > weaker.drift * (weaker.strength / stronger.strength) ** SHALLOW
 
 
 def _next_strength(trials: list[Trial], budget: float) -> float:
-    """Where log drift, linear in log strength, reaches the aim: between the trials around it, or beyond the last."""
+    """The strength whose drift is the aim, by inter- or extrapolation of log drift as linear in log strength."""
     aim, last = AIM * budget, trials[-1]
     over = [trial for trial in trials if trial.drift > aim]
     under = [trial for trial in trials if trial.drift <= aim]
@@ -116,19 +116,19 @@ def _next_strength(trials: list[Trial], budget: float) -> float:
 
 
 def within(trial: Trial, budget: float) -> bool:
-    """Whether a trial leaves the margin that text which it was not measured on may need."""
+    """True if the drift is at most MOST of the budget; the rest is a margin for other text."""
     return trial.drift <= MOST * budget
 
 
 def choose(trials: list[Trial], budget: float) -> Trial:
-    """The most proficient trial within the budget; where there is none, the one that drifted least."""
+    """The most proficient trial within the budget; if no trial is within it, the one with the least drift."""
     kept = [trial for trial in trials if within(trial, budget)]
     return max(kept, key=lambda t: (t.proficiency, -t.drift)) if kept else min(trials, key=lambda t: t.drift)
 
 
 @dataclass(frozen=True)
 class AutoSearch:
-    """The search of one `Auto` entry of a config; its trials are runs like all others and are resumed like them."""
+    """The search of one `Auto` method. Its trials are ordinary runs and are resumed like them."""
 
     work: Workspace
     name: str
@@ -136,7 +136,7 @@ class AutoSearch:
 
     @property
     def _sign(self) -> int:
-        """Turns the score of proficiency so that higher is better, and back."""
+        """1, or -1 if lower proficiency scores are better."""
         return 1 if TASKS[self.work.experiment.evaluation.axes["proficiency"].task].higher_is_better else -1
 
     def run(self, learning_rate: float, strength: float, seed: int) -> Run:
@@ -145,7 +145,7 @@ class AutoSearch:
         return Run(self.work, f"{self.name}/strength_{strength:.6g}", method, learning_rate, seed)
 
     def measure(self, learning_rate: float, strength: float) -> Trial:
-        """Train, and measure drift on the first half of the held-out reference text and validation proficiency."""
+        """Train; measure drift on the first half of the held-out reference text and proficiency on validation data."""
         learning_rate, strength = float(f"{learning_rate:.3g}"), float(f"{strength:.3g}")
         run = self.run(learning_rate, strength, self.work.experiment.seeds[0])
         drift = self._drift(run, "first_half", slice(0, None, 2))
@@ -165,7 +165,7 @@ class AutoSearch:
         return cached_json(run.folder / f"drift_{part}.json", measure)["relative_drift"]
 
     def found(self) -> tuple[Run, Search]:
-        """(the chosen trial at the first seed, the search for the record)."""
+        """(the run of the chosen trial at the first seed, the search for the record)."""
         settings, work = self.settings, self.work
         rate = FIRST_RATE / work.base.model.config.hidden_size
         trials = search(self.measure, settings.budget, rate, settings.trials)

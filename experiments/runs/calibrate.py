@@ -1,4 +1,4 @@
-"""`jaxft calibrate`: moments of the reference text and protected bases, kept under a hash of all they depend on."""
+"""`jaxft calibrate`: moments of the reference text and protected bases, stored under a hash of all their inputs."""
 
 from __future__ import annotations
 
@@ -50,15 +50,16 @@ log = logging.getLogger("jaxft")
 
 @dataclass(frozen=True)
 class ReferenceText:
-    """The reference examples, split into those that make the moments and those that check them."""
+    """The reference examples: `fit` for the moments, `heldout` to check them."""
 
     fit: list[Example]
     heldout: list[Example]
-    parts: dict[str, list[Example]]  # all of them, by where they come from
+    parts: dict[str, list[Example]]  # all examples by source
 
     @classmethod
     def load(cls, reference: Reference, written: Sequence[list[Example]] = ()) -> ReferenceText:
-        """The sources and what the base has written; every n-th example is held out, so that each is on both sides."""
+        """Split the sources and the text that the base has `written`: every n-th example is held out, n = 1 / heldout,
+        so that each source is on both sides. UserError if no example is left to fit."""
         parts = {source_name(source): load_examples([source]) for source in reference.sources}
         parts |= {f"generated[{index}]": examples for index, examples in enumerate(written)}
         examples = [example for part in parts.values() for example in part]
@@ -70,19 +71,19 @@ class ReferenceText:
 
 
 def to_batches(rows: Rows, size: int) -> list[dict[str, np.ndarray]]:
-    """All rows in order, `size` at a time; the last batch is filled with padding rows."""
+    """All rows in order as batches of `size` rows [size, length]; padding rows fill the last batch."""
     fill = -len(rows.tokens) % size
     whole = {name: np.pad(getattr(rows, name), ((0, fill), (0, 0))) for name in INPUTS}
     return [{name: a[i : i + size] for name, a in whole.items()} for i in range(0, len(whole["tokens"]), size)]
 
 
 def two_sided(experiment: Experiment) -> bool:
-    """Whether some method needs the moments of output gradients too."""
+    """True if some method reads the moments of output gradients."""
     return any("output_moments" in method.reads for method in experiment.trained.values())
 
 
 class Calibration:
-    """The reference text of an experiment as the base model sees it. Files live in `folder`, one folder a hash."""
+    """Moments and bases of the reference text under the base model, stored in `folder`; UserError without such text."""
 
     def __init__(self, experiment: Experiment, base: Base, folder: Path) -> None:
         if experiment.reference is None:
@@ -109,7 +110,7 @@ class Calibration:
         self.files = MomentFiles(cached_path(folder, self.description))
 
     def describe_text(self) -> list[dict[str, Any]]:
-        """What the reference text is made of: examples, tokens and hash of every part."""
+        """Number of examples, number of tokens and hash of every part of the reference text."""
         template = self.base.settings.template
         return [
             {
@@ -128,15 +129,15 @@ class Calibration:
         return self.batches(self.text.heldout[part])
 
     def measure(self) -> None:
-        """One pass over the reference text, unless its moments are on disk already; UserError where those are of
-        something else."""
+        """Measure the moments in one pass over the reference text, unless they are on disk already; UserError if those
+        on disk are of another model or text."""
         folder = cached(self.files.folder.parent, self.description, self._write)
         found = {key: value for key, value in self.files.description.items() if key != "tokens"}
         if digest(found) != digest(self.description):
             raise UserError(f"{folder}: holds the moments of another model or text; delete it to measure anew")
 
     def _stream(self) -> tuple[Iterable[tuple[int, LayerMoments]], int]:
-        """Every layer's moments with its index, in any order, and the number of reference tokens."""
+        """((layer index, moments) of every layer in any order, number of reference tokens)."""
         fit, heldout = self.batches(self.text.fit), self.heldout_batches()
         tokens = sum(int((batch["segments"] > 0).sum()) for batch in fit)
         log.info(f"moments: {tokens:,} reference tokens, {self.base.model.config.num_layers} layers")
@@ -151,11 +152,11 @@ class Calibration:
         return stream, tokens
 
     def _write(self, folder: Path) -> None:
-        """Write all layers into a new folder. All processes call this and measure; the leader writes."""
+        """Write the moments of all layers into a new folder. All processes call this and measure; the leader writes."""
         stream, tokens = self._stream()
         if not distributed.is_leader():
             for _ in stream:
-                pass  # this process's part in measuring each layer
+                pass  # iterating measures this process's part of each layer
             return
         began, layers = time.perf_counter(), self.base.model.config.num_layers
         folder.mkdir()
@@ -167,11 +168,11 @@ class Calibration:
         files.finish({**self.description, "tokens": tokens})
 
     def bases(self, energy: float) -> dict[str, Basis]:
-        """Bases that capture a fixed share of the energy, by input space."""
+        """Bases by input space that capture the share `energy` of the reference energy."""
         return self._cached({"energy": energy}, lambda _, __, values, ___: rank_for_energy(values, energy))
 
     def automatic_bases(self, method: Protecting, gradients: Mapping[str, np.ndarray]) -> dict[str, Basis]:
-        """Bases whose rank follows from held-out capture and what stays free of the domain's `gradients` [L, d, n]."""
+        """Bases with ranks from held-out capture and the share of the domain's `gradients` [L, d, n] left free."""
         rule = {
             "capture": method.auto_capture,
             "plasticity": method.auto_plasticity,
@@ -190,10 +191,8 @@ class Calibration:
         return self._cached(rule, choose)
 
     def statistics(self, method: Method, bases: dict[str, Basis]) -> Statistics:
-        """What a method reads of what is measured on reference text, beside its bases.
-
-        Its `moment_rank` directions of the input moments follow the protected ones; see `is_full`.
-        """
+        """The bases and the measurements on reference text that a method reads. Low-rank moments keep the `moment_rank`
+        directions that follow the protected ones; see `is_full`."""
 
         def moments(group: str) -> dict[str, np.ndarray | LowRankMoment]:
             if f"{group[:-1]}_moments" not in method.reads:
@@ -210,10 +209,8 @@ class Calibration:
         return Statistics(bases, moments("inputs"), moments("outputs"), fisher=fisher)
 
     def fisher(self) -> Llama:
-        """The diagonal of the Fisher information, split as trained weights are; kept beside the moments.
-
-        UserError where the folder has another shape than the model.
-        """
+        """The diagonal of the Fisher information, sharded like trained weights and stored next to the moments.
+        UserError if the stored file has another shape than the model."""
         self.measure()
         model = self.base.model
 
@@ -231,16 +228,16 @@ class Calibration:
         return checkpoint.load(folder, dtype="float32", compute=model.compute, sharding=sharding if on_mesh() else None)
 
     def heldout_moments(self) -> dict[str, np.ndarray]:
-        """Second moments of the held-out reference tokens by input space, [L, d, d]."""
+        """Second moments [L, d, d] of the held-out reference tokens, by input space."""
         layers = [self.files.read(index) for index in range(len(self.files))]
         return {space: np.stack([layer.heldout[space] for layer in layers]) for space in INPUT_SPACES}
 
     def _cached(self, rule: Mapping[str, Any], choose: Any) -> dict[str, Basis]:
-        """The bases whose ranks `choose` gives; `rule` says how. UserError where the file has another shape."""
+        """The bases with the ranks that `choose` gives, stored by a hash of `rule`; UserError for wrong shapes."""
         self.measure()
         make = lambda path: save_bases(self._compute(choose), path)  # noqa: E731
         path = cached(self.files.folder, rule, make, "bases_{}.safetensors")
-        bases, config = load_bases(path), self.base.model.config  # all processes have the leader's bits
+        bases, config = load_bases(path), self.base.model.config  # all processes read the file that the leader wrote
         found = {space: (len(basis.vectors), basis.width, len(basis.ranks)) for space, basis in bases.items()}
         layers, shapes = config.num_layers, config.linear_shapes
         expected = {space: (layers, shapes[names[0]][0], layers) for space, names in INPUT_SPACES.items()}
@@ -263,7 +260,7 @@ class Calibration:
 
 
 def stacked(moments: Sequence[np.ndarray], rank: int, protected: Sequence[int]) -> np.ndarray | LowRankMoment:
-    """Every layer's moment: whole, or as low rank behind the protected directions plus diagonal."""
+    """Every layer's moment: [L, d, d], or if 0 < rank < d a `LowRankMoment` without the protected directions."""
     if is_full(rank, len(moments[0])):
         return np.stack(moments)
     factors = []
@@ -274,7 +271,7 @@ def stacked(moments: Sequence[np.ndarray], rank: int, protected: Sequence[int]) 
 
 
 def ranks(bases: Mapping[str, Basis]) -> Iterator[str]:
-    """One line a space: how many of its directions are protected."""
+    """One line for each input space with the number of protected directions."""
     for space, basis in bases.items():
         share = np.mean(basis.ranks) / basis.width
         yield f"{space}: protected {min(basis.ranks)}..{max(basis.ranks)} of {basis.width} directions ({share:.0%})"

@@ -1,4 +1,4 @@
-"""What fine-tuning moved: the certificate of a model against an experiment's base, bases and held-out text."""
+"""The certificate of a fine-tuned model: changed weights, leak into protected bases, drift on held-out text."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from jaxft.subspace.movement import CHANGED_ABOVE, ENERGIES, movement, share_of_
 
 
 def reference_drift(work: Workspace, model: Llama, part: slice = slice(None)) -> Drift:
-    """How far a model drifted on held-out reference text, or on a part of its examples: see `certify_model`."""
+    """The drift of a model on held-out reference text, or on the slice `part` of its examples."""
     return _drift(work, model, work.calibration.heldout_batches(part))
 
 
 def kernel_changes(base: Llama, model: Llama) -> dict[str, jax.Array]:
-    """W - W0 of every linear that changed, [L, d, n] float32."""
+    """dW = W - W0 [L, d, n] float32 of every linear that changed, by name."""
     changes = {}
     for name in SPACE_OF:
         change = getattr(model.layers, name)[...].astype("float32") - getattr(base.layers, name)[...].astype("float32")
@@ -36,7 +36,7 @@ def kernel_changes(base: Llama, model: Llama) -> dict[str, jax.Array]:
 
 
 def delta_norm(base: Llama, model: Llama) -> float:
-    """Frobenius norm of the change of all linears."""
+    """Frobenius norm of dW over all linears."""
     changes = kernel_changes(base, model).values()
     return float(np.sqrt(sum(float(jnp.square(change).sum()) for change in changes)))
 
@@ -44,7 +44,7 @@ def delta_norm(base: Llama, model: Llama) -> float:
 def certify_model(
     work: Workspace, method: Method, model: Llama, changes: Mapping[str, jax.Array] | None = None
 ) -> Certificate:
-    """The certificate of a fine-tuned model against the experiment's base, bases and held-out reference text."""
+    """The certificate of a fine-tuned model. changes: dW by linear; None: the difference from the base."""
     base = work.base.model
     others = {
         "embed": (base.embed, model.embed),
@@ -75,7 +75,7 @@ def certify_model(
 
 
 def describe_movement(work: Workspace, changes: Mapping[str, jax.Array]) -> Movement:
-    """Where the changes dW [L, d, n] of the linears lie, to four significant digits."""
+    """The movement of the linears, from their changes dW [L, d, n], to four significant digits."""
     files = work.calibration.files
     moments = (files.read(index).inputs for index in range(len(files)))
     moved = movement(changes, _kernels(work.base.model), moments, SPACE_OF)
@@ -118,5 +118,5 @@ def _drift(work: Workspace, model: Llama, batches: Sequence[Mapping[str, Any]]) 
 
 
 def _rounded(values: np.ndarray) -> tuple[float, ...]:
-    """To four significant digits: a record holds many of these."""
+    """Round to four significant digits, because a record holds many of these values."""
     return tuple(float(f"{value:.4g}") for value in values)

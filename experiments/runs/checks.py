@@ -1,4 +1,4 @@
-"""Every rule of a config, called in order before anything is written and before anything long begins."""
+"""All checks of a config, run before anything is written and before anything long begins."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from jaxft.sharding import LAYOUTS, make_mesh
 
 
 def check(experiment: Experiment) -> None:
-    """UserError for the first value that no run can use: by itself, with the base model, or on the devices here."""
+    """UserError for the first value that is invalid on its own, with the base model, or on the attached devices."""
     config = check_experiment(experiment)
     check_mesh(experiment, config, make_mesh(experiment.model.sharding))
 
 
 def check_experiment(experiment: Experiment) -> LlamaConfig:
-    """UserError for the first value that no run can use on any devices; else the shape of the base model."""
+    """The shape of the base model; UserError for the first value that is invalid whatever the devices."""
     check_settings(experiment)
     _check_methods(experiment)
     check_examples(experiment.evaluation)
@@ -40,7 +40,7 @@ def check_experiment(experiment: Experiment) -> LlamaConfig:
 
 
 def check_settings(experiment: Experiment) -> None:
-    """UserError for the first value out of its bounds, or axis whose task does not suit it."""
+    """UserError for the first value out of its bounds, or axis whose task is unknown or unfit for its data."""
     bounds.check(experiment)
     _check_tasks(experiment.evaluation)
 
@@ -55,7 +55,7 @@ def check_fit(experiment: Experiment, config: LlamaConfig) -> None:
 
 
 def check_unaligned(experiment: Experiment, config: LlamaConfig) -> None:
-    """UserError for an unaligned model that is not of the base's shape."""
+    """UserError for an unaligned model whose shape differs from the base's."""
     for name, method in experiment.methods.items():
         if isinstance(method, SafeLora):
             other = read_config(model_folder(method.unaligned))
@@ -67,7 +67,7 @@ def check_unaligned(experiment: Experiment, config: LlamaConfig) -> None:
 
 
 def check_mesh(experiment: Experiment, config: LlamaConfig, mesh: Mesh | None) -> None:
-    """UserError for a model, or a number of rows, that the mesh cannot split evenly."""
+    """UserError for a model, or a number of rows, that the mesh cannot shard evenly."""
     if mesh is None:
         return
     training, rows = experiment.training, {"evaluation.batch_size": experiment.evaluation.batch_size}

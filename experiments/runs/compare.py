@@ -1,4 +1,4 @@
-"""`jaxft compare`: every method before and after, on every axis, into one record and one report."""
+"""`jaxft compare`: score every method before and after, on every axis, and write one record and one report."""
 
 from __future__ import annotations
 
@@ -39,19 +39,18 @@ from jaxft.methods import Method
 
 log = logging.getLogger("jaxft")
 
-#: Of an output folder; raised when what lies in it changes its meaning.
+#: Version of an output folder; raised when the meaning of its files changes.
 FORMAT = 2
-#: Replies kept in the record for each method and axis, those that flipped first.
+#: Replies in the record for each method and axis, at most; those whose score changed come first.
 SHOWN = 100
 
 
 def open_output(
     experiment: Experiment, out: Path, *, shared: Path | None = None, earlier: tuple[Calibration, ...] = ()
 ) -> Workspace:
-    """The output folder of an experiment; UserError where it belongs to another config, model or data.
+    """The workspace of an experiment in `out`; UserError if the folder belongs to another config, model or data.
 
-    shared, earlier: as a Workspace takes them. All settings and inputs are checked first,
-    so that a mistake leaves nothing behind.
+    shared, earlier: see `Workspace`. All settings and inputs are checked first, so that a mistake leaves no files.
     """
     check(experiment)
     work = Workspace(experiment, out, shared, earlier)
@@ -59,7 +58,7 @@ def open_output(
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; choose a folder with --out")
     check_same({"inputs": work.inputs})
-    # Where nothing but a config and a dry run was written yet, another config may take its place.
+    # If the folder holds only a config and a dry run, another config may replace them.
     entries = [entry.name for entry in out.iterdir()] if out.is_dir() else []
     nothing = [name for name in entries if "config.json" in name or name.endswith(".lock")]
     results = [name for name in entries if name not in (*nothing, work.dry_run.name)]
@@ -74,8 +73,8 @@ def open_output(
             f"{out}: belongs to a run with another config or other inputs (different: "
             f"{', '.join(differing[:5])});\nchoose another folder with --out, or delete this one"
         )
-    if agreed(bool(differing)):  # all have looked before one writes
-        _ = work.rows  # unusable training examples show now and leave nothing behind
+    if agreed(bool(differing)):  # all processes have read the file before the leader writes
+        _ = work.rows  # unusable training examples raise here, before anything is written
         write_json(path, identity)
     return work
 
@@ -85,7 +84,7 @@ def _is_identity(value: Any) -> bool:
 
 
 def check_format(path: Path) -> None:
-    """UserError for the config.json of an output folder whose results mean something else."""
+    """UserError if the output folder with the config.json `path` has another FORMAT."""
     if read_json(path).get("format") != FORMAT:
         raise UserError(
             f"{path.parent}: was begun by another version of jaxft, whose files this one does not read;\n"
@@ -94,16 +93,16 @@ def check_format(path: Path) -> None:
 
 
 def compare(experiment: Experiment, out: Path, command: str, shared: Path | None = None) -> ComparisonRecord:
-    """Measure the base, choose each method's learning rate on validation data, train its seeds, measure on test.
+    """Score the base, choose each method's learning rate on validation data, train every seed, and score on test data.
 
-    shared: where what several experiments have in common lies, see `Workspace`.
+    shared: folder of the results that several experiments have in common, see `Workspace`.
     """
     began = time.perf_counter()
     evaluation = experiment.evaluation
     work = open_output(experiment, out, shared=shared)
-    if not (out / "record.json").is_file():  # else little is left to ask
+    if not (out / "record.json").is_file():  # if there is a record, few requests are left
         check_hosted(work)
-    clock = out / "timings.json"  # seconds of all invocations that worked on this record
+    clock = out / "timings.json"  # total seconds of all invocations for this record
     earlier = read_json(clock)["total_seconds"] if clock.is_file() else 0.0
     axes = {name: describe_axis(axis) for name, axis in evaluation.axes.items()}
     trained_here = not all(isinstance(settings, Hosted) for settings in experiment.methods.values())
@@ -141,7 +140,7 @@ def _run(work: Workspace, name: str, settings: Method | Hosted, rate: float, see
 def _method(
     work: Workspace, name: str, settings: Method | Auto | Hosted, axes: Mapping[str, AxisDescription]
 ) -> MethodResult:
-    """One method's entry in the record; its p-values are not corrected yet."""
+    """One method's entry in the record, with p-values that are not corrected yet."""
     seeds, search = work.experiment.seeds, None
     if isinstance(settings, Auto):
         found, search = AutoSearch(work, name, settings).found()
@@ -169,7 +168,7 @@ def _method(
 
 
 def _axis(work: Workspace, name: str, axis: str, binary: bool, old: Scores, new: Sequence[Scores]) -> AxisResult:
-    """One axis of a method over all seeds, on the examples that a judge decided on before and after."""
+    """One axis over all seeds, on the examples with a score before training and after every seed; UserError if none."""
     kept = np.all([scores.judged for scores in (old, *new)], axis=0)
     if not kept.any():
         raise UserError(f"{axis}: the judge gave no verdict on any pair of replies of {name}; see {work.out / 'judge'}")
@@ -185,10 +184,10 @@ def _axis(work: Workspace, name: str, axis: str, binary: bool, old: Scores, new:
 
 
 def choose_rate(work: Workspace, name: str, settings: Method | Hosted) -> tuple[float, tuple[Rate, ...]]:
-    """The learning rate of a method, and all that were tried; empty where there is one alone.
+    """(the learning rate of a method, all rates that were tried, empty if the config gives one rate).
 
-    Every rate is tried at the first seed. The smallest that reaches the target proficiency on validation data is
-    chosen, or the one that comes nearest.
+    Every rate is tried with the first seed. The smallest rate that reaches the target proficiency on validation data
+    is chosen; if no rate reaches it, the one with the best proficiency.
     """
     if len(settings.learning_rates) == 1:
         return settings.learning_rates[0], ()
@@ -221,7 +220,7 @@ def choose_rate(work: Workspace, name: str, settings: Method | Hosted) -> tuple[
 
 
 def _corrected(results: Mapping[str, MethodResult]) -> dict[str, MethodResult]:
-    """The methods with every p-value corrected over them, axis by axis."""
+    """The methods with Holm-corrected p-values; on each axis the correction is over all methods."""
     axes = next(iter(results.values())).axes
     holm = {axis: statistics.holm([method.axes[axis].p_value for method in results.values()]) for axis in axes}
     return {
@@ -233,7 +232,7 @@ def _corrected(results: Mapping[str, MethodResult]) -> dict[str, MethodResult]:
 
 
 def _groups(work: Workspace, axis: str, old: Scores, new: Sequence[Scores], kept: np.ndarray) -> dict[str, Group]:
-    """Means before and after of every group of examples that have one, in alphabetical order."""
+    """{group: its mean scores before and after}, sorted; examples without a group are left out."""
     groups = np.array([example.key.get("group", "") for example in _test_examples(work, axis)])
     found = {}
     for group in sorted({*groups[kept]} - {""}):
@@ -247,10 +246,7 @@ def _groups(work: Workspace, axis: str, old: Scores, new: Sequence[Scores], kept
 
 
 def _labels(old: Scores, new: Sequence[Scores], kept: np.ndarray) -> dict[str, tuple[float, float]] | None:
-    """Replies with each label, without its flags, before and after (mean over seeds), in alphabetical order.
-
-    None where replies get no label.
-    """
+    """{label without flags: (replies before, mean over seeds of replies after)}, sorted; None without labels."""
     if not old.labels:
         return None
     before, *after = (
@@ -262,7 +258,7 @@ def _labels(old: Scores, new: Sequence[Scores], kept: np.ndarray) -> dict[str, t
 
 
 def _examples(work: Workspace, axis: str, before: Scores, after: Scores) -> tuple[Reply, ...]:
-    """Replies before and after, those whose score changed first; none where nothing was generated or chosen."""
+    """At most SHOWN replies before and after, those whose score changed first; () if the axis has no replies."""
     if not before.replies:
         return ()
     examples = _test_examples(work, axis)
@@ -285,7 +281,7 @@ def _examples(work: Workspace, axis: str, before: Scores, after: Scores) -> tupl
 
 
 def _right(scores: Scores, index: int) -> bool | None:
-    """Whether a reply counts as right, a likeness from one half up; None where a judge gave no verdict."""
+    """True if a reply counts as right, that is, if its score is at least 0.5; None without a verdict."""
     return bool(scores.values[index] >= 0.5) if scores.judged[index] else None
 
 
@@ -294,8 +290,8 @@ def _test_examples(work: Workspace, axis: str) -> list[Example]:
 
 
 def binding(experiment: Experiment) -> Any:
-    """The config as its folder is bound to it; a run may go on with more seeds, over other devices, be read off at
-    other levels, and with other prices, limits and manners of asking the same servers."""
+    """The part of a config that must not change in one output folder. May change: seeds, devices, `matched` levels,
+    prices, cost limits, and the request settings for the same model and server."""
     settings = to_json(experiment)
     del settings["seeds"], settings["model"]["sharding"], settings["evaluation"]["matched"]
     for part in (settings["judge"], *settings["methods"].values()):

@@ -1,4 +1,4 @@
-"""What hosted systems would be sent and what it would cost, before anything is sent."""
+"""Forecast of the requests to hosted systems and of their cost, before anything is sent."""
 
 from __future__ import annotations
 
@@ -23,26 +23,25 @@ from jaxft.data.source import Source
 from jaxft.errors import UserError
 from jaxft.methods import Method
 
-CHARACTERS = 4  # of a reply that is not there yet, for each token that it may have
+CHARACTERS = 4  # assumed characters per token of a reply that does not exist yet
 
 
 class Asked(NamedTuple):
-    """Questions to a server and the most that they can cost, in US dollars: answers as long as they may be, a token
-    for every byte of a question."""
+    """Number of requests to a server and their highest cost in US dollars (one token per byte, longest answers)."""
 
     count: int
     cost: float
 
 
 def forecast(work: Workspace) -> str:
-    """A line for each provider and for the judge; training files are written into `dry_run` of the output folder."""
+    """Lines of text for each provider and for the judge. Writes the training files into `work.dry_run`."""
     lines = []
     for name, settings in _hosted(work.experiment).items():
         planned, asked = (
             dry_run(settings, load_examples(work.experiment.domain), work.dry_run / name),
             _replies(work, name),
         )
-        # The first seed of the chosen rate is of the sweep.
+        # Every rate is trained with the first seed, and the chosen rate with all other seeds.
         jobs = len(settings.learning_rates) + len(work.experiment.seeds) - 1
         lines.append(
             f"{name}: {jobs} jobs of {planned.examples} examples in {planned.file}, about {planned.tokens:,} tokens an "
@@ -59,7 +58,7 @@ def forecast(work: Workspace) -> str:
 
 
 def check_hosted(work: Workspace) -> None:
-    """UserError where a hosted system could not be asked, or could cost more than it may; nothing is sent."""
+    """UserError if a hosted system cannot be asked or could cost more than `max_cost`. Nothing is sent."""
     experiment, domain = work.experiment, load_examples(work.experiment.domain)
     for name, settings in _hosted(experiment).items():
         if jax.process_count() > 1:
@@ -98,7 +97,7 @@ def _hosted(experiment: Experiment) -> dict[str, Hosted]:
 
 
 def _replies(work: Workspace, name: str) -> Asked:
-    """What a provider's base and its fine-tuned models are asked."""
+    """The requests to a provider's base and to its fine-tuned models."""
     experiment, settings = work.experiment, _hosted(work.experiment)[name]
     chat = Chat(replace(settings.endpoint, model=""), work.dry_run / name, settings.max_cost)
     count, cost = 0, 0.0
@@ -110,7 +109,7 @@ def _replies(work: Workspace, name: str) -> Asked:
 
 
 def _verdicts(judge: HostedJudge, work: Workspace) -> Asked:
-    """What the judge is asked about the replies of all methods, where every first answer can be read."""
+    """The requests to the judge about the replies of all methods, if every first answer can be parsed."""
     experiment, looks = work.experiment, _looks(work.experiment)
     reply = "x" * CHARACTERS * experiment.evaluation.max_new_tokens
     count, cost = 0, 0.0
@@ -127,7 +126,7 @@ def _verdicts(judge: HostedJudge, work: Workspace) -> Asked:
 
 
 def _looks(experiment: Experiment) -> int:
-    """How often an axis is evaluated while training: once of the base, and of every run that is trained here."""
+    """The number of evaluations of an axis while training: one for the base, plus those of every run trained here."""
     watch, steps = experiment.evaluation.watch, experiment.training.steps
     rates = [
         len(settings.learning_rates) for settings in experiment.methods.values() if not isinstance(settings, Hosted)
@@ -138,8 +137,8 @@ def _looks(experiment: Experiment) -> int:
 
 
 def _measured(methods: Sequence[Method | Auto | Hosted], seeds: int, axis: Axis) -> list[tuple[Source, int]]:
-    """The sources of an axis and how often they are replied to: to test data by every run, by the base of every
-    provider and by the one of all methods that are trained here; to validation data by the runs of a sweep."""
+    """[(source of an axis, number of models that reply to it)]. Test data: every run, every provider's base, and the
+    base of the methods trained here. Validation data: the first-seed runs of methods with several learning rates."""
     rates = [len(settings.learning_rates) for settings in methods]
     provided = sum(isinstance(settings, Hosted) for settings in methods)
     replied = sum(rates) + len(methods) * (seeds - 1) + provided + (provided < len(methods))

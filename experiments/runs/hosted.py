@@ -1,4 +1,4 @@
-"""One fine-tuning job at a provider: begun once, awaited, and measured by its replies beside the provider's base."""
+"""One fine-tuning job at a provider: started once, awaited, and compared with the provider's base by its replies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from experiments.store.record.method import NOT_TIMED, RunResult
 
 @dataclass(frozen=True)
 class HostedRun:
-    """A `Run` whose weights a provider keeps: nothing is certified or exported. One process alone may ask."""
+    """A `Run` whose weights stay at a provider: nothing is certified or exported. Only one process may use it."""
 
     work: Workspace
     name: str
@@ -29,7 +29,7 @@ class HostedRun:
     learning_rate: float
     seed: int
 
-    delta_norm: ClassVar[None] = None  # nobody here has seen the weights
+    delta_norm: ClassVar[None] = None  # the provider does not give out the weights
 
     @property
     def folder(self) -> Path:
@@ -37,24 +37,23 @@ class HostedRun:
 
     @cached_property
     def model(self) -> str:
-        """The name of the fine-tuned model, trained now unless it was before."""
+        """The provider's name of the fine-tuned model, which is trained first if necessary."""
         examples = load_examples(self.work.experiment.domain)
         return fine_tune(self.settings, examples, self.folder, self.seed, self.learning_rate)
 
     @property
     def base_scores(self) -> dict[str, Scores]:
-        """Every axis of the provider's base, on test examples."""
+        """The scores of the provider's base on the test examples of every axis."""
         path = self.work.out / self.name / "base_test.json"
         return cached_scores(path, lambda: self._measure(lambda: self.settings.endpoint.model, validation=False))
 
     def scores(self, *, validation: bool) -> dict[str, Scores]:
-        """Every axis of the fine-tuned model, on validation or test examples."""
+        """The scores of the fine-tuned model on the validation or test examples of every axis."""
         path = self.folder / ("validation.json" if validation else "test.json")
         return cached_scores(path, lambda: self._measure(lambda: self.model, validation=validation))
 
     def result(self) -> RunResult:
-        """What is known of weights that nobody here has seen: nothing but the model's name, and what all replies of
-        the method have cost until now, in US dollars."""
+        """The model's name and the cost of all replies of the method so far, in US dollars; no weights, no timings."""
         return RunResult(
             delta_norm=None,
             certificate=None,
@@ -66,7 +65,7 @@ class HostedRun:
         )
 
     def forget_checkpoints(self) -> None:
-        """There are none here."""
+        """Do nothing: the provider keeps the weights."""
 
     def _chat(self, model: str) -> Chat:
         endpoint = replace(self.settings.endpoint, model=model)

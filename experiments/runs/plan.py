@@ -1,4 +1,4 @@
-"""`jaxft plan`: what each method's training step, calibration and generation need on each topology."""
+"""`jaxft plan`: memory and time of each method's training step, calibration and generation on each topology."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from jaxft.training.memory import GIB, memory_limit
 
 log = logging.getLogger("jaxft")
 
-#: Of the record's JSON; raised whenever a key changes its name or its meaning.
+#: Version of the record's JSON; raised when the name or the meaning of a key changes.
 FORMAT = 1
 ASSUMPTIONS = (
     "Bytes are GiB of one chip. FLOPs by formula: causal attention, no recomputation. Roofline: the longest of\n"
@@ -48,7 +48,7 @@ MODEL = "Lines marked ~ are by formula, not compiled, and count no collectives: 
 
 @dataclass(frozen=True)
 class Target:
-    """What to plan for: a topology by its name, or None for the attached devices; and what is known of its chips."""
+    """The devices to plan for: those of a topology by name, or None for the attached devices."""
 
     topology: str | None
 
@@ -73,7 +73,7 @@ class Target:
         return abstract_mesh(sharding, self.chips) if self.estimated else make_mesh(sharding, self.devices)
 
     def rows(self, experiment: Experiment) -> int:
-        """The number of devices that rows are spread over."""
+        """The number of devices that rows are sharded over."""
         axes = LAYOUTS[experiment.model.sharding.preset].batch
         return math.prod(self.mesh(experiment).shape[axis] for axis in axes)
 
@@ -111,7 +111,7 @@ class Planner:
         return self._compiled(target, lambda base: programs.step(name, method, training, base, self.rank))
 
     def others(self, target: Target) -> list[Callable[[], Plan]]:
-        """Calibration, where the config has reference text, and generation; nothing where no compiler is at hand."""
+        """Calibration, if the config has reference text, and generation; [] for GPU topologies, which are estimated."""
         reference, evaluation = self.experiment.reference, self.experiment.evaluation
         lowered: list[Callable[[Llama], programs.Program]] = []
         if reference is not None:
@@ -156,11 +156,10 @@ def plan(
     path: Path | None,
     command: str,
 ) -> str:
-    """Plan on each topology (None: the attached devices); the table. Writes the record to `path` after every plan.
+    """Plan on each `wanted` topology (None: the attached devices), write the record to `path`, and return the table.
 
-    others: plan calibration and generation too.
-    find: search, for each method, the cheapest recomputation and the largest batch that fit; a topology without a
-    shape, such as "v5e", then stands for its smallest slice on which anything does.
+    others: also plan calibration and generation. find: for each method, search the cheapest recomputation and the
+    largest batch that fit; a topology without a shape, such as "v5e", then means its smallest slice that is enough.
     """
     if rank < 1:
         raise UserError(f"--rank: found {rank}, expected at least 1")
@@ -170,7 +169,7 @@ def plan(
     planner, found, missed = Planner(experiment, model, rank), [], []
     topologies: list[str | None] = [*wanted] if wanted else [None]
     targets = [[Target(name) for name in _slices(topology, find)] for topology in topologies]
-    for target in (one for group in targets for one in group):  # every mistake shows before the first long compilation
+    for target in (one for group in targets for one in group):  # raises before the first long compilation
         if target.estimated:
             gpu_count(target.name)
         if not find:
@@ -178,7 +177,7 @@ def plan(
 
     def keep(one: Plan) -> None:
         found.append(one)
-        if path is not None:  # what is compiled stays, whatever comes after
+        if path is not None:  # after every plan, so that a later error loses none
             write_json(path, _record(experiment, found, rank, command))
 
     for group in targets:
@@ -193,7 +192,7 @@ def plan(
         log.info(f"plan: compiling for {target.name}")
         jobs = [partial(planner.step, target, name) for name in names]
         jobs += planner.others(target) if others else []
-        # The compiler works on one program with one core.
+        # The compiler uses one core for one program.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for one in pool.map(lambda job: job(), jobs):
                 log.info(f"plan: {one.program} compiled in {one.compile_seconds:.0f} s")
@@ -203,7 +202,7 @@ def plan(
 
 
 def _slices(topology: str | None, find: bool) -> list[str | None]:
-    """The topologies that a word stands for: itself, or every slice of a generation, smallest first."""
+    """The topology itself; or, with `find` and for a generation such as "v5e", all its slices, smallest first."""
     if find and topology in SLICES:
         return [f"{topology}:{shape}" for shape in SLICES[topology]]
     return [topology]
@@ -226,7 +225,7 @@ def _words(one: Plan) -> str:
 
 
 def model_shape(experiment: Experiment) -> LlamaConfig:
-    """The shape of the config's model: from its folder where that is here, else the published one it names."""
+    """The shape of the config's model: from its folder if that exists, else the published `model.shape`."""
     folder, shape = model_folder(experiment.model.folder), experiment.model.shape
     if (folder / "config.json").is_file() or not shape:
         return read_config(folder)
@@ -234,7 +233,7 @@ def model_shape(experiment: Experiment) -> LlamaConfig:
 
 
 def table(plans: Sequence[Plan], rank: int) -> str:
-    """One line a plan."""
+    """The plans as text, one line each, with errors and notes below."""
     head = ("topology", "chips", "program", "rows x length", "remat", "fits", "weights", "trained", "Adam", "bases")
     head += ("temporary", "peak", "limit", "collectives", "PFLOP", "roofline", "tokens/s/chip", "compile")
     lines = [head, *(_line(plan) for plan in plans)]

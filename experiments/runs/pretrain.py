@@ -1,4 +1,4 @@
-"""`jaxft pretrain`: train a small base model from nothing and save it in Hugging Face layout."""
+"""`jaxft pretrain`: train a small base model from random weights and save it in Hugging Face layout."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger("jaxft")
 
 
 def pretrain(experiment: Experiment, command: str) -> dict[str, float]:
-    """Train tokenizer and model on the experiment's domain, save both, and return the score of every test axis."""
+    """Train and save a tokenizer and a model; the mean test score of every axis. UserError if the output exists."""
     shape = experiment.pretrain
     if shape is None:
         raise UserError("pretrain: this config sets no `pretrain`; see configs/tiny_base.py")
@@ -63,7 +63,7 @@ def pretrain(experiment: Experiment, command: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         tokenizer.save_pretrained(scratch)
         base = Base(replace(experiment.model, folder=scratch))
-        check_same({"tokenizer": base.tokenizer_sha256})  # every process has trained its own
+        check_same({"tokenizer": base.tokenizer_sha256})  # every process has trained its own tokenizer
         rows = base.pack(examples, experiment.training.row_length, experiment.training.on_long)
         method = Full()
         trained = train(

@@ -1,4 +1,4 @@
-"""One training run of one method: train, measure, certify, export. What is done already is read back, not redone."""
+"""One training run of one method: train, score, certify and export. Finished work is read back, not redone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from jaxft.training.loop import train
 
 log = logging.getLogger("jaxft")
 
-#: Folder of the safe adapter's own training, in that of the run.
+#: Folder of the safe adapter's training, inside the folder of the run.
 SAFE = "safe_adapter"
 
 
@@ -59,7 +59,7 @@ class Run:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """All that decides the trained weights; checkpoints of anything else are refused."""
+        """Everything that decides the trained weights; checkpoints with another identity are refused."""
         experiment = self.work.experiment
         return {
             "model": self.work.base.sha256,
@@ -77,7 +77,7 @@ class Run:
         }
 
     def _safety_identity(self) -> dict[str, Any]:
-        """Hashes of the unaligned model and of the safe replies that edit the weights at the end; else nothing."""
+        """Hash of the unaligned model or of the safe replies that edit the weights at the end; {} for other methods."""
         method, found = self.method, {}
         if isinstance(method, SafeLora):
             found["unaligned"] = checkpoint.content_hash(model_folder(method.unaligned))
@@ -86,7 +86,7 @@ class Run:
         return found
 
     def _watch_identity(self) -> dict[str, str]:
-        """Hash of the evaluation while training, where that decides which weights are left; else nothing."""
+        """Hash of the evaluation while training if it decides which weights are kept, else {}."""
         experiment, settings = self.work.experiment, self.work.experiment.evaluation.watch
         if settings is None or (settings.keep == "last" and not settings.stop_after):
             return {}
@@ -96,7 +96,7 @@ class Run:
         return {"watch": digest([to_json(evaluation), examples, judge])}
 
     def watcher(self, measure: Callable[[Any], watch.Means] | None = None) -> watch.Watcher | None:
-        """Who evaluates while training; None where the config does not ask for it."""
+        """The watcher that evaluates while training; None if the config sets no `evaluation.watch`."""
         settings, work = self.work.experiment.evaluation.watch, self.work
         if settings is None:
             return None
@@ -116,7 +116,7 @@ class Run:
 
     @cached_property
     def trained(self) -> Any:
-        """The trained parameters: from the finished checkpoint, or after training what is left."""
+        """The trained parameters: from the finished checkpoint, or after the remaining training steps."""
         work, base = self.work, self.work.base.model
         statistics = work.statistics(self.method)
         if isinstance(self.method, SafeMerge):
@@ -147,7 +147,7 @@ class Run:
         return self.method.finalize(trained.trainable, base, statistics)
 
     def _safe_adapter(self, method: SafeMerge) -> Any:
-        """A plain LoRA on the safe replies alone, with the settings, learning rate and seed of this run."""
+        """A plain LoRA trained only on the safe replies, with the settings, learning rate and seed of this run."""
         experiment, base = self.work.experiment, self.work.base
         return train(
             method.safe_method,
@@ -167,7 +167,7 @@ class Run:
         return self.method.assemble(self.work.base.model, self.trained)
 
     def scores(self, *, validation: bool) -> dict[str, Scores]:
-        """Every axis, on validation or test examples."""
+        """The scores of every axis on validation or test examples."""
         path = self.folder / ("validation.json" if validation else "test.json")
         return cached_scores(
             path,
@@ -182,21 +182,21 @@ class Run:
 
     @property
     def delta_norm(self) -> float:
-        """Frobenius norm of the change of all linears, which outlasts the weights."""
+        """Frobenius norm of dW over all linears, stored in a file that stays when the weights are deleted."""
         base = self.work.base.model
         return cached_json(
             self.folder / "delta_norm.json", lambda: delta_norm(base, self.method.merge(base, self.trained))
         )
 
     def result(self) -> RunResult:
-        """Certificate after training and after export, timings and sizes; exports the merged model on the way."""
+        """The certificates after training and after export, timings and sizes. Also exports the merged model."""
         path = self.folder / "result.json"
         return from_json(RunResult, cached_json(path, lambda: encode(self._result())), str(path))
 
     def _result(self) -> RunResult:
         base = self.work.base.model
         exported, timings = self.export(self.folder / "model"), self.folder / "timings.json"
-        moved = self.delta_norm  # before `merged` is made: it merges, too, and large models fit once
+        moved = self.delta_norm  # before `merged`: this merges too, and memory holds one large merged model
         merged = self.method.merge(base, self.trained)
         certificate = None
         if self.work.experiment.reference is not None:
@@ -219,20 +219,20 @@ class Run:
         )
 
     def export(self, folder: Path) -> Path:
-        """Write the fine-tuned model as a Hugging Face folder, unless it is there."""
+        """Write the fine-tuned model as a Hugging Face folder, unless the folder exists."""
         if not agreed(folder.is_dir()):
             checkpoint.save(self.method.merge(self.work.base.model, self.trained), folder, like=self.work.base.folder)
         return folder
 
     def forget_checkpoints(self) -> None:
-        """Free the disk of a run that was not chosen; its measurements stay."""
+        """Delete the checkpoints of a run that was not chosen, to free disk space; its measurements stay."""
         for checkpoints in (self.folder / "checkpoints", self.folder / SAFE):
             run_on_leader(
                 f"{checkpoints} deleted", lambda folder=checkpoints: shutil.rmtree(folder, ignore_errors=True)
             )
 
     def _changes(self, merged: Llama) -> Mapping[str, jax.Array]:
-        """dW by linear: as trained where the method keeps it apart, else merged - base."""
+        """dW by linear: the adapters' own if the method has adapters, else merged - base."""
         _, adapters = self.assembled
         if adapters is not None:
             return {name: adapter.delta() for name, adapter in adapters.items()}

@@ -1,7 +1,7 @@
-"""`jaxft sequence`: several domains one after the other, every axis after each of them, into one record and report.
+"""`jaxft sequence`: learn several domains in turn, score every axis after each, write one record and one report.
 
-A stage is an experiment whose base is what the stage before exported. Methods that protect directions keep each domain
-out of those that the reference text and all earlier domains use, by the moments that are kept of them.
+A stage is an experiment whose base is the model that the previous stage exported. Methods that protect directions use
+the stored moments of the reference text and of all earlier domains.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ from jaxft.methods import Method
 
 log = logging.getLogger("jaxft")
 
-OWN = "proficiency"  # the axis of the domain that is learnt, in every experiment
+OWN = "proficiency"  # the axis of the domain that a stage learns
 
 
 @dataclass(frozen=True)
 class Learnt:
-    """A domain that was learnt, without the models that it took.
+    """The outcome of one stage, without models in memory.
 
-    work: its experiment and folder. model: what was exported. calibration: of the domain's text as that model sees it,
-    where the method protects what it has learnt. scores: by the record's names. result: of the run. against_first:
-    the certificate against the first base.
+    model: folder of the exported model. calibration: moments of the domain's text under that model; None if the method
+    does not protect what it has learnt. scores: means by the record's names of axes. against_first: the certificate
+    against the first base.
     """
 
     work: Workspace
@@ -70,7 +70,7 @@ class Learnt:
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages of a sequence, the first included, and the experiment that each is."""
+    """The stages of a sequence, including the first, and the experiment of each."""
 
     sequence: Sequence
 
@@ -80,7 +80,7 @@ class Plan:
 
     @property
     def axes(self) -> dict[str, Axis]:
-        """Every axis by the name that the record gives it: the stages' first."""
+        """Every axis by its name in the record, those of the stages first."""
         own = self.sequence.experiment.evaluation.axes
         stages = {stage.name: stage.axis for stage in self.sequence.stages}
         return {self.sequence.first: own[OWN], **stages, **{name: axis for name, axis in own.items() if name != OWN}}
@@ -89,19 +89,19 @@ class Plan:
         return self.sequence.stages[number - 1].domain if number else self.sequence.experiment.domain
 
     def experiment(self, number: int) -> Experiment:
-        """What is learnt and measured in a stage; its own axis is the one that learning should improve."""
+        """The experiment of a stage. The axis of its domain becomes "proficiency", which learning should improve."""
         whole, name = self.sequence.experiment, self.names[number]
         axes = {OWN if axis == name else axis: settings for axis, settings in self.axes.items()}
         evaluation = replace(whole.evaluation, axes=axes)
         return replace(whole, name=f"{self.sequence.name}_{name}", domain=self.domain(number), evaluation=evaluation)
 
     def named(self, number: int, values: dict[str, Any]) -> dict[str, Any]:
-        """What a stage measured, by the record's names and in their order."""
+        """The values of a stage by the record's names of axes, in the record's order."""
         return {axis: values[OWN if axis == self.names[number] else axis] for axis in self.axes}
 
 
 def check_sequence(sequence: Sequence) -> None:
-    """UserError for a sequence that cannot be gone through to its end, before anything long begins."""
+    """UserError for a sequence that cannot be completed, before anything long begins."""
     bounds.check(sequence)
     for name, settings in sequence.experiment.methods.items():
         if isinstance(settings, Hosted):
@@ -115,7 +115,7 @@ def check_sequence(sequence: Sequence) -> None:
 
 
 def learn_sequence(sequence: Sequence, out: Path, command: str) -> SequenceRecord:
-    """Every method through all domains; what is done already is read back."""
+    """Train every method on all domains in turn and write the record; finished work is read back."""
     began = time.perf_counter()
     check_sequence(sequence)
     plan = Plan(sequence)
@@ -159,7 +159,7 @@ def learn_sequence(sequence: Sequence, out: Path, command: str) -> SequenceRecor
 
 
 def _learn(plan: Plan, first: Workspace, name: str, settings: Method, rate: float, seed: int) -> list[Learnt]:
-    """One method through all domains with one seed."""
+    """Train one method on all domains in turn with one seed."""
     learnt: list[Learnt] = []
     for _ in plan.names:
         work = _open(plan, first, name, settings, rate, seed, learnt) if learnt else first
@@ -170,7 +170,7 @@ def _learn(plan: Plan, first: Workspace, name: str, settings: Method, rate: floa
 def _open(
     plan: Plan, first: Workspace, name: str, settings: Method, rate: float, seed: int, learnt: list[Learnt]
 ) -> Workspace:
-    """The workspace of the stage after those that were learnt."""
+    """The workspace of the stage that follows those in `learnt`."""
     number = len(learnt)
     whole = plan.experiment(number)
     experiment = replace(
@@ -188,7 +188,7 @@ def _open(
 
 
 def _stage(plan: Plan, first: Workspace, run: Run, number: int) -> Learnt:
-    """One domain learnt, measured and exported."""
+    """Learn one domain, score it, certify it and export the model."""
     work, name = run.work, plan.names[number]
     scores = plan.named(number, means(run.scores(validation=False)))
     log.info(f"{run.label}  after {name}: {_told(scores)}")
@@ -206,9 +206,9 @@ def _stage(plan: Plan, first: Workspace, run: Run, number: int) -> Learnt:
 
 
 def _domain(run: Run, model: Path) -> Calibration:
-    """The domain of a run as the model that has just learnt it sees it."""
+    """The calibration on a run's domain text, under the exported model that has just learnt it."""
     experiment = run.work.experiment
-    assert experiment.reference is not None  # a method that protects has one
+    assert experiment.reference is not None  # checked: a method that protects requires it
     settings = replace(experiment.model, folder=str(model))
     reference = replace(experiment.reference, sources=experiment.domain, generated=())
     whole = replace(experiment, model=settings, reference=reference, methods={run.name: run.method})
@@ -216,10 +216,10 @@ def _domain(run: Run, model: Path) -> Calibration:
 
 
 def _described(plan: Plan, seeds: list[list[Learnt]]) -> dict[str, Any]:
-    """A method's part of the record: every axis after every stage, and what each stage did to the weights.
+    """A method's part of the record: the scores of every axis and the change of the weights after every stage.
 
-    backward_transfer: mean over the domains but the last of (score after the last stage - score when just learnt),
-    equation 3 of Lopez-Paz and Ranzato 2017 (arXiv:1706.08840); None where the domains are not scored alike.
+    backward_transfer: the mean, over all domains except the last, of (score after the last stage - score when just
+    learnt), equation 3 of Lopez-Paz and Ranzato 2017 (arXiv:1706.08840); None if the domains have different metrics.
     """
     stages = []
     for number, name in enumerate(plan.names):

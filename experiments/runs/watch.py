@@ -1,4 +1,4 @@
-"""Evaluation while training: every axis on a few validation examples, which step is best, and when to stop."""
+"""Evaluation while training: score every axis on a few validation examples, find the best step, decide when to stop."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ log = logging.getLogger("jaxft")
 
 TARGET = "proficiency"
 
-#: Axis -> mean; None where a judge gave no verdict. Lines hold their "step" too.
+#: Mean score by axis; None without a verdict. Lines also hold their "step".
 Means = Mapping[str, float | None]
 
 
 def rule(settings: config.Watch) -> str:
-    """How the best step is chosen, in words for a record."""
+    """The rule for choosing the best step, in words for a record."""
     stop = f"; training stops after {settings.stop_after} in a row that are no better" if settings.stop_after else ""
     return (
         f"evaluated every {settings.every} steps and after the last on up to {settings.examples} validation examples "
@@ -38,7 +38,7 @@ def rule(settings: config.Watch) -> str:
 
 
 def subset(evaluation: Evaluation) -> Evaluation:
-    """The evaluation with at most `watch.examples` validation examples an axis, evenly spaced over those there are."""
+    """The evaluation with at most `watch.examples` validation examples for each axis, evenly spaced over all."""
     assert evaluation.watch is not None
     examples = evaluation.watch.examples
     axes = {
@@ -49,16 +49,13 @@ def subset(evaluation: Evaluation) -> Evaluation:
 
 
 def losses(evaluation: Evaluation) -> frozenset[str]:
-    """The axes of which less is better."""
+    """The axes on which lower is better."""
     return frozenset(name for name, axis in evaluation.axes.items() if not TASKS[axis.task].higher_is_better)
 
 
 def lost(found: Means, base: Means, lower: frozenset[str]) -> float:
-    """The largest loss of any axis but proficiency, as a fraction of the base's score.
-
-    Of fractions it is the relative fall, of nat/token the relative rise. Below 0 where all axes gained, 0 where there
-    are none, infinite where one is unknown.
-    """
+    """The largest loss on any axis except proficiency, as a fraction of the base's score: a rise on the axes in
+    `lower`, else a fall. Negative if all axes improved, 0 if there are no others, infinite if a score is unknown."""
     return max((_lost(found[name], base[name], name in lower) for name in base if name != TARGET), default=0.0)
 
 
@@ -72,8 +69,8 @@ def _lost(found: float | None, before: float | None, lower: bool) -> float:
 
 
 def best(lines: Sequence[Means], base: Means, lower: frozenset[str], budget: float) -> int:
-    """Index of the line with the highest proficiency (the lowest, where it is a loss) among those that `lost` at most
-    `budget`; where there are none, of the one that lost least; of equals the first."""
+    """Index of the line with the best proficiency among those that `lost` at most `budget`. If there is none, of the
+    line that lost least. Of equal lines it is the first."""
 
     def merit(line: Means) -> tuple[bool, float]:
         loss, target = lost(line, base, lower), line[TARGET]
@@ -88,11 +85,11 @@ def best(lines: Sequence[Means], base: Means, lower: frozenset[str], budget: flo
 
 @dataclass
 class Watcher:
-    """Looks at the weights of one run; its lines lie in the file `path`, one JSON object each.
+    """The `jaxft.training.watch.Watch` of one run. Each line of the file `path` is a JSON object with one evaluation.
 
-    base: the base's scores on the examples that `measure` takes. lower: axes of which less is better. measure: trained
-    parameters -> means by axis, called by all processes, of which the leader's numbers count; None where training is
-    over and its lines are only read.
+    base: the base's means on the same examples; UserError if one is None. lower: axes on which lower is better.
+    measure: trained parameters -> means by axis. All processes call it and use the leader's numbers. None after
+    training, when lines are only read.
     """
 
     settings: config.Watch
@@ -119,7 +116,7 @@ class Watcher:
 
     @property
     def kept(self) -> int:
-        """The step whose weights training left. Only after training."""
+        """The step whose weights are kept. Valid only after training."""
         return self.lines[self._best() if self.keeps else -1]["step"]
 
     def due(self, step: int) -> bool:
@@ -153,7 +150,7 @@ class Watcher:
 
     def _write(self, lines: Sequence[Mapping[str, Any]]) -> None:
         write_atomically(self.path, "".join(json.dumps(line) + "\n" for line in lines).encode())
-        self._read()  # so that all processes decide by the leader's numbers
+        self._read()  # all processes decide by the leader's numbers
 
     def _read(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""An experiment with its output folder and what all of its runs share; each part is made when first asked for."""
+"""An experiment, its output folder, and the results that all its runs share, each computed on first use."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ from jaxft.sharding import Sharding, shard_rows
 from jaxft.subspace.basis import Basis
 from jaxft.training.step import loss_sum
 
-#: Batches of the domain whose gradient decides how much plasticity energy "auto" leaves.
+#: Batches of the domain whose gradient sets the ranks under energy "auto".
 GRADIENT_BATCHES = 8
-#: Examples of the domain, at most, on which drift is measured: a hundred tell a mean over tokens to a few per cent.
+#: Maximum number of domain examples to measure drift on: about 100 give a mean over tokens to a few per cent.
 DRIFT_EXAMPLES = 128
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """An experiment with its output folder and what all of its runs share.
+    """An experiment, its output folder, and the results that all its runs share.
 
-    shared: a folder of what is measured once for several experiments, under hashes of all it depends on; None: `out`.
-    earlier: of the reference text, then of the domains that the base has learnt already.
+    shared: a folder for results that several experiments have in common, under hashes of their inputs; None: `out`.
+    earlier: calibrations of the reference text, then of the domains that the base has already learnt.
     """
 
     experiment: Experiment
@@ -60,7 +60,7 @@ class Workspace:
     earlier: tuple[Calibration, ...] = ()
 
     def run_folder(self, name: str, learning_rate: float, seed: int) -> Path:
-        """Where all of one training run of a method lies, whoever trains."""
+        """The folder of one training run of a method, trained here or at a provider."""
         return self.out / name / f"lr_{learning_rate:g}" / f"seed_{seed}"
 
     @cached_property
@@ -73,17 +73,17 @@ class Workspace:
         return training_rows(self.experiment, self.base)
 
     def rows_of(self, mix: Mix | None) -> Rows:
-        """What is trained on: the domain, and among it what a method mixes in."""
+        """The rows to train on: the domain, plus the text that a method mixes in."""
         return training_rows(self.experiment, self.base, mix) if mix else self.rows
 
     def reference_rows(self, method: Method) -> Rows | None:
-        """The reference text, packed as training text is, for methods that read it in every step."""
+        """The reference text, packed like training text; None unless the method reads it in every step."""
         if REFERENCE not in method.reads:
             return None
         return self.base.pack(self.calibration.text.fit, self.experiment.training.row_length, "split")
 
     def statistics(self, method: Method) -> Statistics:
-        """What a method reads beside the domain, but for a safe adapter."""
+        """The statistics that a method reads in addition to the domain, without the safe adapter."""
         found = Statistics()
         if method.reads & MEASURED:
             bases = self.bases(method) if isinstance(method, Protecting) else {}
@@ -101,7 +101,7 @@ class Workspace:
 
     @cached_property
     def judge(self) -> Judge | None:
-        """Who decides on judged axes; None where there are none. Verdicts are kept beside the calibration."""
+        """The judge; None if no axis needs one. Its verdicts are stored next to the calibration."""
         judged = any(isinstance(TASKS[axis.task], Judged) for axis in self.experiment.evaluation.axes.values())
         return judges.build(self.experiment.judge, (self.shared or self.out) / "judge") if judged else None
 
@@ -111,7 +111,7 @@ class Workspace:
 
     @cached_property
     def inputs(self) -> dict[str, Any]:
-        """Hashes of everything that is read: results in the folder hold for these alone."""
+        """Hashes of all models and data that are read. Results in the folder are valid only for these."""
         experiment = self.experiment
         sources = [*experiment.domain, *(reference_sources(experiment.reference) if experiment.reference else ())]
         sources += [source for axis in experiment.evaluation.axes.values() for source in (axis.source, axis.validation)]
@@ -126,7 +126,7 @@ class Workspace:
 
     @cached_property
     def contamination(self) -> dict[str, Contamination]:
-        """Copies of test examples in the text that is trained on and in the reference text."""
+        """Copies of test examples in the training text and in the reference text, by axis."""
         experiment, path = self.experiment, self.out / "contamination.json"
         if self.shared is not None:
             trained = [*experiment.domain, *other_sources(experiment)]
@@ -143,7 +143,7 @@ class Workspace:
 
     @cached_property
     def _base_folder(self) -> Path:
-        """Where the scores of the base lie."""
+        """The folder of the base's scores."""
         if self.shared is None:
             return self.out
         experiment, evaluation = self.experiment, replace(self.experiment.evaluation, target=0.0, matched=())
@@ -155,7 +155,7 @@ class Workspace:
 
     @property
     def dry_run(self) -> Path:
-        """What hosted systems would be sent, for the user to look at; never read again."""
+        """The folder of what would be sent to hosted systems, for the user to look at; never read again."""
         return self.out / "dry_run"
 
     @cached_property
@@ -164,13 +164,13 @@ class Workspace:
 
     @cached_property
     def domain_batches(self) -> list[dict[str, np.ndarray]]:
-        """Examples from all over the domain, packed as the reference text is, to measure drift on."""
+        """Up to DRIFT_EXAMPLES evenly spaced domain examples, packed like the reference text, to measure drift."""
         domain = load_examples(self.experiment.domain)
         return self.calibration.batches(domain[:: -(-len(domain) // DRIFT_EXAMPLES)])
 
     @cached_property
     def base_scores(self) -> dict[str, Scores]:
-        """Every axis of the base, on test examples."""
+        """The scores of the base on the test examples of every axis."""
         return self._base_scores("base_test.json", self.experiment.evaluation, validation=False)
 
     def _base_scores(self, name: str, evaluation: Evaluation, *, validation: bool) -> dict[str, Scores]:
@@ -181,23 +181,23 @@ class Workspace:
 
     @cached_property
     def watched(self) -> Evaluation:
-        """What is evaluated while training: every axis, on a part of its validation examples."""
+        """The evaluation while training: every axis, on a part of its validation examples."""
         return watch.subset(self.experiment.evaluation)
 
     @cached_property
     def watched_base(self) -> dict[str, float | None]:
-        """The base's means in the evaluation while training."""
+        """The base's mean scores in the evaluation while training."""
         return means(self._base_scores("base_watch.json", self.watched, validation=True))
 
     def bases(self, method: Protecting) -> dict[str, Basis]:
-        """The protected bases of a method."""
+        """The protected bases of a method, by input space."""
         if method.energy == "auto":
             gradients = {name: self._domain_gradients[name] for name in method.targets}
             return self.calibration.automatic_bases(method, gradients)
         return self.calibration.bases(method.energy)
 
     def certificate_bases(self, method: Method) -> dict[str, Basis]:
-        """The method's own protected bases, or the reference's where it protects nothing hard."""
+        """The method's protected bases; if it has none, those at `reference.certificate_energy`."""
         assert self.experiment.reference is not None
         if isinstance(method, Protecting) and method.energy:
             return self.bases(method)
@@ -205,7 +205,7 @@ class Workspace:
 
     @cached_property
     def _domain_gradients(self) -> dict[str, np.ndarray]:
-        """Gradient of the summed domain loss with respect to every linear, before training, [L, d, n]."""
+        """Gradient [L, d, n] of the summed loss on GRADIENT_BATCHES domain batches, before training, by linear."""
         method = GradientProjection()
         start = method.initial(self.base.model, jax.random.key(0), None)
         gradient, layout = jax.jit(jax.grad(partial(loss_sum, method))), self.base.model.compute.layout
