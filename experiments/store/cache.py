@@ -1,6 +1,6 @@
-"""The cache of everything that is computed once, and the locks of output folders.
+"""The cache of all results that are computed once, and the locks of output folders.
 
-This module alone hashes what a result depends on, locks, lets one process lead and renames into place.
+Only this module hashes inputs, takes locks and renames finished results into place.
 """
 
 from __future__ import annotations
@@ -23,37 +23,36 @@ from jaxft.distributed import agreed, is_leader, run_on_leader
 from jaxft.errors import UserError
 from jaxft.io import cannot_write, delete, read_json, write_json
 
-#: The lock of an output folder, inside it.
+#: Name of an output folder's lock file.
 LOCK = ".lock"
-#: Seconds in which a lock that is about to be released may still be had, where nobody is to wait for it.
+#: Seconds to try for a lock without waiting, in case its holder is just about to release it.
 SOON = 0.3
 
 
 class Busy(UserError):
-    """Another process holds the lock."""
+    """UserError because another process holds the lock."""
 
 
 def digest(key: Any) -> str:
-    """Short hash of JSON data, whatever the order of its keys."""
+    """Short hash of JSON data (16 hexadecimal digits of SHA-256), independent of the order of keys."""
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def cached_path(folder: Path, key: Any, name: str = "{}") -> Path:
-    """Where `cached` keeps what depends on `key`."""
+    """The path of the result that `cached` stores for `key`."""
     return folder / name.format(digest(key))
 
 
 def cached(folder: Path, key: Any, make: Callable[[Path], object], name: str = "{}") -> Path:
-    """The file or folder that depends on `key`, made now unless it exists.
+    """The path of the file or folder that depends on `key`, made now unless it exists; UserError if writing fails.
 
-    key: JSON data, everything that the result depends on; its digest takes the place of "{}" in `name`. A name without
-    "{}" is for a folder that holds the results of one key alone.
-    make: writes the result to the path that it is given, which is renamed into place at the end. It may write nothing,
-    where the result cannot be completed yet.
+    key: JSON data, everything that the result depends on; its digest replaces "{}" in `name`. A name without "{}" is
+    for a folder that holds the results of only one key. make: writes the result to the path that it gets, which is then
+    renamed into place. It may write nothing if the result cannot be completed yet.
 
-    Several programs that want the same result make it once: the others wait for the lock. A program that is killed
-    leaves no half result, and the next call deletes what it had begun. All JAX processes of a program call this and
-    `make`; the leader alone locks, writes and renames. UserError where the disk refuses.
+    If several programs need the same result, one makes it and the others wait for its lock. A killed program leaves no
+    partial result: the next call deletes its scratch files. All JAX processes of a program call this and `make`; only
+    the leader locks, writes and renames.
     """
     path = cached_path(folder, key, name)
     if not agreed(path.exists()):
@@ -64,13 +63,13 @@ def cached(folder: Path, key: Any, make: Callable[[Path], object], name: str = "
 
 
 def cached_json(path: Path, compute: Callable[[], Any]) -> Any:
-    """The JSON data in `path`, computed now unless the file exists. Its folder belongs to one config and its inputs."""
+    """The JSON data in `path`, computed now unless it exists. Its folder must belong to one config and its inputs."""
     cached(path.parent, None, lambda scratch: write_json(scratch, compute()), path.name)
     return read_json(path)
 
 
 def _make(path: Path, make: Callable[[Path], object]) -> None:
-    """Run `make` in a scratch folder beside `path`. Its name is always the same: who holds the lock may delete it."""
+    """Run `make` in a scratch folder next to `path`. Its name is fixed, so the holder of the lock can delete it."""
     scratch = path.with_name(f".{path.name}.partial")
     made = scratch / path.name
 
@@ -97,10 +96,9 @@ def _make(path: Path, make: Callable[[Path], object]) -> None:
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock of `path`, which one process, and one thread in it, has at a time.
+    """Hold the lock of `path`, for one thread of one process at a time; UserError if the lock file cannot be written.
 
-    wait: until another holder releases it; else Busy. The system releases it when a process ends, however it ends.
-    UserError where the disk refuses.
+    wait: wait until another holder releases it; else raise Busy. If a process dies, the system releases its lock.
     """
     with _exclusive(path.with_name(f".{path.name}.lock"), path, wait):
         yield
@@ -108,10 +106,10 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 @contextmanager
 def occupied(folder: Path) -> Iterator[None]:
-    """Hold an output folder while a run works in it; Busy, at once, where another process does.
+    """Hold the lock of an output folder while a run works in it; Busy, without waiting, if another process holds it.
 
-    All JAX processes of a program call this, and the leader holds the lock. What killed runs left half-written is
-    deleted. A folder that is still empty at the end is removed, and so are the parents that were made for it.
+    All JAX processes of a program call this, and the leader holds the lock. Partial files of killed runs are deleted.
+    If the folder is still empty at the end, it is removed, with the parents that were made for it.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; choose a folder with --out")
@@ -131,16 +129,14 @@ def occupied(folder: Path) -> Iterator[None]:
 
 
 def _remove_empty(folders: list[Path]) -> None:
-    for folder in folders:  # the deepest comes first
+    for folder in folders:  # deepest first
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
 
 def _delete_leftovers(folder: Path) -> None:
-    """Delete scratch files and folders of killed runs, but not in a folder with a lock of its own, as a sweep's unit.
-
-    Scratch folders of `cached` are deleted by its next call, under their own lock.
-    """
+    """Delete scratch files and folders of killed runs, except in subfolders with their own lock, such as a sweep's
+    units. Scratch folders of `cached` are deleted by its next call, under their own lock."""
     for parent, folders, files in os.walk(folder):
         if Path(parent) != folder and LOCK in files:
             folders.clear()
@@ -153,7 +149,7 @@ def _delete_leftovers(folder: Path) -> None:
 
 @contextmanager
 def _exclusive(file: Path, what: Path, wait: bool) -> Iterator[None]:
-    """Lock `file`, which says who holds it and is removed at the end."""
+    """Lock `file`, which names its holder and is removed at the end; Busy or UserError for `what`."""
     lock = FileLock(file, timeout=-1 if wait else SOON, fallback_to_soft=False)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -169,12 +165,12 @@ def _exclusive(file: Path, what: Path, wait: bool) -> Iterator[None]:
         file.write_text(f"pid {os.getpid()} on {platform.node()} since {now}")
         yield
     finally:
-        file.unlink(missing_ok=True)  # one that waits for the removed file makes it anew: filelock sees to it
+        file.unlink(missing_ok=True)  # filelock creates the file again for a process that waits for it
         lock.release()
 
 
 def _holder(file: Path) -> str:
-    """Who holds a lock, as its file says."""
+    """The holder that a lock file names."""
     try:
         return file.read_text()
     except FileNotFoundError:

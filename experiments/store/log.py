@@ -1,4 +1,4 @@
-"""Progress on standard error: all of jaxft logs it to the logger "jaxft", and a command shows it."""
+"""Progress on standard error: all modules log to the logger "jaxft", and a command prints its messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxft.distributed import is_leader
 
 
 class _Progress(logging.Handler):
-    """Prints messages as they are, from the leader alone."""
+    """A handler that prints messages without a prefix, only in the leader."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if is_leader():
@@ -17,7 +17,7 @@ class _Progress(logging.Handler):
 
 
 def show_progress() -> None:
-    """Print what is logged to "jaxft" on standard error, beside the results on standard output."""
+    """Print the messages of the logger "jaxft" on standard error; results go to standard output."""
     log = logging.getLogger("jaxft")
     log.setLevel(logging.INFO)
     log.propagate = False

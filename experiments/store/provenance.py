@@ -1,4 +1,4 @@
-"""What a record says of where its numbers come from: versions, hardware, data."""
+"""The origin of a record's numbers: command, config, versions and hardware."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("jaxft", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grai
 
 
 def heading(name: str, command: str, config: Any) -> dict[str, Any]:
-    """What every record of a command begins with; config: the dataclass that the command ran."""
+    """The first fields of every record. config: the dataclass that the command ran."""
     return {
         "name": name,
         "command": command,

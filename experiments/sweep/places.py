@@ -1,4 +1,4 @@
-"""Accelerators and cores for each process of a sweep, found without JAX, which would take all accelerators."""
+"""Accelerators and cores for each process of a sweep, found without JAX, which would reserve all accelerators."""
 
 from __future__ import annotations
 
@@ -15,26 +15,23 @@ DEVICES = Path("/dev")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a process computes.
-
-    environment: variables that decide which accelerators it sees. cores: numbers of the cores it keeps to; None: all.
-    """
+    """The accelerators that a process sees, by environment variables, and the cores that it uses; None: all cores."""
 
     environment: dict[str, str]
     cores: frozenset[int] | None = None
 
     def enter(self) -> None:
-        """Keep the calling process to this place. It has not used an accelerator yet."""
+        """Limit the calling process to this place. Call this before the process uses an accelerator."""
         os.environ.update(self.environment)
         if self.cores:
             os.sched_setaffinity(0, self.cores)
 
 
 def places(jobs: int) -> list[Place]:
-    """The places of `jobs` processes: one alone sees all accelerators, of several each sees one.
+    """The places of `jobs` processes: a single process sees all accelerators, each of several sees one.
 
-    UserError where there are fewer accelerators than processes. Without accelerators all compute on the CPU, each on
-    its own cores if there are enough: two trainings that shared two cores took 13 % longer.
+    UserError if there are fewer accelerators than processes. Without accelerators all use the CPU, each process on its
+    own cores if there are enough: two trainings that shared two cores took 13 % longer.
     """
     if jobs == 1:
         return [Place({})]
@@ -49,7 +46,7 @@ def places(jobs: int) -> list[Place]:
 
 
 def _visible(environment: Mapping[str, str]) -> list[dict[str, str]]:
-    """For each accelerator of this machine, the variables that make it the only visible one."""
+    """For each accelerator of this machine, the environment variables that make only this one visible."""
     if environment.get("JAX_PLATFORMS") == "cpu":
         return []
     named = environment.get("CUDA_VISIBLE_DEVICES")
@@ -57,12 +54,12 @@ def _visible(environment: Mapping[str, str]) -> list[dict[str, str]]:
     if gpus:
         return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus]
     chips = _files("accel") or _files("vfio/")
-    # A slice of one chip and one process, whatever the machine has.
+    # Each process sees a slice of one chip and one process.
     alone = {"TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1", "TPU_PROCESS_BOUNDS": "1,1,1"}
     return [{"TPU_VISIBLE_CHIPS": str(number), **alone} for number in range(len(chips))]
 
 
 def _files(prefix: str) -> list[str]:
-    """Numbers of the device files whose names begin with `prefix`, ascending."""
+    """The numbers of the device files whose names begin with `prefix`, in ascending order."""
     found = (str(path.relative_to(DEVICES)).removeprefix(prefix) for path in DEVICES.glob(f"{prefix}[0-9]*"))
     return sorted(found, key=int)

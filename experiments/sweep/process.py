@@ -1,4 +1,4 @@
-"""The process of one unit of a sweep: a comparison on its own devices, with its own log."""
+"""The worker process of one unit of a sweep: a comparison on its own devices, with its own log."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ log = logging.getLogger("jaxft")
 
 
 def work(unit: Unit, place: Place, shared: Path, compiled: Path, command: str) -> None:
-    """Compare one unit; the exit status is 0 when its record is written, 1 after an error, 75 after SIGTERM.
+    """Compare one unit. Exit status: 0 if its record is written, 1 after an error, 75 after SIGTERM.
 
-    shared: folder of what all units need. compiled: folder of the compiled programs of all units. An error is written
-    to the log and beside the unit's folder. SIGTERM, and the end of the sweep's process, save the training and stop it.
+    shared: folder of the results that all units share. compiled: folder of the compiled programs of all units. An error
+    is written to the log and next to the unit's folder. On SIGTERM, or when the sweep's process ends, training saves a
+    checkpoint and stops.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which sends SIGTERM
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the sweep, which sends SIGTERM
     threading.Thread(target=_stop_with_sweep, daemon=True).start()
     place.enter()
     with unit.log.open("ab") as file:
@@ -39,18 +40,18 @@ def work(unit: Unit, place: Place, shared: Path, compiled: Path, command: str) -
         os.dup2(file.fileno(), sys.stderr.fileno())
     absl_logging.set_verbosity(absl_logging.FATAL)  # as in the command line
     show_progress()
-    if jax.config.jax_compilation_cache_dir is None:  # else the user has chosen one
+    if jax.config.jax_compilation_cache_dir is None:  # unless the user has set a folder
         jax.config.update("jax_compilation_cache_dir", str(compiled))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     try:
-        # The lock is waited for: the processes of a sweep that was killed may still be saving.
+        # Wait for the lock: the processes of a killed sweep may still be saving.
         with preemption.as_exception(), locked(unit.folder), use_mesh(make_mesh(unit.experiment.model.sharding)):
             log.info(f"unit: {unit.label}")
             compare(unit.experiment, unit.folder, command, shared)
     except preemption.Preempted as stop:
         log.info(str(stop))
         sys.exit(preemption.EXIT_CODE)
-    except Exception as error:  # whatever it is, it is recorded as this unit's, and the sweep goes on
+    except Exception as error:  # any error belongs to this unit; the sweep continues
         traceback.print_exc()
         unit.fail(f"{type(error).__name__}: {error}")
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""The record of a sweep: of every unit what tables and charts need, without replies and layers."""
+"""The record of a sweep: for every unit the data of tables and charts, without replies and layers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from experiments.store.record.certificate import Certificate
 from experiments.store.record.method import MethodResult
 from experiments.sweep.units import Unit
 
-#: Of all units alike, or else listed for each value.
+#: Fields that hold one value if all units agree, else a list of the different values.
 COMMON = ("versions", "hardware", "base", "judge")
 
 
 def sweep_record(settings: Sweep, found: list[Unit], command: str) -> SweepRecord:
-    """The record; it has the units that are not done, too, with their error."""
+    """The record of all units, including failed units with their error and units not done."""
     done = {unit.label: read_record(unit.folder / "record.json") for unit in found if unit.state == "done"}
     units = {unit.label: _unit(unit, done.get(unit.label)) for unit in found}
     methods = {label: unit.result for label, unit in units.items() if unit.result is not None}
@@ -71,6 +71,6 @@ def _summary(certificate: Certificate | None) -> Certificate | None:
 
 
 def _common(values: list[Any]) -> Any:
-    """The value of all units; a list where they differ, None where none is done."""
+    """The value of all units; a list of the different values if they differ, None if no unit is done."""
     different = [value for place, value in enumerate(values) if value not in values[:place]]
     return different[0] if len(different) == 1 else different or None

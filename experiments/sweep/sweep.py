@@ -1,8 +1,8 @@
-"""`jaxft sweep`: one experiment under many changes, a process for each unit, into one record.
+"""`jaxft sweep`: one experiment under many changes, one worker process for each unit, into one record.
 
-A unit's process is forked from one that has imported everything and computes nothing, and reads the programs that
-other units have compiled. Processor time that this adds to a unit, against units in turn in one process: 2.5 s, of
-which most is reading programs. A `jaxft compare` for each unit would add 5.5 s, and 17 s with nothing shared.
+A worker process is forked from a process that has imported everything and computes nothing. It reads the programs that
+other units have compiled. Compared with all units in one process, this adds 2.5 s of processor time to a unit, mostly
+for reading programs. A `jaxft compare` for each unit would add 5.5 s, or 17 s if nothing were shared.
 """
 
 from __future__ import annotations
@@ -28,15 +28,12 @@ from jaxft.training.metrics import format_seconds
 
 log = logging.getLogger("jaxft")
 
-#: How processes begin. Fork servers exist on Linux; forking is not safe beside the threads of macOS.
+#: Start method of processes: a fork server on Linux; on macOS forking is not safe, because of its threads.
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 
 
 def sweep(settings: Sweep, out: Path, jobs: int, command: str) -> SweepRecord:
-    """Do every unit that is not done yet, `jobs` at once, and write the record of all.
-
-    All settings are checked before anything begins. Units that failed before are tried again.
-    """
+    """Check all settings, do all open and failed units, `jobs` at a time, and write the record of all units."""
     found = units(settings, out)
     for unit in found:
         _check(unit, jobs)
@@ -66,9 +63,9 @@ def _check(unit: Unit, jobs: int) -> None:
 
 
 def _work(waiting: list[Unit], free: list[Place], out: Path, command: str) -> None:
-    """Run a process for every unit, as many at once as there are places; all have ended at the end."""
+    """Run a process for every unit, at most one on each place; on return or error, all processes have ended."""
     compiled = out / "compiled"
-    shutil.rmtree(compiled, ignore_errors=True)  # an earlier sweep's, perhaps of another machine
+    shutil.rmtree(compiled, ignore_errors=True)  # left by an earlier sweep, perhaps on another machine
     context = multiprocessing.get_context(METHOD)
     context.set_forkserver_preload([work.__module__])
     queue, running, failed, began = list(waiting), dict[int, tuple[BaseProcess, Unit, Place]](), 0, time.monotonic()
@@ -94,7 +91,7 @@ def _work(waiting: list[Unit], free: list[Place], out: Path, command: str) -> No
 
 
 def _ended(unit: Unit, code: int | None) -> bool:
-    """Whether the unit is done; where its process was killed, this is written beside its folder."""
+    """True if the unit is done. If its process was killed, record this failure next to the unit's folder."""
     if unit.state == "open":
         assert code is not None
         unit.fail(f"its process ended with {f'signal {-code}' if code < 0 else f'status {code}'}")

@@ -1,4 +1,4 @@
-"""The units of a sweep: one method at one point, compared by itself in a folder of its own."""
+"""The units of a sweep. A unit is one method at one point, compared alone in its own folder."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from jaxft.io import read_json, write_json
 
 @dataclass(frozen=True)
 class Unit:
-    """One method at one point of a sweep. Its files lie in `folder`, an error beside it."""
+    """One method at one point of a sweep. Its files are in `folder`; an error is recorded next to the folder."""
 
     label: str
     method: str
-    changes: Mapping[str, Any]  # those that this method sees
+    changes: Mapping[str, Any]  # only those that concern the method
     experiment: Experiment
     folder: Path
 
     @property
     def log(self) -> Path:
-        """What its processes wrote to standard output and error."""
+        """The file with the standard output and error of its processes."""
         return self.folder.parents[1] / "logs" / f"{self.folder.name}.log"
 
     @property
@@ -50,14 +50,14 @@ class Unit:
         write_json(self._failure, {"error": f"{error}; see {self.log}"})
 
     def reopen(self) -> None:
-        """Forget a failure and a record of other seeds, so that the unit is worked on again; what it has done stays."""
+        """Delete a failure, or a record of other seeds, so that the unit runs again; finished runs stay."""
         self._failure.unlink(missing_ok=True)
         record = self.folder / "record.json"
         if record.is_file() and read_record(record).seeds != self.experiment.seeds:
             record.unlink()
 
     def free(self) -> None:
-        """Give back the disk that checkpoints and exported weights take; all measurements stay."""
+        """Delete checkpoints and exported weights to free disk space; all measurements stay."""
         for run in self.folder.glob("*/lr_*/seed_*"):
             for name in ("checkpoints", "model"):
                 shutil.rmtree(run / name, ignore_errors=True)
@@ -68,16 +68,15 @@ class Unit:
 
 
 def shared_folder(out: Path) -> Path:
-    """What the units of a sweep have in common: calibration, scores of the base, verdicts."""
+    """The folder of the results that all units share: calibration, scores of the base, verdicts."""
     return out / "shared"
 
 
 def units(sweep: Sweep, out: Path) -> list[Unit]:
-    """All units, each once; UserError where a change names no key or a value of another type, or where the folder was
-    begun by another version.
+    """All units, each once. UserError for an unknown key, a value of the wrong type, or a folder of another version.
 
-    A change of one method's settings makes no new unit of another method. Folders are named by a hash of the resolved
-    config but its seeds and of all that is read, so that a sweep may grow and finds again what it did.
+    A change of one method's settings makes no new unit of another method. A folder's name is a hash of the config,
+    without its seeds, and of all inputs, so that a sweep with more points finds its finished units again.
     """
     for begun in out.glob("units/*/config.json"):
         check_format(begun)
@@ -105,7 +104,7 @@ def units(sweep: Sweep, out: Path) -> list[Unit]:
 
 
 def _points(sweep: Sweep) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(where in the config it stands, changes by key)"""
+    """(place in the config, changes by key) of every point."""
     if sweep.grid or not sweep.points:
         for values in itertools.product(*sweep.grid.values()):
             yield "sweep.grid", dict(zip(sweep.grid, values, strict=True))
@@ -114,7 +113,7 @@ def _points(sweep: Sweep) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _concerns(key: str, method: str) -> bool:
-    """Whether a change of `key` can matter to a method."""
+    """True if a change of `key` can affect a method."""
     head, _, rest = key.partition(".")
     return head != "methods" or rest in ("", method) or rest.startswith(f"{method}.")
 
@@ -125,7 +124,7 @@ def _label(method: str, changes: Mapping[str, Any]) -> str:
 
 
 def _spell(value: Any) -> str:
-    """A value as a label has it."""
+    """A value as text for a label."""
     if isinstance(value, Source):
         return os.path.basename(value.name) + ("" if value.limit is None else f"[:{value.limit}]")
     if isinstance(value, tuple):
@@ -134,7 +133,7 @@ def _spell(value: Any) -> str:
 
 
 def _distinct(found: list[Unit]) -> list[Unit]:
-    """The units with labels of which no two are the same."""
+    """The units with unique labels; a label that occurs twice gets a part of its folder's hash."""
     labels = [unit.label for unit in found]
     return [
         replace(unit, label=f"{unit.label} #{unit.folder.name[:4]}") if labels.count(unit.label) > 1 else unit

@@ -1,6 +1,6 @@
-"""The records of a comparison, a sweep and a sequence, as dataclasses. JSON only where a file is read or written.
+"""The records of a comparison, a sweep and a sequence, as dataclasses; only files hold JSON.
 
-A field with a default was not recorded by every version of jaxft: None means "not recorded".
+Not every version of jaxft recorded the fields with a default: None means "not recorded".
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from experiments.store.record.method import Means, MethodResult, Rate, Timings
 from jaxft.errors import UserError
 from jaxft.io import read_json, write_json
 
-#: Of the JSON files of these records; raised whenever a key changes its name or its meaning.
+#: Version of the records' JSON; raised when the name or the meaning of a key changes.
 FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class AxisDescription:
-    """What an axis measures. unit: "fraction" or "nat/token". examples: how many test examples it has."""
+    """The measurement on an axis. unit: "fraction" or "nat/token". examples: number of test examples."""
 
     task: str
     metric: str
@@ -33,7 +33,7 @@ class AxisDescription:
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """Who decided on judged axes. usage: requests, tokens and US dollars; empty for a judge that is not asked."""
+    """The judge of judged axes. usage: requests, tokens and US dollars; empty for a judge without costs."""
 
     name: str
     usage: Mapping[str, float]
@@ -41,7 +41,7 @@ class Judge:
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """Change of the other axes, by method, at equal proficiency. given: by the config, else the best LoRA reaches."""
+    """Changes of the other axes at equal proficiency, by method. given: by the config, else the best of LoRA."""
 
     proficiency: float
     given: bool
@@ -50,7 +50,7 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True)
 class Copy:
-    """A test example that was found in other text."""
+    """A test example with a copy in training or reference text."""
 
     kind: str
     evaluation: str
@@ -59,7 +59,7 @@ class Copy:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """How many test examples have a copy: `experiments.data.contamination` says of which kind."""
+    """The number of test examples with a copy of each kind, see `experiments.data.contamination`."""
 
     examples: int
     exact: int
@@ -71,7 +71,7 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Contamination:
-    """Copies of one axis' test examples in the text that is trained on and in the reference text."""
+    """Copies of one axis' test examples in the training text and in the reference text."""
 
     source: str
     domain: Found | None = None
@@ -80,14 +80,14 @@ class Contamination:
 
 @dataclass(frozen=True, kw_only=True)
 class TotalTime:
-    """Seconds of all invocations that worked on a record."""
+    """Total seconds of all invocations for a record."""
 
     total_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """Evaluation while training: how the kept step is chosen, and the base's means on the same examples."""
+    """Evaluation while training. rule: choice of the kept step. base: the base's means on the same examples."""
 
     rule: str
     base: Means
@@ -95,8 +95,8 @@ class Watch:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What all records hold. config, versions, hardware and base are plain JSON; in a sweep also a list, if units
-    differ, or None, if no unit is done."""
+    """The fields of all records. config, versions, hardware, base: plain JSON. In a sweep, versions, hardware, base and
+    judge are a list if units differ and None if no unit is done."""
 
     name: str
     command: str
@@ -126,10 +126,8 @@ class ComparisonRecord(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """One method at one point of a sweep. changes: of the config, by key, plain JSON. folder: below "units".
-
-    status: "done", "failed" or "open". error: what it failed with. result: None unless it is done.
-    """
+    """One method at one point of a sweep. changes: plain JSON, by key of the config. folder: its name in "units".
+    status: "done", "failed" or "open". error: message of a failed unit. result: None unless the unit is done."""
 
     method: str
     changes: Mapping[str, Any]
@@ -141,20 +139,20 @@ class Unit:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRecord(Record):
-    """`jaxft sweep`: what tables and charts need of every unit, without replies and layers."""
+    """`jaxft sweep`: the data of tables and charts for every unit, without replies and layers."""
 
     units: Mapping[str, Unit]
     matched: tuple[Level, ...]
 
     @property
     def methods(self) -> dict[str, MethodResult]:
-        """The units that are done, by label, as the methods of one comparison."""
+        """The results of finished units by label, like the methods of one comparison."""
         return {label: unit.result for label, unit in self.units.items() if unit.result is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeedScores:
-    """Every axis after a stage with one seed."""
+    """The scores of every axis after a stage, for one seed."""
 
     seed: int
     scores: Means
@@ -162,8 +160,8 @@ class SeedScores:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One method after one domain. scores: mean over seeds, the rest of the first seed. certificate: against the model
-    that the stage began with. against_first: against the first base."""
+    """One method after one domain. scores: mean over seeds; the fields after `seeds` are for the first seed.
+    certificate: against the model at the start of the stage. against_first: against the first base."""
 
     stage: str
     scores: Means
@@ -213,7 +211,7 @@ def encode(record: Record) -> dict[str, Any]:
 
 
 def decode(value: Any, where: str) -> Any:
-    """The record in JSON data; UserError, naming `where`, for another format or a form that is not a record's."""
+    """The record in JSON data from the file `where`; UserError for another format, kind or structure."""
     found = value.get("format") if isinstance(value, dict) else None
     if found != FORMAT:
         raise UserError(
@@ -227,10 +225,10 @@ def decode(value: Any, where: str) -> Any:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write a record, whole or not at all."""
+    """Write a record atomically."""
     write_json(path, encode(record))
 
 
 def read_record(path: Path) -> Any:
-    """The record in a file, a `ComparisonRecord`, `SweepRecord` or `SequenceRecord`; UserError as `decode`."""
+    """The `ComparisonRecord`, `SweepRecord` or `SequenceRecord` in a file; UserError as in `decode`."""
     return decode(read_json(path), str(path))

@@ -1,4 +1,4 @@
-"""What a record says of how the weights and the outputs moved."""
+"""The part of a record about the change of weights and outputs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Interval = tuple[float | None, float | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """How far the outputs moved on a text.
+    """Change of the outputs on a text.
 
-    logit_kl: mean KL to the base, nat/token; logit_kl_interval: its 95 % bootstrap interval over texts. relative_drift:
-    the KL as a share of the base's entropy. hidden_drift: |h - h0| / |h0| behind every block.
+    logit_kl: mean KL to the base, nat/token. logit_kl_interval: its 95 % bootstrap interval over texts. relative_drift:
+    the KL as a share of the base's entropy. hidden_drift: |h - h0| / |h0| after every block.
     """
 
     logit_kl: float
@@ -26,8 +26,8 @@ class Drift:
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """One input space of one layer. rank: of its protected basis Q. captured_heldout: the share of held-out energy in
-    span(Q). leak: |dW Q| / |dW| of every changed linear that reads it."""
+    """One input space of one layer. rank: rank of its protected basis Q. captured_heldout: share of the held-out energy
+    in span(Q). leak: |dW Q| / |dW| by changed linear that reads this space."""
 
     space: str
     layer: int
@@ -39,7 +39,7 @@ class Space:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearMovement:
-    """One linear, a value for each layer: see `jaxft.subspace.movement.Movement`. full_rank: min(d, n)."""
+    """One linear, with one value per layer: see `jaxft.subspace.movement.Movement`. full_rank: min(d, n)."""
 
     full_rank: int
     norm: tuple[float, ...]
@@ -51,11 +51,12 @@ class LinearMovement:
 
 @dataclass(frozen=True, kw_only=True)
 class Movement:
-    """Where the weights changed.
+    """Change of the weights, by direction and by linear.
 
-    shares: the share of |dW|² inside the directions of the reference inputs that hold each of `energies` of their
-    energy, over all linears and layers. isotropic: the same of a change with no preference. changed_above: a weight
-    counts as changed above this share of its linear's rms. linears: empty in the record of a sweep.
+    shares: for each of `energies`, the share of |dW|² over all linears and layers in the directions of the reference
+    inputs that hold this share of their energy. isotropic: the same for a change without preferred directions.
+    changed_above: a weight counts as changed if |dW| exceeds this multiple of its linear's rms. linears: empty in the
+    record of a sweep.
     """
 
     changed_above: float
@@ -65,18 +66,18 @@ class Movement:
     linears: Mapping[str, LinearMovement]
 
     def leak(self, energy: float) -> tuple[float, float]:
-        """(|dW Q| / |dW|, that of a change with no preference), Q the directions that hold `energy` of the inputs."""
+        """(|dW Q| / |dW|, the same for an isotropic change); Q: the input directions with the share `energy`."""
         at = self.energies.index(energy)
         return self.shares[at] ** 0.5, self.isotropic[at] ** 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate(Drift):
-    """What fine-tuning changed, inside and outside of the method's own protected directions Q.
+    """The changes by fine-tuning, inside and outside of the method's own protected directions Q.
 
-    The drift is on held-out reference text; domain: on text of the domain. unprojected: parameters that changed outside
-    of the linears. exported: the same of the model as it was written to disk. A sweep's record keeps worst_leak and
-    exported_leak, the largest of `spaces` and of the exported model's, in their place.
+    Drift is on held-out reference text. domain: drift on text of the domain. unprojected: changed parameters that are
+    not linears. exported: the certificate of the model read back from disk. A sweep's record replaces `spaces` by their
+    largest leak, worst_leak, and `exported` by that of the exported model, exported_leak.
     """
 
     relative_delta_norm: float
@@ -91,5 +92,5 @@ class Certificate(Drift):
 
     @property
     def own_leak(self) -> float | None:
-        """The largest |dW Q| / |dW| over layers and linears, Q the method's own; None where no linear changed."""
+        """The largest |dW Q| / |dW| over layers and linears, Q the method's own; None if no linear changed."""
         return max((leak for space in self.spaces or () for leak in space.leak.values()), default=self.worst_leak)

@@ -1,4 +1,4 @@
-"""Dataclasses to JSON data and back, by their annotations."""
+"""Dataclasses to JSON data and back, according to their annotations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxft.errors import UserError
 
 
 def to_json(value: Any) -> Any:
-    """Dataclasses, tuples and mappings as JSON data. An optional field that is None is left out."""
+    """Dataclasses, tuples and mappings as JSON data. A field with a default is left out if it is None."""
     if is_dataclass(value) and not isinstance(value, type):
         held = {field.name: getattr(value, field.name) for field in fields(value)}
         _, required = _fields(type(value))
@@ -24,15 +24,15 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(hint: Any, value: Any, where: str) -> Any:
-    """The dataclass `hint`, or a mapping of such, in JSON data: the inverse of `to_json`.
+    """The dataclass `hint`, or a mapping of them, from JSON data in the file `where`: the inverse of `to_json`.
 
-    `where` names the file. UserError for a key that is missing or unknown and for a value of another type.
+    UserError for a missing or unknown key and for a value of the wrong type.
     """
     return _read(hint, value, f"{where}:")
 
 
 def _read(hint: Any, value: Any, where: str) -> Any:
-    """The value as its annotation has it: a dataclass, a union with None, a mapping, a tuple, a plain type or Any."""
+    """The value in its annotated type: a dataclass, a union with None, a mapping, a tuple, a plain type or Any."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
@@ -64,7 +64,7 @@ def _dataclass(kind: Any, value: Mapping[str, Any], where: str) -> Any:
 
 @cache
 def _fields(kind: Any) -> tuple[dict[str, Any], set[str]]:
-    """(types by field, the fields that have no default)."""
+    """(types by field, fields without a default)."""
     return typing.get_type_hints(kind), {field.name for field in fields(kind) if field.default is MISSING}
 
 

@@ -1,4 +1,4 @@
-"""What a record says of one method: how it was trained, and every axis before and after."""
+"""The part of a record about one method: its training, and the scores of every axis before and after."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from experiments.store.record.certificate import Certificate, Interval
 
-#: A score of every axis; None where a judge gave no verdict.
+#: Mean score by axis; None without a verdict.
 Means = Mapping[str, float | None]
 
 
@@ -22,7 +22,7 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class SeedScore:
-    """The score after training with one seed."""
+    """The mean score after training with one seed."""
 
     seed: int
     after: float | None
@@ -30,11 +30,11 @@ class SeedScore:
 
 @dataclass(frozen=True, kw_only=True)
 class AxisResult:
-    """One axis of one method: `statistics.compare` says what the numbers are.
+    """One axis of one method; `statistics.compare` defines the numbers.
 
-    p_value_holm: corrected over the methods. unjudged: examples left out because a judge gave no verdict. groups: None
-    in the record of a sweep. labels: of each label of a reply, how many replies had it before and after (mean over
-    seeds); empty where replies get no label.
+    p_value_holm: Holm-corrected over the methods. unjudged: number of examples left out without a verdict. groups: None
+    in the record of a sweep. labels: number of replies with each label before and after (mean over seeds); None if
+    replies get no label.
     """
 
     before: float
@@ -57,7 +57,7 @@ class AxisResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """One learning rate of a method at the first seed. delta_norm: |dW|; None where a provider keeps the weights."""
+    """One learning rate of a method at the first seed. delta_norm: |dW|; None if a provider keeps the weights."""
 
     learning_rate: float
     validation: Means
@@ -79,7 +79,7 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """How `Auto` found its settings. realised_drift: on text that no decision has seen; kept: it is within budget."""
+    """The search of `Auto`. realised_drift: on text that no decision used. kept: True if that is within the budget."""
 
     budget: float
     trials: tuple[Trial, ...]
@@ -89,7 +89,7 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class Timings:
-    """Speed of a training run without its first step, which compiles. None: lost when the run was killed, or hosted."""
+    """Speed of a training run without its first step, which compiles. None if the run was killed or is hosted."""
 
     train_seconds: float | None
     tokens_per_second: float | None
@@ -101,7 +101,7 @@ NOT_TIMED = Timings(train_seconds=None, tokens_per_second=None, step_millisecond
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Bytes on one device. constants: what a method reads in every step beside weights and optimizer."""
+    """Bytes on one device. constants: arrays that a method reads in every step, without weights and optimizer state."""
 
     peak_bytes: int | None
     trained_bytes: int | None
@@ -111,7 +111,7 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """The means on validation examples after a step of training."""
+    """The means on validation examples after a training step."""
 
     step: int
     means: Means
@@ -119,11 +119,11 @@ class Watched:
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """What one training run left beside its scores.
+    """The results of one training run, except its scores.
 
-    certificate: None without reference text. reference: when the method reads that text: "none", "before training" or
-    "while training". memory: None of hosted systems. watched, kept_step: evaluation while training, and the step whose
-    weights were kept. model, cost: of hosted systems, the provider's name and US dollars.
+    certificate: None without reference text. reference: the time when the method reads that text: "none", "before
+    training" or "while training". memory: None for hosted systems. watched, kept_step: evaluations while training, and
+    the step whose weights are kept. model, cost: for hosted systems, the provider's name of the model and US dollars.
     """
 
     delta_norm: float | None
@@ -140,7 +140,7 @@ class RunResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """A test example with the replies before and after. ok: right; None: no verdict."""
+    """A test example with its replies before and after. before_ok, after_ok: True if right; None without a verdict."""
 
     prompt: str
     reference: str = ""
@@ -155,10 +155,8 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class MethodResult(RunResult):
-    """One method: its learning rates at the first seed, every axis over all seeds, the rest of the first seed.
-
-    rates: empty where there is one rate alone. examples: replies by axis; None in the record of a sweep.
-    """
+    """One method. axes: over all seeds; all other fields are for the first seed. rates: empty if the config gives one
+    rate. examples: replies by axis; None in the record of a sweep."""
 
     kind: str
     learning_rate: float
