@@ -149,7 +149,7 @@ def _delete_leftovers(folder: Path) -> None:
 
 @contextmanager
 def _exclusive(file: Path, what: Path, wait: bool) -> Iterator[None]:
-    """Lock `file`, which names its holder and is removed at the end; Busy or UserError for `what`."""
+    """Lock `file`, which names its holder and is removed at the end. Busy and UserError name `what`."""
     lock = FileLock(file, timeout=-1 if wait else SOON, fallback_to_soft=False)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
