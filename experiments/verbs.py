@@ -67,7 +67,7 @@ def _run(arguments: argparse.Namespace):  # noqa: ANN202 - Run, imported below
     name = _methods(arguments, experiment)[0]
 
     from experiments.runs.auto import AutoSearch
-    from experiments.runs.compare import open_output
+    from experiments.runs.output import open_output
     from experiments.runs.run import Run
 
     settings = experiment.methods[name]
@@ -81,8 +81,9 @@ def _run(arguments: argparse.Namespace):  # noqa: ANN202 - Run, imported below
 def compare(arguments: argparse.Namespace) -> None:
     experiment, out = _experiment(arguments)
 
-    from experiments.runs.compare import compare, open_output
+    from experiments.runs.compare import compare
     from experiments.runs.forecast import forecast
+    from experiments.runs.output import open_output
 
     if arguments.dry_run:
         print(forecast(open_output(experiment, out)))
@@ -135,7 +136,7 @@ def calibrate(arguments: argparse.Namespace) -> None:
     experiment, out = _experiment(arguments)
 
     from experiments.runs.calibrate import ranks
-    from experiments.runs.compare import open_output
+    from experiments.runs.output import open_output
     from jaxft.methods import GradientProjection
 
     work = open_output(experiment, out)

@@ -23,7 +23,8 @@ from experiments.runs.auto import AutoSearch
 from experiments.runs.calibrate import Calibration
 from experiments.runs.certify import certify_model
 from experiments.runs.checks import check
-from experiments.runs.compare import choose_rate, open_output
+from experiments.runs.compare import choose_rate
+from experiments.runs.output import open_output
 from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
 from experiments.store.cache import cached_json
@@ -123,7 +124,7 @@ def learn_sequence(sequence: Sequence, out: Path, command: str) -> SequenceRecor
     clock = out / "timings.json"
     earlier = read_json(clock)["total_seconds"] if clock.is_file() else 0.0
     before = plan.named(0, means(first.base_scores))
-    log.info("base  " + _told(before))
+    log.info("base  " + _listed(before))
     results, works = {}, []
     for name, settings in sequence.experiment.methods.items():
         assert not isinstance(settings, Hosted)
@@ -191,7 +192,7 @@ def _stage(plan: Plan, first: Workspace, run: Run, number: int) -> Learnt:
     """Learn one domain, score it, certify it and export the model."""
     work, name = run.work, plan.names[number]
     scores = plan.named(number, means(run.scores(validation=False)))
-    log.info(f"{run.label}  after {name}: {_told(scores)}")
+    log.info(f"{run.label}  after {name}: {_listed(scores)}")
     result, model = run.result(), run.export(run.folder / "model")
     against = None
     if first.experiment.reference is not None:
@@ -254,5 +255,5 @@ def _mean(values: list[float | None]) -> float | None:
     return float(np.mean(known)) if len(known) == len(values) else None
 
 
-def _told(scores: dict[str, float | None]) -> str:
+def _listed(scores: dict[str, float | None]) -> str:
     return "  ".join(f"{name} {'-' if score is None else f'{score:.3f}'}" for name, score in scores.items())

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from experiments.config import Experiment, Sweep
 from experiments.config_loader import changed, to_json
-from experiments.runs.compare import binding, check_format
+from experiments.runs.output import binding, check_format
 from experiments.runs.workspace import Workspace
 from experiments.store.cache import digest
 from experiments.store.record import read_record

@@ -19,7 +19,7 @@ from experiments.config import Auto, Axis, Experiment, Hosted, Sequence, Sweep
 from experiments.config_loader import changed, load, load_experiment, to_json
 from experiments.runs.certify import kernel_changes
 from experiments.runs.checks import check, check_settings
-from experiments.runs.compare import open_output
+from experiments.runs.output import open_output
 from experiments.runs.run import Run
 from experiments.runs.sequence import check_sequence
 from jaxft.data.source import Mix, Source

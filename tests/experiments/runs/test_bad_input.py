@@ -138,7 +138,10 @@ def test_a_missing_dataset(own_world, tmp_path, capsys) -> None:
             ["--methods.projection.energy", "-1"],
             ["methods.projection.energy: found -1, expected a fraction in (0, 1]"],
         ),
-        (["--methods.lora.rank", "17"], ["methods.lora.rank: found 17, expected at least 1 and at most 16", "width of linear"]),
+        (
+            ["--methods.lora.rank", "17"],
+            ["methods.lora.rank: found 17, expected at least 1 and at most 16", "width of linear"],
+        ),
         (
             ["--methods.lora.ranks", "17"],
             ["--methods.lora.ranks: unknown key 'ranks'; did you mean --methods.lora.rank?"],

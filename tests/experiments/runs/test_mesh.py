@@ -10,7 +10,7 @@ import pytest
 
 from experiments.config_loader import load_experiment
 from experiments.evaluation.scores import Scores
-from experiments.runs.compare import open_output
+from experiments.runs.output import open_output
 from experiments.runs.run import Run
 from experiments.store.record.certificate import Certificate
 from jaxft.sharding import make_mesh, use_mesh
