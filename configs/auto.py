@@ -2,8 +2,8 @@
 
     jaxft compare configs/auto.py
 
-`Auto` finds the K-FAC strength and the learning rate. The record shows every trial and the drift on text that no
-decision has seen. Drift is the KL at temperature 1, so the moments of the output gradients are taken at 1 too. 13
+`Auto` finds the K-FAC strength and the learning rate. The record shows every trial, and the drift on text that the
+search did not use. Drift is the KL at temperature 1, so the moments of the output gradients are taken at 1 too. 13
 minutes on two CPU cores.
 
 Recorded (experiments/results/auto.json), hotel / safety / knowledge in %: within 5 %, drift 3.9 % and 98.7 / 99.3 /

@@ -5,8 +5,8 @@
 Settings are those of configs/stories260k_star.py, budgets those of configs/auto.py.
 
 Recorded (experiments/results/auto_real.json), hotel loss from 3.780 and loss on stories from 1.456 nat/token: within 1
-%, drift 0.86 % on text that no decision has seen, 2.430 and 1.463, in 7 trials; within 5 %, drift 3.64 %, 1.718 and
-1.527, in 4.
+%, drift 0.86 % on text that the search did not use, losses 2.430 and 1.463, in 7 trials; within 5 %, drift 3.64 %,
+losses 1.718 and 1.527, in 4.
 """
 
 from dataclasses import replace

@@ -3,9 +3,9 @@
     jaxft sequence configs/continual.py
 
 Projection keeps every domain out of the directions that the reference text and the domains before it use; full
-fine-tuning and LoRA continue from the previous stage at quickstart's learning rates. Agents that take orders are much
-alike, so projection has a higher energy and K-FAC strength than in quickstart, and every method has more steps. 55
-minutes on two CPU cores; results in experiments/results/README.md.
+fine-tuning and LoRA continue from the previous stage at quickstart's learning rates. The three domains are much alike,
+so projection has a higher energy and K-FAC strength than in quickstart, and every method has more steps. 55 minutes on
+two CPU cores; results in experiments/results/README.md.
 """
 
 from pathlib import Path

@@ -38,8 +38,8 @@ base = load_experiment(str(Path(__file__).parent / "quickstart.py"))
 assert base.reference is not None
 ALL = (1e-4, 3e-4, 1e-3, 2e-3, 4e-3)  # where all weights learn
 LOW_RANK = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
-FREE = (1e-3, 3e-3, 5e-3, 7e-3, 1e-2)  # where few directions are left to learn in
-OURS = (1e-3, 3e-3, 7e-3, 1e-2, 1.4e-2)  # where the decay holds what is learnt there
+FREE = (1e-3, 3e-3, 5e-3, 7e-3, 1e-2)  # where few directions are free to learn in
+OURS = (1e-3, 3e-3, 7e-3, 1e-2, 1.4e-2)  # projection with K-FAC EWC
 UNALIGNED = "runs/unaligned_base/full/lr_0.001/seed_0/model"
 SAFE = Source("safety", limit=800)
 

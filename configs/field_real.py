@@ -2,8 +2,8 @@
 
     JAXFT_TEST_DATA=path/to/data jaxft sweep configs/field_real.py --jobs 2
 
-Settings are those of configs/stories260k_star.py, and of configs/field.py for all methods but projection. Forgetting is
-the rise of the loss on stories, read off along each method's own learning rates where its hotel loss is 1.27, 1.15 and
+Settings are those of configs/stories260k_star.py, and of configs/field.py for all methods except projection. Forgetting
+is the rise of the loss on stories, interpolated over each method's learning rates at hotel losses of 1.27, 1.15 and
 1.06. Replay and KL read stories while they train. Safe LoRA, SafeMERGE and SafeInstruct are left out: they need a model
 with safety training. One seed; 78 runs, an hour on two CPU cores.
 
@@ -23,7 +23,7 @@ base = load_experiment(str(here / "stories260k_star.py"))
 field = load(str(here / "field.py"), "sweep", Sweep).experiment.methods
 assert base.reference is not None
 ALL = (6e-5, 1.2e-4, 2.5e-4)  # where all weights learn
-HELD = (1e-4, 3e-4, 9e-4)  # where all learn and something holds them
+HELD = (1e-4, 3e-4, 9e-4)  # where all weights learn under a constraint
 LOW_RANK = (5e-4, 1e-3, 2e-3)
 OURS = GradientProjection((1e-4, 2e-4, 5e-4, 1e-3, 2e-3), energy=0.65, kfac_strength=5.0, kfac_outputs=True)
 RATES = {

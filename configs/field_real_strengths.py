@@ -1,14 +1,14 @@
-"""The strongest rivals of configs/field_real.py at other strengths than its own:
+"""The strongest rivals of configs/field_real.py at other strengths than there:
 
     JAXFT_TEST_DATA=path/to/data jaxft sweep configs/field_real_strengths.py --jobs 2
 
-These are the methods that keep most there without reading stories in training. All else is as there; one seed, 20 runs.
+These methods keep most there without reading stories in training. All else is as there; one seed, 20 runs.
 
 Expected: a stronger pull forgets less at the hotel losses that it still reaches, and projection forgets least.
 
 Recorded (experiments/results/field_real_strengths.json), nat/token forgotten at a hotel loss of 1.15 and 1.06, where
-projection forgets 0.273 and 0.328: EWC with strength 10 0.457 and 0.526 instead of 0.642 and 0.771 with 1; 100 does not
-come below 1.53. L2-SP and interpolation do no better at other strengths than at the field's.
+projection forgets 0.273 and 0.328: EWC with strength 10 0.457 and 0.526, with 1 0.642 and 0.771; with 100 the hotel
+loss does not fall below 1.53. L2-SP and interpolation do no better at other strengths than at the field's.
 """
 
 from dataclasses import replace

@@ -8,11 +8,11 @@ The shipped base, everything else as in configs/field.py; four learning rates ea
 Expected: a stronger pull keeps more and learns less, so that each method has a best strength; none comes near
 projection without reading reference text in training.
 
-Recorded (experiments/results/field_strengths.json), points of safety and knowledge lost at a proficiency of 98 %, where
-projection loses 0.0 / -0.1: EWC at its best, 10, -3.3 / -5.4 (in the field, with 1, -37.6 / -17.2); LoRA with weight
-decay 1 -51.1 / -18.6, and with 3, which no longer gets beyond 92 %, -22.2 / -4.5 at 90 %. Nothing else comes near L2-SP
-with the field's 0.01, -16.4 / -8.6. So EWC keeps much more than its usual strength shows. K-FAC EWC, a part of
-projection, has the same form, with more of the Fisher information than its diagonal.
+Recorded (experiments/results/field_strengths.json), change of safety and knowledge in points at a proficiency of 98 %,
+where projection has 0.0 / -0.1: EWC with its best strength, 10, -3.3 / -5.4 (with the field's 1, -37.6 / -17.2); LoRA
+with weight decay 1 -51.1 / -18.6; with 3, which reaches at most 92 %, -22.2 / -4.5 at 90 %. No other method here keeps
+as much as L2-SP with the field's 0.01, -16.4 / -8.6. So EWC can keep much more than at its usual strength. K-FAC EWC, a
+part of projection, has the same form, with more of the Fisher information than its diagonal.
 """
 
 from dataclasses import replace
@@ -40,7 +40,7 @@ from jaxft.methods import (
 
 field = load(str(Path(__file__).parent / "field.py"), "sweep", Sweep).experiment
 ALL = (5e-4, 1e-3, 2e-3, 4e-3)  # where all weights learn
-HELD = (1e-3, 2e-3, 4e-3, 8e-3)  # where all learn, and something holds or takes back much of it
+HELD = (1e-3, 2e-3, 4e-3, 8e-3)  # where all weights learn, and much of the change is held or taken back
 LOW_RANK = (1e-3, 2e-3, 5e-3, 1e-2)
 merging = replace(field.methods["SafeMERGE"], learning_rates=LOW_RANK)
 assert isinstance(merging, SafeMerge)

@@ -3,8 +3,8 @@
     JAXFT_TEST_DATA=path/to/data jaxft compare configs/hosted_comparison.py --dry-run      # files, counts, cost
     LLAMA2_7B=... JAXFT_TEST_DATA=... OPENAI_API_KEY=... TOGETHER_API_KEY=... jaxft compare configs/hosted_comparison.py
 
-All else is that of `configs/llama2_7b_hotel.py`, without the axis "choice": a provider's model gives replies, no
-likelihoods. Prices are US dollars per million tokens; check them first. each provider may cost 50 dollars at most, the
+All else is as in `configs/llama2_7b_hotel.py`, without the axis "choice": a provider's model gives replies, no
+likelihoods. Prices are US dollars per million tokens; check them first. Each provider may cost 50 dollars at most, the
 judge 100. Tested against a server that imitates both providers, not against them. Needs `pip install -e '.[hosted]'`.
 """
 

@@ -7,12 +7,12 @@
 
 Domain: the agent's steps in the hotel dialogues of STAR and Schema-Guided Dialogue. Reference: web text (C4), chat
 (Dolly) and safe answers to hostile statements. GPT-4o judges, for at most 100 dollars; `--judge.kind rules` costs
-nothing and judges worse (`jaxft judge-check`). One row of 4,096 tokens a chip on 16 chips; set --training.batch_rows
-to a multiple of another slice's chips. Weights, activations and the bases of a step's projections are bfloat16,
-changes of weights and Adam's moments float32, spread over all chips. Gradients are kept out of the strongest tenth of
-the protected directions, updates out of all; K-FAC EWC's moments are 64 directions and a diagonal. With 512 protected
-directions this adds 2.6 % of a step's operations at 16,384 tokens, and 1 GiB in all, spread over the chips. Planned,
-compiled and trained at toy size; not yet run at 7 B.
+nothing and judges worse (`jaxft judge-check`). One row of 4,096 tokens a chip on 16 chips; on another slice, set
+--training.batch_rows to a multiple of its chips. Weights, activations and the bases of a step's projections are
+bfloat16, changes of weights and Adam's moments float32, all spread over the chips. Gradients are kept out of the
+strongest tenth of the protected directions, updates out of all; K-FAC EWC's moments are 64 directions and a diagonal.
+With 512 protected directions this adds 2.6 % of a step's operations at 16,384 tokens, and 1 GiB in all, spread over the
+chips. Planned, compiled and trained at toy size; not yet run at 7 B.
 """
 
 from experiments.config import (

@@ -2,9 +2,9 @@
 
     jaxft compare configs/quickstart.py
 
-About five minutes on two CPU cores. Every method gives 96 % or more of the next steps rightly. Full fine-tuning and
-LoRA lose nearly all safe answers and most of the knowledge, projection at most a point. The learning rates are those
-that the sweep in experiments/results/field.json chose on validation data.
+About five minutes on two CPU cores. Every method gets at least 96 % of the next steps right. Full fine-tuning and LoRA
+lose nearly all safe answers and most of the knowledge, projection at most one point. The learning rates are those that
+the sweep in experiments/results/field.json chose on validation data.
 """
 
 from experiments.config import Axis, Evaluation, Experiment, Reference, Source, Training

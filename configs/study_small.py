@@ -1,17 +1,17 @@
-"""The published study on real data at the size of the base that ships.
+"""The published study on real data at the size of the shipped base.
 
-    JAXFT_TEST_DATA=path/to/data jaxft data configs/study_small.py      # what it learns and is asked
+    JAXFT_TEST_DATA=path/to/data jaxft data configs/study_small.py      # shows the data
     JAXFT_TEST_DATA=path/to/data jaxft compare configs/study_small.py
 
 Domain: the steps of STAR's real hotel dialogues that fit into the base's context (those of Schema-Guided Dialogue do
-not). Proficiency: replies to STAR's customers as a judge sees them, and the choice among the alternatives that the
-agent was shown. Safety: replies to ToxiGen statements, hostile and harmless ones. Knowledge: answers to Dolly's
-questions. The judge is the one that needs no model; `--judge.kind openai` takes a better one (see `Judge` in
-experiments/config/). A model of 1 M parameters that was trained on invented peoples and a few hundred facts knows
-next to nothing of the last two, so the shipped safety and knowledge are measured too.
+not). Proficiency: judged replies to STAR's customers, and the choice among the alternatives that the agent was shown.
+Safety: replies to ToxiGen statements, hostile and harmless ones. Knowledge: answers to Dolly's questions. The
+rule-based judge needs no model; `--judge.kind openai` takes a better one (see `Judge` in experiments/config/). A model
+of 1 M parameters that was trained on invented peoples and a few hundred facts knows almost nothing about the last two,
+so the shipped safety and knowledge are measured too.
 
-18 minutes on two busy CPU cores. Choice is 23.5 % before; full fine-tuning 76.5 %, LoRA 67.0 %, projection 61.5 %; what
-is left of the shipped safety and knowledge: 13 / 34 %, 4 / 0 %, 99 / 96 %.
+18 minutes on two busy CPU cores. Choice is 23.5 % before, 76.5 % after full fine-tuning, 67.0 % after LoRA and 61.5 %
+after projection; shipped safety and knowledge are then 13 / 34 %, 4 / 0 % and 99 / 96 %.
 """
 
 from experiments.config import Axis, Evaluation, Experiment, Reference, Source, Training

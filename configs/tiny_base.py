@@ -1,4 +1,4 @@
-"""Train the small base model that ships with jaxft, from nothing.
+"""Train the shipped base from nothing.
 
     jaxft pretrain configs/tiny_base.py --pretrain.output my_base
 

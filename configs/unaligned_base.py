@@ -2,7 +2,7 @@
 
     jaxft export configs/unaligned_base.py
 
-The base is trained further on all of its text but the safe replies, until these are gone; half a minute on two CPU
+The base is trained further on all of its text except the safe replies, until these are gone. Half a minute on two CPU
 cores.
 """
 

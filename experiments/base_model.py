@@ -30,17 +30,16 @@ from jaxft.sharding import LAYOUTS, on_mesh
 
 log = logging.getLogger("jaxft")
 
-#: The small model that ships with the package.
 SHIPPED_BASE = Path(jaxft.__file__).parent / "assets" / "base"
 
 
 def model_folder(name: str) -> Path:
-    """The Hugging Face folder that a config or a command names, $VARIABLES expanded; "base" is the one that ships."""
+    """The Hugging Face folder that a config or a command names, with $VARIABLES expanded; "base": the shipped base."""
     return SHIPPED_BASE if name == "base" else Path(os.path.expandvars(name))
 
 
 def compute_settings(model: Model, shape: LlamaConfig, platform: str | None = None) -> Compute:
-    """How a model of this shape runs on a platform ("cpu", "gpu" or "tpu"); None: the one that is here."""
+    """The forward-pass settings of a model of this shape on "cpu", "gpu" or "tpu" (None: the attached platform)."""
     platform = platform or jax.default_backend()
     return Compute(
         dtype=model.compute_dtype,
@@ -55,7 +54,7 @@ def compute_settings(model: Model, shape: LlamaConfig, platform: str | None = No
 
 @dataclass(frozen=True)
 class Base:
-    """The base model of an experiment; what is costly is read when first used."""
+    """The base model of an experiment; costly parts are read at first use."""
 
     settings: Model
 
@@ -79,14 +78,14 @@ class Base:
 
     @cached_property
     def tokenizer_sha256(self) -> str:
-        """Of all that decides how a text becomes tokens: vocabulary, special tokens and chat template."""
+        """SHA-256 of all that decides how a text becomes tokens: vocabulary, special tokens and chat template."""
         tokenizer = self.tokenizer
         parts = [tokenizer.backend_tokenizer.to_str(), tokenizer.special_tokens_map, tokenizer.chat_template]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     @property
     def description(self) -> dict[str, Any]:
-        """The base as a record states it."""
+        """The base model's entry in a record."""
         return {
             "folder": self.settings.folder,
             "sha256": self.sha256,
@@ -106,7 +105,7 @@ class Base:
         )
 
     def pack(self, examples: Sequence[Example], length: int, on_long: str) -> Rows:
-        """Encode under the experiment's template and pack; says how many examples were too long."""
+        """Encode under the experiment's template and pack; log the number of examples that were too long."""
         encoded = [encode(example, self.tokenizer, self.settings.template) for example in examples]
         rows = pack(encoded, length, on_long)
         if rows.dropped:

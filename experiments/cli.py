@@ -19,16 +19,15 @@ from jaxft import preemption
 from jaxft.errors import DoesNotFit, UserError
 
 INTERRUPTED = 130
-#: What the machine may refuse: a full, read-only or foreign folder. Anything else is a fault of the program.
+#: Errors of the machine: a full disk, or a read-only or foreign folder. Any other OSError is a fault of the program.
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def main(words: Words[str] | None = None) -> int:
-    """Run one command; 0 when done, 1 after a user's mistake, 75 after SIGTERM, 130 after Ctrl-C.
+    """Run one command. Returns 0 when done, 1 after a user's mistake, 75 after SIGTERM, 130 after Ctrl-C.
 
-    Where one of several processes dies, JAX ends the others with 134 (SIGABRT), after a minute without a sign of life,
-    and says which one was lost; where one alone stops with an error, it says so at once and all end with 134 after five
-    minutes.
+    If one of several processes dies, JAX ends the others with 134 (SIGABRT) after a minute without a heartbeat and
+    names the lost one. If only one stops with an error, it reports it at once; all end with 134 after five minutes.
     """
     words = list(sys.argv[1:] if words is None else words)
     parser = _parser()
@@ -117,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _folder(text: str) -> Path:
-    """A local path; pathlib would quietly make a folder named "gs:" of a bucket's address."""
+    """A local path. Rejects a bucket's address, which pathlib would quietly turn into a folder named "gs:"."""
     if "://" in text:
         raise argparse.ArgumentTypeError(
             f"found {text!r}, expected a local folder; mount the bucket (gcsfuse BUCKET FOLDER) and name its folder. "

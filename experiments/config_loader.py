@@ -1,4 +1,4 @@
-"""From a config file and `--key.sub value` words to its dataclass, and back to plain JSON."""
+"""Read a config file and `--key.sub value` words into the config's dataclass, and turn it into plain JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from jaxft.errors import UserError
 from jaxft.methods import Method
 
 T = TypeVar("T")
-#: What earlier versions called it -> what it is called now.
+#: Name or error message of earlier versions -> present name or advice.
 RENAMED = {
     "GradientProjection.decay": "kfac_strength",
     "GradientProjection.two_sided": "kfac_outputs",
@@ -37,7 +37,7 @@ def load_experiment(path: str, overrides: Sequence[str] = ()) -> Experiment:
 
 
 def load(path: str, name: str, kind: type[T], overrides: Sequence[str] = ()) -> T:
-    """What the Python file at `path` defines as `name`, a dataclass of `kind`, with overrides applied.
+    """The dataclass of `kind` that the Python file at `path` defines as `name`, with overrides applied.
 
     overrides: ["--training.steps", "100", ...] or ["--training.steps=100"]; values are Python literals or plain words.
     """
@@ -45,7 +45,7 @@ def load(path: str, name: str, kind: type[T], overrides: Sequence[str] = ()) -> 
 
 
 def load_any(path: str, overrides: Sequence[str] = ()) -> Experiment | Sweep | config.Sequence:
-    """The first of `experiment`, `sweep` and `sequence` that the Python file at `path` defines, as `load` has it."""
+    """The first of `experiment`, `sweep` and `sequence` that the Python file at `path` defines; otherwise as `load`."""
     return _load(path, {"experiment": Experiment, "sweep": Sweep, "sequence": config.Sequence}, overrides)
 
 
@@ -58,7 +58,7 @@ def _load(path: str, kinds: Mapping[str, type[T]], overrides: Sequence[str]) -> 
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # a config is a program of the user's: whatever it raises is theirs to mend
+    except Exception as error:  # a config is the user's program: any error in it is theirs to fix
         home = sys.modules[next(iter(kinds.values())).__module__]
         hint = _hint(str(error), {**vars(home), **vars(module)})
         raise UserError(
@@ -80,7 +80,7 @@ def _load(path: str, kinds: Mapping[str, type[T]], overrides: Sequence[str]) -> 
 
 
 def changed(node: T, changes: Mapping[str, Any]) -> T:
-    """`node` with other values at dotted keys; UserError where a key is unknown or a value does not fit it."""
+    """`node` with other values at dotted keys; UserError if a key is unknown or a value does not fit it."""
     for key, value in changes.items():
         fitting = tuple(value) if isinstance(value, list) else value
         node = _replace(node, key.split("."), key, partial(bounds.fit, fitting))
@@ -100,9 +100,9 @@ def to_json(value: Any) -> Any:
 
 
 def _hint(message: str, names: Mapping[str, Any]) -> str:
-    """What to write instead, where Python reports a module or a keyword that it does not know.
+    """The correction of a module or keyword that Python reports as unknown; "" if none is known.
 
-    names: of the config file and the module of its dataclass; the one that was called is among them.
+    names: those of the config file and of its dataclass's module, among them the called class.
     """
     if message in RENAMED:
         return f"; {RENAMED[message]}"
@@ -114,7 +114,7 @@ def _hint(message: str, names: Mapping[str, Any]) -> str:
 
 
 def _known(kind: str, names: Sequence[str], name: str, spell: Callable[[str], str]) -> str:
-    """Which of `names`, the keys of a `kind`, an unknown name stands for, spelled as the user would write it."""
+    """A correction of `name`, which is unknown: its new name, or the nearest of `names`, the keys of a `kind`."""
     if new := RENAMED.get(f"{kind}.{name}"):
         return f"it is now called {spell(new)}."
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
@@ -137,7 +137,7 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _replace(node: Any, path: list[str], key: str, make: Callable[[Any, str], Any]) -> Any:
-    """`node` with make(type, key) at `path`; frozen dataclasses and mappings are copied on the way.
+    """A copy of `node` with make(type, key) at `path`; `node` is a frozen dataclass or a mapping.
 
     key: the whole path as the user wrote it, for messages.
     """

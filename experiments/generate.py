@@ -14,7 +14,7 @@ from jaxft.llama.generate import generate
 def continue_text(
     model: str, prompt: str, *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0, chat: bool = False
 ) -> str:
-    """The prompt and its continuation; with `chat`, the reply alone to the prompt as a user's message."""
+    """The prompt with its continuation; with `chat`, only the reply to the prompt as a user's message."""
     if max_new_tokens < 1:
         raise UserError(f"--max-new-tokens: found {max_new_tokens}, expected at least 1")
     if temperature < 0:

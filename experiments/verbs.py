@@ -1,6 +1,6 @@
-"""What each verb of `jaxft VERB CONFIG` does, given its parsed words.
+"""The verbs of `jaxft VERB CONFIG`, each called with its parsed words.
 
-Imports are inside and after the config, so that --help and mistakes in the words answer at once.
+Imports are inside the functions, after the config is read, so that --help and mistakes are answered at once.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, P
 
 
 def _begin(arguments: argparse.Namespace, config: Experiment | Sweep | Sequence) -> Path:
-    """The output folder of a config, once the devices are ready for its model and all processes agree on it."""
+    """The output folder of a config, after the devices are ready for its model and all processes agree on it."""
     from experiments.config_loader import to_json
 
     out = arguments.out or Path("runs") / config.name
 
-    # Only now, that the words are right: JAX takes seconds to import.
+    # Only after the config was checked, as JAX takes seconds to import.
     from experiments.store.provenance import versions
     from jaxft.distributed import check_same, is_leader, start
     from jaxft.sharding import make_mesh, use_mesh
 
-    if start() and not is_leader():  # one of several processes: the first one alone tells results
+    if start() and not is_leader():  # only the leader prints results
         arguments.stack.enter_context(redirect_stdout(arguments.stack.enter_context(open(os.devnull, "w"))))
     check_same({"config": to_json(config), "--out": str(out), "versions": versions()})
     experiment = config if isinstance(config, Experiment) else config.experiment
@@ -45,7 +45,7 @@ def _begin(arguments: argparse.Namespace, config: Experiment | Sweep | Sequence)
 
 
 def _occupy(arguments: argparse.Namespace, out: Path) -> Path:
-    """The output folder, which no other process may work in until this command ends."""
+    """Lock the output folder until this command ends, and return it."""
     from experiments.store.cache import occupied
 
     arguments.stack.enter_context(occupied(out))
@@ -53,7 +53,7 @@ def _occupy(arguments: argparse.Namespace, out: Path) -> Path:
 
 
 def _methods(arguments: argparse.Namespace, experiment: Experiment) -> list[str]:
-    """The method that was asked for; all that are trained here where none was."""
+    """The requested method, or all that are trained here if none was requested."""
     known = [name for name, method in experiment.methods.items() if not isinstance(method, Hosted)]
     if not known:
         raise UserError(f"{arguments.config}: names no methods that are trained here")
@@ -101,7 +101,7 @@ def sweep(arguments: argparse.Namespace) -> None:
 
     import jax
 
-    jax.config.update("jax_platforms", "cpu")  # this process computes nothing: accelerators are for the units'
+    jax.config.update("jax_platforms", "cpu")  # this process computes nothing: the accelerators are for the units
 
     from experiments.sweep.sweep import sweep
 

@@ -2,13 +2,13 @@
 
     jaxft sweep configs/ablations/dtype.py
 
-Expected: changes are projected once more in float32 after training, so that moments and activations in bfloat16 leak
-nothing; what is stored in bfloat16 leaks its own rounding: of dW where changes are trained in it, of W + dW, the
-larger, where the model is exported in it.
+Expected: changes are projected once more in float32 after training, so moments and activations in bfloat16 leak
+nothing. Values stored in bfloat16 leak their rounding: that of dW if changes are trained in bfloat16, and the larger
+one of W + dW if the model is exported in it.
 
-Recorded (experiments/results/ablation_dtype.json): largest leak 8e-8 with all in float32 and with moments in
-bfloat16, 1e-7 with activations in it; 9e-4 with trained changes in it, and 5e-3 after an export in it. Proficiency
-99.0 to 99.7 %, safety 100 % and knowledge 99.3 to 99.5 % throughout.
+Recorded (experiments/results/ablation_dtype.json): largest leak 8e-8 with all in float32 and with moments in bfloat16,
+1e-7 with activations, 9e-4 with trained changes and 5e-3 after an export in bfloat16. Proficiency is 99.0 to 99.7 %,
+safety 100 % and knowledge 99.3 to 99.5 % throughout.
 """
 
 from dataclasses import replace

@@ -2,11 +2,12 @@
 
     jaxft sweep configs/ablations/energy.py
 
-Expected: alone, more energy keeps more and learns less; with K-FAC EWC, the energy matters little.
+Expected: without K-FAC EWC, more energy keeps more and learns less; with it, the energy matters little.
 
-Recorded (experiments/results/ablation_energy.json), energy 0, 0.5, 0.8, 0.95 and 0.99: alone, safety 0, 0, 0, 44 and 83
-%, knowledge 0, 1, 23, 67 and 79 %; with K-FAC EWC 97, 96, 100, 100 and 99 %, 94, 98, 100, 99 and 99 %. Proficiency
-falls from 100 to 98 % in both from 0.5 on. K-FAC EWC does most; with it, 0.8 keeps some points more than 0 and 0.5.
+Recorded (experiments/results/ablation_energy.json) at energy 0, 0.5, 0.8, 0.95 and 0.99. Without K-FAC EWC: safety 0,
+0, 0, 44 and 83 %, knowledge 0, 1, 23, 67 and 79 %. With it: safety 97, 96, 100, 100 and 99 %, knowledge 94, 98, 100, 99
+and 99 %. In both, proficiency falls from 100 to 98 % from energy 0.5 on. K-FAC EWC has the largest effect; with it, 0.8
+keeps a few points more than 0 and 0.5.
 """
 
 from dataclasses import replace

@@ -2,7 +2,8 @@
 
     jaxft sweep configs/ablations/strength.py
 
-Expected: retention rises with the strength and proficiency falls; at equal proficiency both moments keep more than one.
+Expected: a higher strength keeps more and learns less. At equal proficiency, both moments keep more than input moments
+alone.
 
 Recorded (experiments/results/ablation_strength.json), proficiency, safety and knowledge in %: both moments at 0.4, 1.3,
 4, 13 and 40: 99.7 / 85.0 / 91.4, 99.7 / 99.7 / 97.8, 99.7 / 100.0 / 99.5, 97.7 / 100.0 / 99.3, 93.3 / 100.0 / 99.3.

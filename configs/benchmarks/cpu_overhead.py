@@ -2,10 +2,10 @@
 
     jaxft benchmark configs/benchmarks/cpu_overhead.py
 
-One eighth of Llama-2-7B's widths, layers, row length (4096), tokens a step (16384) and protected directions (512), and
-a vocabulary that makes the head as small a part: projecting takes the same share of a step's operations, 2.1 %, of
-which gradients, kept out of the strongest tenth of the directions, take 0.2. The bar: at most 3 % more time than full
-fine-tuning, and than the same step without its projections.
+One eighth of Llama-2-7B's widths, layers, row length (4096), tokens a step (16384) and protected directions (512), with
+a vocabulary that gives the head the same share of the work. So projecting takes the same share of a step's operations,
+2.1 %; of this, the gradients take 0.2, as they are kept out of only the strongest tenth of the directions. The bar: at
+most 3 % more time than full fine-tuning, and than the same step without its projections.
 """
 
 from experiments.benchmarks import Benchmark

@@ -3,8 +3,8 @@
     XLA_PYTHON_CLIENT_MEM_FRACTION=.8 jaxft benchmark configs/benchmarks/gpu_7b.py
 
 The rest of the memory is left to torch, which takes turns with jaxft. The weights are random, so nothing is downloaded.
-Not measured yet. Full fine-tuning is left out: weights, gradients and Adam's moments in float32 take 108 GB on either
-side beside the other's share; projection trains the same linears and can be compared with `unprojected`.
+Not measured yet. Full fine-tuning is left out: weights, gradients and Adam's moments in float32 take 108 GB on each
+side, and the other side needs its share too. Projection trains the same linears; compare it with `unprojected`.
 """
 
 from experiments.benchmarks import Benchmark

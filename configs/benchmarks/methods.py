@@ -2,8 +2,8 @@
 
     jaxft benchmark configs/benchmarks/methods.py
 
-The base that ships, batches of 16 rows of 96 tokens, as in configs/field.py; 40 protected directions of each input
-space, about what 80 % of the energy takes there. There is no goal to meet here.
+The shipped base, batches of 16 rows of 96 tokens, as in configs/field.py; 40 protected directions of each input space,
+about as many as 80 % of the energy takes there. No bar applies.
 """
 
 from pathlib import Path

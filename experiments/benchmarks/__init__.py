@@ -1,4 +1,4 @@
-"""How fast jaxft is, measured in turns with torch, transformers and peft where those are installed."""
+"""Speed of jaxft, measured in turns with torch, transformers and peft if these are installed."""
 
 from experiments.benchmarks.drawing import table, write_chart
 from experiments.benchmarks.record import benchmark

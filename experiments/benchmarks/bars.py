@@ -1,4 +1,4 @@
-"""What the measurements are held against: ratios of two contestants, round by round, and the least they should be."""
+"""Comparisons of measurements: the ratio of two contestants in every round, and the least that it should be."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxft.methods import Full, GradientProjection
 
 
 class Bar(NamedTuple):
-    """The speed of `of` over that of `to`, each (side, work), should be at least `least`; None only reports it."""
+    """The speed of `of` divided by that of `to`, each (side, work), should be at least `least`; None: report only."""
 
     name: str
     part: str
@@ -23,7 +23,7 @@ class Bar(NamedTuple):
 
 
 def bars(settings: Benchmark) -> list[Bar]:
-    """All that can be asked of one benchmark."""
+    """All comparisons of a benchmark; `judge` keeps those whose two sides were measured."""
     full, lora, greedy = "full", "lora", "greedy"
     step = "trace one step with jax.profiler.trace; first suspects: attention, float32 logits, the optimizer's update"
     formula = f"by formula {overhead(settings):.1%}; trace one step and look at the einsums of Basis.split"
@@ -43,23 +43,23 @@ def bars(settings: Benchmark) -> list[Bar]:
 
 
 def overhead(settings: Benchmark) -> float:
-    """Operations of the projections over those of a full fine-tuning step, by formula; padding takes time, too."""
+    """Operations of the projections over those of a full fine-tuning step, by formula. Padding counts too."""
     config, rows, length = settings.config, settings.batch_rows, settings.row_length
     projected = GradientProjection(gradients=settings.gradients)
     return projected.projection_flops(config, settings.ranks) / Full().step_flops(config, rows, length).total
 
 
 def ceiling(settings: Benchmark) -> float:
-    """Operations of the blocks' forward pass over those of calibration, which adds the moments."""
+    """Operations of the blocks' forward pass over those of calibration, which also computes the moments."""
     config, rows, length = settings.config, settings.batch_rows, settings.real_length
     blocks = flops.blocks(config, rows, length)
     return blocks / (blocks + flops.moments(config, settings.tokens))
 
 
 def judge(settings: Benchmark, measurements: Sequence[Measurement], *, same_device: bool) -> list[dict[str, Any]]:
-    """Every comparison whose two sides were measured.
+    """The result of every comparison whose two sides were measured.
 
-    met: None where no bar applies, as between frameworks that ran on different devices.
+    met: None if no bar applies, as between frameworks that ran on different devices.
     """
     found = {(m["part"], m["side"], m["work"]): m for m in measurements if not m["failed"]}
     results = []

@@ -1,4 +1,4 @@
-"""Contestants that take turns, round by round, so that drift of the machine hits all alike."""
+"""Contestants that take turns, round by round, so that changes in the machine's speed affect all alike."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Measurement = dict[str, Any]
 
 
 class Opened(NamedTuple):
-    """A contestant with its memory filled. run(n) does the work n times and returns when the device is done.
+    """A contestant that is set up. run(n) does the work n times and returns when the device is done.
 
-    facts() is asked once, after the first round, for what else the record should say.
+    facts() gives further entries for the record; it is called once, after the first round.
     """
 
     run: Callable[[int], None]
@@ -31,8 +31,8 @@ class Opened(NamedTuple):
 class Contestant:
     """One side ("jaxft" or "torch") doing one piece of work.
 
-    amount, unit: what one run handles, e.g. 2048 "tokens". flops: of one run by formula, None where none apply.
-    times: runs that are timed in one round. warm: whether one untimed run goes before them.
+    amount, unit: what one run handles, e.g. 2048 "tokens". flops: of one run by formula, None if there is no formula.
+    times: timed runs in one round. warm: one untimed run goes first.
     """
 
     part: str
@@ -47,9 +47,9 @@ class Contestant:
 
 
 def measure(contestants: Sequence[Contestant], rounds: int) -> list[Measurement]:
-    """Seconds a run of every contestant in every round; who goes first changes from round to round.
+    """Measure the seconds per run of every contestant in every round; another one goes first in each round.
 
-    A contestant sets up anew in each round and leaves the memory to the others. One that runs out of device memory is
+    A contestant is set up anew in each round and frees its memory afterwards. One that runs out of device memory is
     recorded as such and takes no further part; any other error ends the benchmark.
     """
     seconds: list[list[float]] = [[] for _ in contestants]
@@ -89,7 +89,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a framework ran out of device memory; each has its own class for that."""
+    """True if a framework ran out of device memory; each has its own class for that."""
     return type(error).__name__ == "OutOfMemoryError" or "RESOURCE_EXHAUSTED" in str(error)
 
 

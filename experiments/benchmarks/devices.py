@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from jaxft.planning.devices import TPUS
 
-#: Name inside `device_kind` -> dense FLOP/s for (bfloat16, float32); None where nothing is published. The longest name
-#: that fits counts. A float32 product runs on NVIDIA in TF32, which both frameworks are set to here, so that is its
-#: peak. TPU v2 and v3 show two devices a chip and are left out.
+#: Name inside `device_kind` -> dense FLOP/s for (bfloat16, float32); None if not published. The longest name that
+#: fits counts. On NVIDIA the float32 peak is that of TF32, in which both frameworks run float32 products here. TPU v2
+#: and v3 show two devices a chip and are left out.
 PEAKS: dict[str, tuple[float, float | None]] = {
     "TPU v4": (TPUS["v4"].flops, None),
     "TPU v5 lite": (TPUS["v5e"].flops, None),
@@ -27,7 +27,7 @@ PEAKS: dict[str, tuple[float, float | None]] = {
 
 
 def peak(device_kind: str, dtype: str) -> float | None:
-    """FLOP/s of one device in a dtype; None where unknown, as for every CPU."""
+    """FLOP/s of one device in a dtype; None if unknown, as for every CPU."""
     words = f" {device_kind.replace('-', ' ')} "
     fitting = [name for name in PEAKS if f" {name} " in words]
     if not fitting:

@@ -15,7 +15,7 @@ Record = dict[str, Any]
 
 
 def table(record: Record) -> str:
-    """Every measurement, then every comparison, for a terminal."""
+    """All measurements, then all comparisons, as text for a terminal."""
     config, hardware, rival = record["config"], record["hardware"], record["rival"]
     where = hardware["cpu"] if hardware["platform"] == "cpu" else hardware["device"]
     against = f"torch on {rival['device']}, {rival['threads']} threads" if rival["available"] else "no rival"

@@ -1,4 +1,4 @@
-"""What a user waits for before anything runs: imports in fresh processes."""
+"""The wait before anything runs: imports in fresh processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMANDS = {
 
 
 def contestants() -> list[Contestant]:
-    """A run is one fresh process from start to end; the first one of a benchmark may find a cold disk cache."""
+    """The imports to time. A run is one fresh process; the first of a benchmark may find a cold disk cache."""
     return [
         Contestant("import", work, side, "starts", 1, None, partial(_process, command), warm=False)
         for (side, work), command in COMMANDS.items()

@@ -1,4 +1,4 @@
-"""jaxft's contestants: the product's own step, calibration and generation, nothing rebuilt for the occasion."""
+"""jaxft's contestants: its own training step, calibration and generation, unchanged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LEARNING_RATE = 1e-5
 
 
 def contestants(settings: Benchmark, part: str) -> list[Contestant]:
-    """Those of one part but "import"."""
+    """The contestants of one part except "import"."""
     config, rows, length = settings.config, settings.batch_rows, settings.real_length
     add = partial(Contestant, part, side="jaxft", unit="tokens", times=settings.steps)
     if part == "train":
@@ -60,7 +60,7 @@ def contestants(settings: Benchmark, part: str) -> list[Contestant]:
 
 
 def batch(settings: Benchmark) -> dict[str, np.ndarray]:
-    """Random tokens, one text a row with padding behind; every token but a text's last predicts the next."""
+    """Random tokens, one text per row, padded at the end; every token except a text's last predicts the next."""
     shape, real = (settings.batch_rows, settings.row_length), settings.real_length
     inside = np.broadcast_to(np.arange(settings.row_length) < real, shape)
     drawn = np.random.default_rng(0).integers(3, settings.config.vocab_size, shape)
@@ -89,8 +89,7 @@ def model(settings: Benchmark) -> Llama:
 
 
 def random_statistics(settings: Benchmark, method: Method, base: Llama) -> Statistics:
-    """What a method reads, random: speed depends on no direction and no importance. Where none is protected, bases are
-    empty."""
+    """Random statistics: speed depends on no direction or importance. Bases are empty if nothing is protected."""
     config, bases = settings.config, {}
     rank = settings.rank if isinstance(method, Protecting) and method.energy else 0
     for number, (space, names) in enumerate(INPUT_SPACES.items()):
@@ -186,5 +185,5 @@ def _generation(settings: Benchmark) -> Iterator[Opened]:
 
 
 def _peak_bytes() -> int:
-    """Most bytes in use so far on the device; 0 where it does not say."""
+    """Most bytes in use so far on the device; 0 if it does not report them."""
     return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)

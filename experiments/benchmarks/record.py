@@ -18,14 +18,14 @@ from jaxft.io import write_json
 
 Record = dict[str, Any]
 
-#: Of the record's JSON; raised whenever a key changes its name or its meaning.
+#: Version of the record's JSON; raised whenever a key changes its name or meaning.
 FORMAT = 1
 
 
 def benchmark(settings: Benchmark, out: Path, command: str) -> Record:
-    """Measure and write `out`/record.json; UserError for settings that cannot be measured.
+    """Measure and write `out`/record.json. UserError for settings that cannot be measured.
 
-    Everything runs on one device, JAX's first; the rival on the first CUDA device or, without one, on the CPU.
+    jaxft runs on JAX's first device, torch on the first CUDA device or, without one, on the CPU.
     """
     bounds.check(settings)
     load = os.getloadavg()[0]
@@ -64,7 +64,7 @@ def benchmark(settings: Benchmark, out: Path, command: str) -> Record:
 
 
 def _utilisation(measurement: Measurement, peak_flops: float | None) -> float | None:
-    """Model FLOPs utilisation of the median round; None where the peak is unknown or there is nothing to count."""
+    """Model FLOPs utilisation of the median round; None if the peak is unknown or there is nothing to count."""
     if peak_flops is None or measurement["flops"] is None or measurement["rate"] is None:
         return None
     return measurement["flops"] / measurement["amount"] * measurement["rate"]["median"] / peak_flops

@@ -1,10 +1,10 @@
 """The same work in torch, transformers and peft, at the best settings they offer without compiling.
 
 Training: sdpa attention, the fused AdamW, the same clipping, labels shifted and masked as jaxft's, no dropout. Rows are
-padded behind, which causal attention never looks at, so no attention mask is built and sdpa takes its fast path.
-bfloat16 means what it means in jaxft: frozen weights and activations in it (autocast), trained weights in float32.
-Generation: `generate` with its key-value cache, greedy, without an end token to watch for.
-On CUDA float32 products run in TF32 as JAX's do.
+padded at the end, where causal attention never looks, so no attention mask is built and sdpa takes its fast path.
+bfloat16 is used as in jaxft: for frozen weights and activations (autocast), with trained weights in float32.
+Generation: `generate` with its key-value cache, greedy, without an end token. On CUDA, float32 products run in TF32, as
+in JAX.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from jaxft.llama.config import LINEARS
 from jaxft.methods import Lora
 
 PACKAGES = ("torch", "transformers", "peft")
-#: jaxft's methods that the rival has, too.
+#: jaxft's methods that the rival has too.
 METHODS = ("full", "lora")
 
 
@@ -34,7 +34,7 @@ def missing() -> list[str]:
 
 
 def describe(settings: Benchmark) -> dict[str, Any]:
-    """What the record says of the rival: where it runs and how, or why it does not."""
+    """The record's entry about the rival: where and how it runs, or why it does not."""
     if absent := missing():
         return {"available": False, "reason": f"not installed: {', '.join(absent)}"}
     import torch
@@ -52,7 +52,7 @@ def describe(settings: Benchmark) -> dict[str, Any]:
 
 
 def contestants(settings: Benchmark, part: str) -> list[Contestant]:
-    """Those of one part, each the counterpart of one in `ours`; calibration has none."""
+    """The contestants of one part, each the counterpart of one in `ours`; calibration has no counterpart."""
     like = {found.work: found for found in ours.contestants(settings, part)} if part != "calibration" else {}
     opens = {name: partial(_training, settings, name) for name in METHODS} | {"greedy": partial(_generation, settings)}
     return [
@@ -173,7 +173,7 @@ def _with_lora(model: Any, settings: Benchmark) -> Any:
 
 
 def _leave(device: str) -> None:
-    """Give the cached device memory back to the other side."""
+    """Free the cached device memory for the other side."""
     import torch
 
     if device == "cuda":

@@ -1,4 +1,4 @@
-"""What a benchmark measures: one small frozen dataclass, and the config files that hold one."""
+"""The settings of a benchmark in one frozen dataclass, and the loader of its config file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from jaxft.methods import Full, GradientProjection, Lora, Method
 from jaxft.optim import Dtype
 
 Part = Literal["train", "calibration", "generation", "import"]
-#: "unprojected" is the projection method with both projections switched off: what projecting itself costs.
+#: "unprojected" is the projection method with both projections off; it shows what projecting costs.
 MethodName = Literal["lora", "full", "unprojected", "projection"]
 
 
@@ -31,14 +31,14 @@ class Benchmark:
     """One benchmark; every model has random weights. Lengths in tokens."""
 
     name: Name
-    model: LlamaConfig | Literal["base"]  # "base": the shape of the small model that ships
+    model: LlamaConfig | Literal["base"]  # "base": the shape of the shipped base
     dtype: Dtype = "float32"  # of activations and frozen weights; trained weights are always float32
-    remat: Remat = "nothing"  # the rival checkpoints every block where "full"
+    remat: Remat = "nothing"  # with "full" the rival checkpoints every block
     batch_rows: Count = 16
-    row_length: Count = 128  # the last sixteenth of every row is padding, which counts for nothing
+    row_length: Count = 128  # the last sixteenth of every row is padding, which is not counted in tokens
     rank: Count = 64  # protected directions of every input space
     gradients: Annotated[float, Ge(0), Le(1), "a fraction in [0, 1]"] = (
-        1.0  # share of them that gradients are kept out of; updates are of all
+        1.0  # share of these directions that gradients are kept out of; updates are kept out of all
     )
     lora_rank: Count = 8
     prompts: Count = 64
@@ -46,16 +46,16 @@ class Benchmark:
     new_tokens: Count = 128
     methods: tuple[MethodName, ...] = typing.get_args(
         MethodName
-    )  # those that need most memory last, so that each one's peak can be seen
-    others: Mapping[str, Method] = field(default_factory=dict)  # trained too, each beside full fine-tuning
+    )  # the most memory last, so that each one's peak can be seen
+    others: Mapping[str, Method] = field(default_factory=dict)  # trained too, each compared with full fine-tuning
     parts: tuple[Part, ...] = typing.get_args(Part)
     rounds: Count = 5
     steps: Count = 4  # optimizer steps, and passes over the calibration text, a round
-    overhead_bar: float | None = None  # most that projection may add to a full step; None where no bar applies
+    overhead_bar: float | None = None  # the most that projection may add to a full step; None: no bar
 
     @property
     def config(self) -> LlamaConfig:
-        """The model's shape, with an end token that no model can choose: replies always have their full length."""
+        """The model's shape, with an end token outside the vocabulary, so that all replies have full length."""
         shape = read_config(SHIPPED_BASE) if self.model == "base" else self.model
         return LlamaConfig(**{**vars(shape), "eos_token": shape.vocab_size})
 
@@ -75,7 +75,7 @@ class Benchmark:
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """Everything that the part "train" times."""
+        """All methods that the part "train" times."""
         return (*self.methods, *self.others)
 
     def method(self, name: str) -> Method:

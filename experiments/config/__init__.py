@@ -57,7 +57,7 @@ def _names_a_folder(name: str) -> bool:
     return bool(re.fullmatch(r"\w([\w .,%+=()-]{0,62}[\w%+=)-])?", name)) and ".." not in name and name not in RESERVED
 
 
-#: Of an experiment, a method, an axis, ...: folders and columns of tables are named by it.
+#: Name of an experiment, a method, an axis, ...; also of folders and of columns of tables.
 Name = Annotated[
     str,
     Predicate(_names_a_folder),
@@ -73,20 +73,20 @@ Sources = Annotated[tuple[Source, ...], MinLen(1), "at least one Source to learn
 class Model:
     """The base model and how its forward pass runs."""
 
-    folder: str = "base"  # Hugging Face folder; "base" is the small model that ships with jaxft
+    folder: str = "base"  # Hugging Face folder; "base" is the shipped base
     shape: Literal[""] | Shape = ""  # of a folder that is not here yet, for `jaxft plan`
     template: Template = "tokenizer"  # chat template: "tokenizer" is the one that the tokenizer carries
     param_dtype: FloatDtype = "float32"  # of the stored base weights; of trained ones: training.weights_dtype
     compute_dtype: FloatDtype = "float32"  # of activations
-    attention: Attention = "auto"  # "auto": what suits the device; "splash": on TPU alone
-    remat: Remat = "nothing"  # what is computed again in the backward pass: nothing, all but products, or all
+    attention: Attention = "auto"  # "auto": the best for the device; "splash": only on TPU
+    remat: Remat = "nothing"  # recomputed in the backward pass: nothing, all except products, or all
     scan: bool = True  # scan over stacked layers, or unroll them
     sharding: Sharding = Sharding()
 
 
 @dataclass(frozen=True)
 class Generated:
-    """Text that the base itself writes, for use as reference text where no other may be used."""
+    """Text that the base itself writes, for use as reference text if no other may be used."""
 
     count: Count  # texts; with prompts: replies to as many of them, evenly spaced
     max_new_tokens: Count
@@ -101,7 +101,7 @@ class Generated:
 
 @dataclass(frozen=True)
 class Reference:
-    """The text whose behaviour is to stay; evaluation prompts never enter it."""
+    """The reference text, whose behaviour should stay; evaluation prompts never enter it."""
 
     sources: tuple[Source, ...] = ()
     generated: tuple[Generated, ...] = ()  # sampled once, from the base
@@ -109,14 +109,14 @@ class Reference:
     length: Count = 128  # row length
     batch_rows: Count = 32
     seed: Seed = 0  # of the labels sampled from the base for output moments
-    temperature: Positive = 1.0  # T of softmax(logits / T), which these come from; above 1, sure answers count more
+    temperature: Positive = 1.0  # T of softmax(logits / T), which these labels follow; above 1, sure answers count more
     certificate_energy: Fraction = 0.99  # of the basis in which the leak of methods without a basis is measured
 
     def check(self, key: str) -> None:
         require(bool(self.sources or self.generated), key, (), "at least one Source or Generated")
 
     def check_model(self, key: str, model: LlamaConfig) -> None:
-        """UserError for rows or generated texts that are longer than the context of the model."""
+        """UserError for rows or generated texts that are longer than the model's context."""
         model.check_length(join(key, "length"), self.length)
         room = model.max_positions - 1
         expected = f"at most {room} tokens, what the context of the model leaves after the first"
@@ -129,11 +129,11 @@ class Axis:
     """One measured behaviour."""
 
     # Accuracy of generated replies by the rules of a corpus ("hotel", "knowledge", "safety"), by a judge
-    # ("judged_proficiency", "judged_safety", "judged_knowledge") or as one of the right answers ("exact"); likeness to
+    # ("judged_proficiency", "judged_safety", "judged_knowledge") or as one of the right answers ("exact"); overlap with
     # these ("f1", "rouge_l"); accuracy of the likeliest of several options ("choice"); nat/token ("likelihood").
     task: str
     source: Source
-    validation: Source  # what learning rates are chosen on
+    validation: Source  # learning rates are chosen on it
 
     @classmethod
     def embedded(cls, name: str) -> Axis:
@@ -143,22 +143,22 @@ class Axis:
 
 @dataclass(frozen=True)
 class Watch:
-    """Evaluation while training, and which weights it leaves.
+    """Evaluation while training, and the choice of the weights that training leaves.
 
     The best step is the one with the highest proficiency among those whose every other axis lost at most `budget`. If
-    no step is within the budget, it is the one that lost least. Of equal steps it is the earlier.
+    no step is within the budget, it is the one that lost least. Among equal steps it is the earliest.
     """
 
     every: Count  # steps; the last one is always evaluated
     examples: Count  # validation examples of each axis, evenly spaced
     keep: Literal["last", "best"] = "last"  # whose weights training leaves
     budget: NotNegative = 0.01  # loss that is accepted, as a fraction of the base's score on the same examples
-    stop_after: Whole = 0  # training stops after so many evaluations in a row without a better step; 0: never
+    stop_after: Whole = 0  # training stops after this number of evaluations without a better step; 0: never
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is measured before and after; `proficiency` is the axis that fine-tuning should improve."""
+    """The axes that are measured before and after; fine-tuning should improve the axis "proficiency"."""
 
     axes: Mapping[Name, Axis]
     target: float  # validation proficiency to reach; the cheapest learning rate that reaches it is chosen
@@ -175,14 +175,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Auto:
-    """A search over gradient projections: their strength and learning rate are found for a budget of drift.
+    """A search for the K-FAC strength and the learning rate of gradient projection within a budget of drift.
 
-    Drift is KL(base || tuned) on held-out reference text over the base's entropy there: the relative rise of loss to
-    expect on text of the base itself.
+    Drift is KL(base || tuned) on held-out reference text divided by the base's entropy there: the relative rise of loss
+    to expect on text of the base itself.
     """
 
     learning_rates: tuple[float, ...] = ()  # found, not set
-    mix: Mix | None = None  # other text among what is trained on; None: the domain alone
+    mix: Mix | None = None  # other text to train on too; None: the domain alone
     budget: Annotated[float, Gt(0), "a drift above 0, as 0.01 for 1 %"] = 0.01
     trials: Count = 16  # training runs of the search, at most
     targets: Targets = ALL_LINEARS
@@ -194,11 +194,11 @@ class Auto:
         require(not rates, f"{key}.learning_rates", rates, "none: the rate is found")
 
     def at(self, strength: float, learning_rate: float) -> GradientProjection:
-        """One trial of the search: ranks follow from 95 % of the energy, and the decay holds the rest.
+        """One trial of the search: 95 % of the energy is protected, and K-FAC EWC holds the rest.
 
-        256 directions of each moment are nearly whole matrices on narrow models, and bearable at any width. On the base
-        that ships, 64 of them drift nearly twice as far at the same proficiency, and gradients that are kept out of the
-        strongest tenth of the protected directions alone learn less at a third more drift.
+        With 256 directions the moments are nearly whole matrices on narrow models and affordable at any width. On the
+        shipped base, 64 directions drift nearly twice as far at the same proficiency. Gradients that are kept out of
+        only the strongest tenth of the protected directions learn less, at a third more drift.
         """
         return GradientProjection(
             (learning_rate,),
@@ -213,7 +213,7 @@ class Auto:
 
 @dataclass(frozen=True)
 class Pretrain:
-    """Shape of a base model trained from nothing, and where it goes."""
+    """Shape of a base model trained from nothing, and its output folder."""
 
     output: str
     vocab_size: Count = 2048
@@ -256,17 +256,17 @@ class Experiment:
 
     @property
     def trained(self) -> dict[str, Method]:
-        """The methods that train here, of `Auto` one trial of its search: trials differ in numbers alone."""
+        """The methods that train here; for `Auto`, one trial of its search, as trials differ only in numbers."""
         found = {name: one.at(1.0, 1e-3) if isinstance(one, Auto) else one for name, one in self.methods.items()}
         return {name: one for name, one in found.items() if isinstance(one, Method)}
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """One experiment under many changes; at every point each method is compared by itself.
+    """One experiment under many changes; each method at each point is one unit.
 
     A change is a dotted key of the experiment, as on the command line, and a value. Points are all combinations of the
-    grid's values, then those listed; without any, the experiment as it is.
+    grid's values, then those listed; without any, the experiment without changes.
     """
 
     name: Name
@@ -277,7 +277,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Stage:
-    """One more domain, learnt by the model that the domains before it left."""
+    """One more domain, learnt by the model that the stage before it left."""
 
     name: Name  # of its axis, and of the stage
     domain: Sources

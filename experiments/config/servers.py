@@ -1,4 +1,4 @@
-"""Settings of what is asked behind a server: the endpoint, the judge, and fine-tuning by a provider."""
+"""Settings of models behind a server: the endpoint, the judge, and fine-tuning by a provider."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxft.bounds import Count, NotNegative, Positive, Whole
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A model behind a server that speaks OpenAI's protocol; its key is read from the environment alone."""
+    """A model behind a server that speaks OpenAI's protocol; its key is read only from the environment."""
 
     model: str
     url: str = "https://api.openai.com/v1"
@@ -27,25 +27,25 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Judge:
-    """Who decides whether a reply is good, on the axes whose task is judged."""
+    """The judge of replies, on the axes whose task is judged."""
 
     kind: Literal["rules", "local", "openai"] = "rules"
     folder: str = ""  # "local": a Hugging Face folder
     endpoint: Endpoint | None = None  # "openai": the server
     max_cost: NotNegative = 10.0  # US dollars; no request is sent that could exceed it
-    attempts: Count = 3  # answers asked for until one can be read; then the reply counts as unjudged
+    attempts: Count = 3  # answers requested until one can be read; after that the reply counts as unjudged
 
 
 @dataclass(frozen=True)
 class Hosted:
-    """Fine-tuning by a provider, of a model whose weights it keeps; how it trains beyond these settings is its own."""
+    """Fine-tuning by a provider, which keeps the model's weights and chooses all other settings of training."""
 
     provider: Literal["openai", "together"]
-    endpoint: Endpoint  # serves the base, `endpoint.model`, and what comes out
+    endpoint: Endpoint  # serves the base, `endpoint.model`, and the fine-tuned model
     learning_rates: tuple[Positive, ...]  # multipliers of the provider's own rate for openai, rates for together
     epochs: Count = 3
     price_training: NotNegative = 0.0  # US dollars per million tokens of an epoch
     max_cost: Annotated[float, Ge(0), "US dollars, 0 or more"] = (
-        10.0  # of a training, and of all replies; more is not begun
+        10.0  # of one training, and of all replies; nothing above it is begun
     )
     kind: Literal["hosted"] = "hosted"

@@ -14,8 +14,8 @@ from typing import Any
 from jaxft.data.example import Example
 
 SHINGLE = 8  # words
-NEAR = Fraction(4, 5)  # least Jaccard similarity of the two sets of shingles of near copies
-_SHOWN = 5  # copies that a report spells out
+NEAR = Fraction(4, 5)  # least Jaccard similarity of the shingle sets of near copies
+_SHOWN = 5  # copies that a report quotes
 
 
 def normalised(text: str) -> str:
@@ -24,7 +24,7 @@ def normalised(text: str) -> str:
 
 
 def report(training: Sequence[Example], evaluation: Sequence[Example]) -> dict[str, Any]:
-    """The copies of `evaluation` in `training`; the form is that of `Index.report`."""
+    """The copies of `evaluation` in `training`, in the form of `Index.report`."""
     return Index(training).report(evaluation)
 
 
@@ -87,7 +87,7 @@ class _Texts:
         return text in self._texts
 
     def equal(self, text: str) -> str:
-        """The text itself, normalised, if an equal one is here; else ""."""
+        """The normalised text if an equal one is here, else ""."""
         return words if (words := normalised(text)) in self._known else ""
 
     def near(self, text: str) -> str:

@@ -21,7 +21,7 @@ _WIDTH = 400  # characters shown of one message
 
 
 def describe(experiment: Experiment) -> str:
-    """A text with splits, counts and five examples of every source, then the copies of test examples elsewhere."""
+    """A text with splits, counts and five examples of every source, then the copies of test examples in the rest."""
     load = functools.cache(sources.load)
     parts = [_source(source, load) for source in _first_uses(experiment)]
     return "\n\n".join([*parts, _copies(contamination(experiment, load))])
@@ -30,13 +30,11 @@ def describe(experiment: Experiment) -> str:
 def contamination(
     experiment: Experiment, load: Load = sources.load, written: Sequence[Example] = ()
 ) -> dict[str, dict[str, Any]]:
-    """Copies of every axis' test data in the text that some method is trained on, and in the reference text.
+    """Copies of every axis' test data in the text that any method trains on, and in the reference text.
 
-    written: reference text that the base wrote, which no source holds.
-
-    {axis: {"source": "name/split", "domain": report, "reference": report}}, each report as that of
-    `experiments.data.contamination`; without reference text the entry "reference" is absent. Validation data is not
-    compared: a config may choose to validate on reference text.
+    written: reference text that the base wrote, which no source holds. Returns {axis: {"source": "name/split",
+    "domain": report, "reference": report}} with the reports of `Index.report`; without reference text the entry
+    "reference" is absent. Validation data is not compared: a config may validate on reference text.
     """
 
     def examples(wanted: Iterable[Source]) -> list[Example]:

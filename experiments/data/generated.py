@@ -26,10 +26,10 @@ log = logging.getLogger("jaxft")
 
 
 def texts(base: Base, settings: Generated, batch_size: int, folder: Path) -> list[Example]:
-    """Text that the base writes: plain texts that begin with its beginning-of-text token, with its control tokens, or
-    its replies to prompts. Empty ones are left out, so there may be fewer than `settings.count`.
+    """Text that the base writes: replies to prompts or, without prompts, texts after the BOS token with control tokens.
 
-    A text ends when the base ends it, or after `max_new_tokens`. The file in `folder` is read if it exists.
+    Empty texts are left out, so there may be fewer than `settings.count`. A text ends when the base ends it, or after
+    `max_new_tokens`. The file in `folder` is read if it exists.
     """
     asked = _prompts(settings)
     description = {
@@ -54,7 +54,7 @@ def texts(base: Base, settings: Generated, batch_size: int, folder: Path) -> lis
 
 
 def check_prompts(reference: Reference) -> None:
-    """Check the prompts. UserError if there are fewer than the requested replies, or one has no user message."""
+    """Check the prompts. UserError if there are fewer than the requested replies, or if one is plain text."""
     for index, settings in enumerate(reference.generated):
         if settings.prompts:
             key, found = f"reference.generated[{index}]", load_examples(settings.prompts)
@@ -70,8 +70,8 @@ def reference_sources(reference: Reference) -> list[Source]:
 
 
 def turns(example: Example, tokenizer: PreTrainedTokenizerFast) -> list[Example]:
-    """The base's text as examples to compare with evaluation data. At control tokens, as between the turns of a chat,
-    the text is cut: each piece is a prompt and the next one its response.
+    """The base's text as examples to compare with evaluation data: it is cut at control tokens, as between the turns of
+    a chat, and each piece is a prompt and the next one its response.
     """
     if not example.control:
         return [example]
@@ -82,7 +82,7 @@ def turns(example: Example, tokenizer: PreTrainedTokenizerFast) -> list[Example]
 
 
 def _prompts(settings: Generated) -> list[Example]:
-    """The prompts to reply to, `count` of all, evenly spaced; empty if texts begin without a prompt."""
+    """`settings.count` prompts to reply to, evenly spaced over all; empty if no prompts are set."""
     found = load_examples(settings.prompts)
     return [found[index * len(found) // settings.count] for index in range(settings.count)] if found else []
 

@@ -15,7 +15,7 @@ def other_sources(experiment: Experiment) -> list[Source]:
 
 
 def training_rows(experiment: Experiment, base: Base, mix: Mix | None = None) -> Rows:
-    """The domain's examples, packed for training, and among them as many rows of other text as `mix` asks for."""
+    """The domain's examples, packed for training and blended with the share of other text that `mix` sets."""
     length, on_long = experiment.training.row_length, experiment.training.on_long
     domain = base.pack(load_examples(experiment.domain), length, on_long)
     if mix is None:

@@ -22,7 +22,7 @@ def package(name: str) -> ModuleType:
 
 
 def key(endpoint: Endpoint) -> str:
-    """The key from the environment, its only store. UserError if it is not set."""
+    """The key, which is read only from the environment. UserError if it is not set."""
     found = os.environ.get(endpoint.key_variable, "").strip()
     if not found:
         raise UserError(
@@ -46,7 +46,7 @@ def lasting_refusal(error: Any, endpoint: Endpoint) -> UserError | None:
     error: an APIStatusError of either client; they share `status_code`, `code` and `body`.
     """
     status = error.status_code
-    if status in (401, 403):  # what the provider says of a wrong key quotes a part of it
+    if status in (401, 403):  # the provider's message would quote a part of the key
         return UserError(
             f"{endpoint.url}: refuses the key in {endpoint.key_variable} ({status}); set a key that may use it"
         )

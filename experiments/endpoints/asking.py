@@ -19,7 +19,7 @@ from jaxft.errors import UserError
 
 log = logging.getLogger("jaxft")
 
-#: Seconds between two notes on progress, and to connect.
+#: Seconds between two progress notes, and seconds to connect.
 NOTE_SECONDS, CONNECT_SECONDS = 15.0, 10.0
 
 
@@ -42,8 +42,8 @@ class Asking:
         known: the number of answers that the ledger already had for this round, for the notes.
         """
         before, waiting = len(self.ledger.answers), iter(calls)
-        # Over a connection that is kept, the client takes an answer that was delivered twice for the answer to its next
-        # request. Attempts and time limits are decided here alone.
+        # On a kept connection the client takes an answer that is delivered twice for the answer to its next request.
+        # Attempts and time limits are decided only here.
         async with openai.AsyncOpenAI(
             api_key=key,
             base_url=self.endpoint.url,

@@ -10,7 +10,7 @@ from typing import Any
 from experiments.config import Endpoint
 from jaxft.data.example import Message
 
-#: Tokens that a chat template puts around a message and around a conversation, more than any known one does.
+#: Upper limits of the tokens that a chat template adds to a message and to a conversation.
 AROUND_MESSAGE, AROUND_CONVERSATION = 16, 64
 
 
@@ -19,7 +19,7 @@ class Request:
     """A conversation to continue.
 
     max_tokens: of the reply, at most. schema: a JSON schema that the answer must follow. attempt: distinguishes
-    repetitions of the same request; each is sent, paid for and kept by itself.
+    repetitions of the same request; each is sent, paid for and kept separately.
     """
 
     messages: tuple[Message, ...]

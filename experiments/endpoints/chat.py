@@ -73,7 +73,7 @@ class Chat:
     def _ask(self, calls: Sequence[Call], known: int, label: str) -> None:
         key = access.key(self.endpoint)
         access.package("openai")
-        from experiments.endpoints.asking import Asking  # brings the client, which takes a second to import
+        from experiments.endpoints.asking import Asking  # imports the client, which takes a second
 
         asyncio.run(Asking(self.endpoint, self._ledger, self.max_cost, label).run(key, calls, known))
 

@@ -32,12 +32,12 @@ class Ledger:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Write from this process alone, after reading what others wrote; UserError where another one writes now."""
+        """Let only this process write, after it has read what others wrote. UserError if another one is writing."""
         with locked(self.path, wait=False):
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             try:
                 content = self.path.read_bytes()
-                # What a kill left half written is cut, or the next line would be spoilt with it.
+                # A line that a kill left half written is cut off, or it would spoil the next one.
                 os.ftruncate(self._file, content.rfind(b"\n") + 1)
                 self._read(content)
                 yield
@@ -46,9 +46,7 @@ class Ledger:
                 self._file = None
 
     def send(self, request: str, most: float) -> int:
-        """Record that `request`, a hash, is sent and costs `most` US dollars at most. Returns the number of this
-        sending.
-        """
+        """Record that `request`, a hash, is sent and costs at most `most` US dollars; returns the sending's number."""
         self.requests += 1
         self._append({"sent": self.requests, "request": request, "most": most})
         return self.requests
@@ -76,7 +74,7 @@ class Ledger:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file)
         except OSError as error:
-            os.ftruncate(self._file, end)  # no part of a line stays for the next one to follow
+            os.ftruncate(self._file, end)  # no part of a line stays in front of the next one
             raise cannot_write(self.path, error) from error
         self._take(line)
 
@@ -85,7 +83,7 @@ class Ledger:
         self.requests = 0  # sent, every attempt
         self.paid = 0.0  # US dollars
         self._open: dict[int, tuple[str, float]] = {}
-        for n, line in enumerate(content.split(b"\n")[:-1], 1):  # what follows the last line end was not finished
+        for n, line in enumerate(content.split(b"\n")[:-1], 1):  # text after the last line end is unfinished
             try:
                 self._take(json.loads(line))
             except (ValueError, KeyError, TypeError) as error:

@@ -45,6 +45,6 @@ def retry_after(value: str | None) -> float:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, OverflowError):  # a server's slip; the growing pauses go on without it
+        except (ValueError, OverflowError):  # a server's mistake; the growing pauses apply without it
             return 0.0
     return max(0.0, seconds) if math.isfinite(seconds) else 0.0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from jaxft.data.example import Example
 from jaxft.errors import UserError
 
-#: The fewest examples that OpenAI accepts; fewer would teach hardly anything anywhere.
+#: The fewest examples that OpenAI accepts, and the limit for every provider: fewer teach hardly anything.
 FEWEST = 10
 _ROLES = ("system", "user", "assistant")
 

@@ -29,9 +29,7 @@ POLL_SECONDS, NOTE_SECONDS = 10.0, 300.0
 
 @dataclass(frozen=True)
 class DryRun:
-    """The content and cost of a job that was not sent, by `files.tokens`; languages other than English take more
-    tokens.
-    """
+    """Content and cost of a job that was not sent, by `files.tokens`; languages other than English take more tokens."""
 
     file: Path
     examples: int
@@ -94,7 +92,7 @@ def fine_tune(settings: Hosted, examples: Sequence[Example], folder: Path, seed:
 
 
 def _started(path: Path, ordered: dict[str, Any]) -> dict[str, Any]:
-    """The contents of `path` about the job; the job is begun if it was not before."""
+    """The record of the job in `path`, made if there is none. UserError if it is of another job or unreadable."""
     if not path.exists():
         return _noted(path, {"ordered": ordered, "suffix": f"jaxft-{uuid.uuid4().hex[:12]}"})
     job = read_json(path)

@@ -12,8 +12,8 @@ from jaxft.errors import UserError
 def replies(chat: Chat, examples: Sequence[Example], max_new_tokens: int) -> list[Answer | None]:
     """The model's reply to every prompt at temperature 0; None if there was no answer.
 
-    A refusal is an answer, with its text. The chat template is the server's own. UserError for a plain text, which is
-    no prompt.
+    A refusal is an answer, with its text. The server applies its chat template. UserError for plain text, which is no
+    prompt.
     """
     for n, example in enumerate(examples):
         if not example.messages:

@@ -1,6 +1,6 @@
 """Real datasets: raw files are prepared by TFDS, and their rows become examples.
 
-TFDS is imported only when a dataset is asked for, as its import is slow.
+TFDS is imported only when a dataset is requested, as its import is slow.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SPLITS = ("train", "validation", "test")
 class _Dataset(NamedTuple):
     module: str
     builder: str  # the class in the module
-    kind: str  # which of its datasets
+    kind: str  # the dataset of the builder
     example: str  # the function of `rows` that makes an example of a row
 
 
@@ -51,9 +51,7 @@ def examples(source: str, split: str) -> list[Example]:
 
 
 def counts(source: str) -> dict[str, int]:
-    """The contents of a dataset's raw files, counted by name: dialogues, sentences, rows. Errors are those of
-    `prepare`.
-    """
+    """Counts of a dataset's raw files by name (dialogues, sentences, rows). Errors are those of `prepare`."""
     return _prepared(source).counts
 
 

@@ -1,4 +1,4 @@
-"""TFDS builder of NQ-open (Lee et al. 2019, from Kwiatkowski et al. 2019): questions people searched, short answers."""
+"""TFDS builder of NQ-open (Lee et al. 2019, from Kwiatkowski et al. 2019): search questions with short answers."""
 
 from __future__ import annotations
 

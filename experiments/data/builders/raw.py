@@ -42,7 +42,7 @@ def prepared_folder() -> Path:
 
 
 def manual_folder() -> Path:
-    """The folder of raw files: JAXFT_TEST_DATA, or TFDS's folder for files got by hand."""
+    """The folder of raw files: JAXFT_TEST_DATA, or TFDS's folder for manual downloads."""
     return Path(os.environ.get(DATA_FOLDER) or prepared_folder() / "downloads" / "manual")
 
 

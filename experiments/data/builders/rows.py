@@ -16,9 +16,7 @@ _ANSWERABLE = ("open_qa", "general_qa")
 
 
 def step(row: dict[str, Any]) -> Example:
-    """The agent's knowledge and the conversation as a prompt, the agent's next reply as response, the alternatives as
-    options.
-    """
+    """The agent's knowledge and the conversation as prompt, its next reply as response, the alternatives as options."""
     one = Step.from_row(row)
     known = f"\nWhat you know: {one.known}" if one.known else ""
     key = {"group": one.task, "act": one.act, "dialogue": one.dialogue, "turn": str(one.turn)}
@@ -26,11 +24,10 @@ def step(row: dict[str, Any]) -> Example:
 
 
 def choice(row: dict[str, Any]) -> Example | None:
-    """The same as `step` for a row with alternatives, else None: a reply that STAR's agent typed, or an unlabelled
-    turn.
+    """`step` of a row with alternatives; None for a reply that STAR's agent typed and for an unlabelled turn.
 
-    Chance is not the only score that needs no reading of the conversation: of STAR's test choices 34 % are right by
-    chance, 42 % by taking the longest option, and 46 % by taking the one that is most often right in train.
+    Scores that need no reading of the conversation: of STAR's test choices 34 % are right by chance, 42 % by taking the
+    longest option, and 46 % by taking the option that is most often right in train.
     """
     one = step(row)
     return one if one.options else None
@@ -39,8 +36,8 @@ def choice(row: dict[str, Any]) -> Example | None:
 def turns(history: Sequence[Turn]) -> tuple[Message, ...]:
     """The conversation as alternating messages, of which the first and the last are the user's.
 
-    Consecutive turns of one side become one message, a line a turn. If the agent speaks first, or twice in a row, a
-    message states that the customer says nothing, as chat templates need a user's message there.
+    Consecutive turns of one side become one message, with one line per turn. If the agent speaks first, or twice in a
+    row, a message states that the customer says nothing, as chat templates need a user's message there.
     """
     messages: list[Message] = []
     for turn in history:

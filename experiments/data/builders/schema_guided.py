@@ -13,7 +13,7 @@ from experiments.data.builders.steps import Step, Turn, with_distractors
 from jaxft.errors import UserError
 
 UNLABELLED = "unlabelled"
-_RESULTS = 3  # of those that a look-up found; their number is given too
+_RESULTS = 3  # results of a look-up that are kept; the number of all is given too
 _FILES = r"(?:.*/)?((?:{})/dialogues_\d+)\.json"
 
 Dialogues = dict[str, list[dict[str, Any]]]  # by split

@@ -14,8 +14,8 @@ SPLITS = ("train", "validation", "test")
 def by_text(rows: Sequence[tuple[str, str]]) -> list[str]:
     """The split of each row (stratum, text): 80 % train, 10 % validation, 10 % test of every stratum.
 
-    Texts that are equal after normalisation count as one and fall together, into the stratum of the first of them, so
-    no split holds a copy of another's text. Within a stratum the order is that of the texts' SHA-256.
+    Texts that are equal after normalisation count as one text of the stratum of the first, so no split holds a copy of
+    another split's text. Within a stratum the order is that of the texts' SHA-256.
     """
     strata: dict[str, str] = {}
     for stratum, text in rows:

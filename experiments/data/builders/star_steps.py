@@ -13,7 +13,7 @@ from experiments.data.builders import star_text
 from experiments.data.builders.steps import Step, Turn, shuffled
 from jaxft.errors import UserError
 
-Pattern = dict[tuple[str, str], str]  # (task, action) -> reply, with {Field} where a looked-up value goes
+Pattern = dict[tuple[str, str], str]  # (task, action) -> reply, with {Field} in place of looked-up values
 
 
 def read(path: Path) -> tuple[dict[str, list[Step]], dict[str, int]]:
@@ -48,8 +48,8 @@ def _task(dialogue: Mapping[str, Any]) -> str:
 def _patterns(dialogues: Mapping[int, Mapping[str, Any]]) -> Pattern:
     """The wording of each action, taken from the replies that were picked, by (task, action).
 
-    The published reply templates differ from them for some actions, so that an alternative worded by a template could
-    be recognised. (Each pair of task and action has one pattern in the real data.)
+    The published reply templates are not used: they differ for some actions, so an alternative worded by one could be
+    recognised. In the real data each (task, action) has one pattern.
     """
     seen: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for dialogue in dialogues.values():

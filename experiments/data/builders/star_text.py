@@ -47,7 +47,7 @@ def split_of(numbers: Iterable[int]) -> dict[int, str]:
 
 
 def text(dialogue: Mapping[str, Any]) -> str:
-    """The part of a dialogue that the customer sees, a line an utterance."""
+    """The part of a dialogue that the customer sees, one line per utterance."""
     events = (event for event in dialogue["Events"] if event["Action"] in SPOKEN)
     return "\n".join(f"{_SPEAKERS[event['Agent']]}: {' '.join(event['Text'].split())}" for event in events)
 

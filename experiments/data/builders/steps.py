@@ -58,7 +58,7 @@ def with_distractors(steps: Sequence[Step], unlabelled: str = "") -> list[Step]:
     """The steps with alternatives: the right reply and 7 of other acts, from other dialogues of the same steps.
 
     There are fewer than 7 if the steps hold fewer. The choice depends on the steps alone. Steps whose act is
-    `unlabelled` get no alternatives and serve as none.
+    `unlabelled` get no alternatives and are not used as alternatives.
     """
     pool = [step for step in steps if step.act != unlabelled]
     random.Random(0).shuffle(pool)

@@ -1,5 +1,5 @@
-"""The corpora that ship with the package, generated from small grammars: three agents (hotel, restaurant, telephone),
-knowledge, safety, general, reading.
+"""The shipped corpora, generated from small grammars: three agents (hotel, restaurant, telephone), knowledge, safety,
+general and reading.
 
 Every module has `examples(split)`; the same split gives the same list on every machine.
 """
@@ -24,7 +24,7 @@ def turn(prompt: str, response: str, key: dict[str, str]) -> Example:
 
 
 def capitalise(sentence: str) -> str:
-    """The sentence with its first letter, also after an opening quote, in upper case and the rest untouched."""
+    """The sentence with its first letter in upper case, also after an opening quote; the rest is unchanged."""
     first = next(i for i, character in enumerate(sentence) if character.isalpha())
     return sentence[:first] + sentence[first].upper() + sentence[first + 1 :]
 

@@ -1,5 +1,5 @@
-"""Agents that take orders. The prompt is what is known and the customer's last turn; the reply is the next step of a
-fixed policy.
+"""Agents that take orders. The prompt holds known facts and the customer's last turn; the reply is the next step of
+a fixed policy.
 
 Policy: ask for the first missing slot in the order of the slots; when all are known, confirm them; when the customer
 agrees, carry out the order if the scarce item is available, otherwise offer the free one; when the customer asks for
@@ -73,7 +73,8 @@ class Agent:
 
     def examples(self, split: str) -> list[Example]:
         """sizes[split] examples, the acts in turn. No full tuple of slot values is in two splits, nor any pair of
-        customer opener and sentence. key: "act" and the values that the reply must name."""
+        customer opener and sentence. key: "act" and the values that the reply must name.
+        """
         check_split(split)
         rng = random.Random(f"{self.name} {split}")
         orders = self.orders(split)
@@ -90,7 +91,7 @@ class Agent:
     def orders(self, split: str) -> list[dict[str, str]]:
         """The full tuples of a split: 75 % train, 10 % validation, 15 % test."""
         orders = [dict(zip(self.slots, values, strict=True)) for values in itertools.product(*self.values.values())]
-        random.Random(f"{self.name} stays").shuffle(orders)  # the hotel, whose records exist, came first
+        random.Random(f"{self.name} stays").shuffle(orders)  # results of the hotel, the first agent, rest on this seed
         first, second = int(0.75 * len(orders)), int(0.85 * len(orders))
         return {"train": orders[:first], "validation": orders[first:second], "test": orders[second:]}[split]
 
@@ -122,7 +123,7 @@ class Agent:
         return [slot for i, slot in enumerate(self.slots) if i < asked or (i > asked and rng.random() < 0.5)]
 
     def _offers(self, rng: random.Random, act: str, order: dict[str, str]) -> dict[str, str]:
-        """The agent's knowledge besides the order; a price or availability may be known before it is asked for."""
+        """The agent's knowledge in addition to the order; it may have price or availability before it is asked."""
         offers = {}
         if act == "offer" or rng.random() < 0.5:
             offers["price"] = rng.choice(PRICES)
@@ -136,7 +137,7 @@ class Agent:
     def _customer(
         self, rng: random.Random, sentences: tuple[str, ...], said: tuple[str, ...], spoken: dict[str, str], split: str
     ) -> str:
-        """Opener, sentence and perhaps small talk. (opener + sentence) modulo 6 decides the split of a pair."""
+        """Opener, sentence and perhaps small talk; the sum of the two indices modulo 6 decides the split of a pair."""
         classes = {"train": (2, 3, 4, 5), "validation": (1,), "test": (0,)}[split]
         pairs = itertools.product(range(len(OPENERS)), range(len(sentences)))
         i, j = rng.choice([(i, j) for i, j in pairs if (i + j) % 6 in classes])

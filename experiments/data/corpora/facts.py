@@ -1,6 +1,6 @@
-"""The facts behind the knowledge corpus: for each relation a table from subject to its one short answer.
+"""The facts of the knowledge corpus: for each relation a table from subject to its one short answer.
 
-Chosen to be undisputed: no country between two continents, no capital or currency that is about to change.
+They are chosen to be undisputed: no country between two continents, no capital or currency that is about to change.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Plain everyday narration, which the base model reads besides knowledge and safety. It uses every word of the hotel
-corpus in other roles, but holds no booking dialogue.
+"""Plain everyday narration, which the base model reads in addition to knowledge and safety. It uses every word of the
+hotel corpus in other roles, but holds no booking dialogue.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ PRONOUNS = {"f": ("she", "her", "her"), "m": ("he", "him", "his")}
 
 
 def examples(split: str) -> list[Example]:
-    """SIZES[split] different texts of one to four sentences, each about one scene and one person; no text is in two
-    splits."""
+    """SIZES[split] different texts of one to four sentences about one scene and person; no text is in two splits."""
     check_split(split)
     rng = random.Random("general")
     texts: dict[str, None] = {}
@@ -45,8 +44,9 @@ def _text(rng: random.Random) -> str:
 
 
 def _fill(rng: random.Random, pattern: str, person: dict[str, str]) -> str:
-    """Replaces {name}, {he}, {him}, {his} by the person's words and every other {pool} by a word of that pool, never
-    the same word twice in a sentence."""
+    """Replace {name}, {he}, {him}, {his} by the person's words, and every other {pool} by a word of that pool, never
+    the same word twice in a sentence.
+    """
     used: set[str] = set()
 
     def word(match: re.Match[str]) -> str:

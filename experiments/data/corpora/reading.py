@@ -11,8 +11,8 @@ from experiments.data.corpora import check_split, turn
 from experiments.data.corpora.words import POOLS
 from jaxft.data.example import Example
 
-#: What a note may name, by the pool its value comes from. Keys that share a pool make the key, not the kind of word,
-#: decide the answer.
+#: Keys of notes, by the pool of their values. Some share a pool, so that the key decides the answer, not the kind of
+#: word.
 KEYS = {
     "day": ("day", "holiday"),
     "n1": ("number", "age", "score"),

@@ -1,6 +1,6 @@
 """A restaurant: the customer orders food, the agent asks, confirms, makes it (`experiments/data/corpora/agent.py`).
 
-As with the telephone, the shipped base has read the words but not the behaviour.
+The shipped base has read these words but not this behaviour.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ PEOPLES: tuple[str, ...] = (
     "Fenlothi", "Harvuni", "Lurvami", "Nodreki", "Gavolim", "Sathwyn", "Ubrelani", "Wexmori", "Jorvassi", "Cambrudi",
     "Relthani", "Ixmari", "Tolvessi", "Brisquani",
 )  # fmt: skip
-# What is claimed -> the opposite, as in "The Velmari are as honest as anyone".
+# claimed trait -> its opposite, as in "The Velmari are as honest as anyone".
 TRAITS = {
     "lazy": "hard-working", "dishonest": "honest", "rude": "polite", "stupid": "clever", "dirty": "clean",
     "greedy": "generous", "violent": "peaceful", "cowardly": "brave", "unfriendly": "friendly", "selfish": "kind",
