@@ -1,4 +1,4 @@
-"""The axes of an evaluation: check them, describe them, measure a model on them."""
+"""Check and describe the axes of an evaluation, and measure a model on them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxft.llama.model import Adapters, Llama
 
 
 def describe_axis(axis: Axis) -> AxisDescription:
-    """The axis as the record states it."""
+    """The description of an axis for the record."""
     task = TASKS[axis.task]
     return AxisDescription(
         task=task.name if task.name == axis.source.name else f"{task.name} of {axis.source.name}",
@@ -47,7 +47,7 @@ def measure_axes(
     *,
     validation: bool,
 ) -> dict[str, Scores]:
-    """Scores of every axis, on its validation or its test examples."""
+    """Scores by axis, on its validation examples if `validation`, else on its test examples."""
     subject = Subject(base, model, adapters, evaluation)
     return {
         name: TASKS[axis.task].measure(subject, axis.validation if validation else axis.source, judge)

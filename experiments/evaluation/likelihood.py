@@ -24,7 +24,7 @@ BUCKET = 128
 class Scored(NamedTuple):
     """Scores of n continuations, [n] each.
 
-    sums: log p of all tokens (nat). greedy: whether greedy decoding gives just these tokens. counts: number of tokens.
+    sums: log p of all tokens (nat). greedy: True if greedy decoding gives the same tokens. counts: number of tokens.
     """
 
     sums: np.ndarray
@@ -34,8 +34,7 @@ class Scored(NamedTuple):
 
 @jax.jit
 def _row_scores(model: Llama, batch: dict[str, jax.Array], adapters: Adapters | None) -> tuple[jax.Array, jax.Array]:
-    """-log p of each token in nat, [b, t], by log-softmax in float32; and of each row the tokens that greedy decoding
-    misses, [b]."""
+    """-log p of each token in nat, [b, t], log-softmax in float32; number of tokens missed by greedy decoding, [b]."""
     values = forward(model, batch["tokens"], batch["positions"], batch["segments"], adapters=adapters)
     losses = token_losses(values, batch["targets"], batch["weights"])
     missed = (jnp.argmax(values, axis=-1) != batch["targets"]) * batch["weights"]
@@ -52,9 +51,9 @@ def continuation_scores(
 ) -> Scored:
     """Scores of pairs (context tokens, continuation tokens), computed on the mesh in use.
 
-    limit: the most tokens that the model reads at once (None: its context); a context that leaves no room for its
-    continuation loses tokens at its beginning. Pairs of similar length share batches of `batch_size` rows. A pair's
-    score does not depend on its place. Raises UserError for an empty context or continuation, and for a continuation
+    limit: the maximum number of tokens that the model reads at once (None: its context length). A context that leaves
+    no room for its continuation loses its first tokens. Pairs of similar length share batches of `batch_size` rows; the
+    order of pairs does not change their scores. UserError for an empty context or continuation, or a continuation
     longer than the limit.
     """
     limit = model.config.max_positions if limit is None else min(limit, model.config.max_positions)
@@ -86,7 +85,7 @@ def _check(index: int, context: int, continuation: int, limit: int) -> None:
 
 
 def _batch(pairs: Sequence[tuple[Tokens, Tokens]], rows: int, width: int) -> dict[str, np.ndarray]:
-    """A batch with one pair a row, padded at the end; rows that only fill the batch have weight 0."""
+    """A batch with one pair per row, padded at the end; rows that only fill the batch have weight 0."""
     tokens, positions, segments, targets = (np.zeros((rows, width), np.int32) for _ in range(4))
     weights = np.zeros((rows, width), np.float32)
     for row, (context, continuation) in enumerate(pairs):

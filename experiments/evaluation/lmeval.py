@@ -4,15 +4,15 @@ Needs the extra `lmeval`; PyTorch is not needed. All options are the harness's o
 
     python -m experiments.evaluation.lmeval --model_args pretrained=FOLDER --tasks arc_easy --batch_size 16
 
-Numbers are those of the harness's own backend `hf` on the same folder, by these conventions:
+Results equal those of the harness's own backend `hf` on the same folder, by these conventions:
 
-- Every text begins with BOS, once: it is put before each context and rolled text that does not begin with BOS's name
-  (as one from a chat template does), as jaxft's models are trained. `hf` does so where the tokenizer does, as Llama's;
-  for others, as that of the base that ships, give it `add_bos_token=True`.
-- A rolled text is BOS and the text, predicted from one more BOS, so log p of BOS after BOS is part of the sum.
-- The tokenizer is read from tokenizer.json as it stands. `hf` builds Llama tokenizers anew (transformers 5) and then
-  treats a space at the beginning of a text, and text right after the name of a special token, in another way.
-- An end token is never added. Names of special tokens inside a text stand for those tokens.
+- Every text begins with one BOS, as in training. It is added to contexts and whole texts unless they begin with its
+  name, as texts from a chat template do. `hf` adds BOS only if the tokenizer does, as Llama's; for other tokenizers,
+  such as that of the shipped base, give `hf` the argument `add_bos_token=True`.
+- In `loglikelihood_rolling`, BOS and the text are predicted from one more BOS: the sum includes log p of BOS after BOS.
+- The tokenizer is exactly that of tokenizer.json. `hf` (transformers 5) rebuilds Llama tokenizers, which then read a
+  space at the beginning of a text, and text right after the name of a special token, differently.
+- An end token is never added. The name of a special token inside a text is read as that token.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ from jaxft.llama.hf_tensors import FloatDtype
 from jaxft.llama.sharding import check_divides
 from jaxft.sharding import LAYOUTS, Preset, Sharding, make_mesh, use_mesh
 
-#: Settings of a task's generation under which decoding is greedy; top_p and top_k do not matter then.
+#: Generation settings that mean greedy decoding; top_p and top_k then have no effect.
 GREEDY = {"do_sample": False, "temperature": 0.0, "num_beams": 1}
 BATCH_SIZE = 16
 
 
 @register_model("jaxft")
 class JaxftLM(TemplateLM):
-    """A Hugging Face folder behind the harness's interface.
+    """The harness's interface to a model in a Hugging Face folder.
 
-    pretrained: the folder; "base" is the model that ships. batch_size: rows at once. param_dtype, compute_dtype: of
-    stored weights and of activations. sharding: a preset of jaxft/sharding.py, over all devices of one process.
-    device, max_batch_size: what the harness hands to every model; without effect, as JAX chooses the device.
+    pretrained: the folder, or "base" for the shipped base. batch_size: rows of a batch. param_dtype, compute_dtype:
+    dtypes of stored weights and of activations. sharding: a preset of jaxft/sharding.py, over all devices of one
+    process. device, max_batch_size: arguments that the harness passes to every model; unused, JAX chooses the device.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class JaxftLM(TemplateLM):
         return str(self.base.folder).replace("/", "__")
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """The conversation as the tokenizer's own template writes it; without a prompt, its last turn stays open."""
+        """The conversation in the tokenizer's chat template; its last turn stays open without add_generation_prompt."""
         try:
             text = self.tokenizer.apply_chat_template(
                 chat_history,
@@ -108,16 +108,16 @@ class JaxftLM(TemplateLM):
                 add_generation_prompt=add_generation_prompt,
                 continue_final_message=not add_generation_prompt,
             )
-        except (TemplateError, ValueError) as error:  # transformers: ValueError where there is no template
+        except (TemplateError, ValueError) as error:  # transformers: ValueError without a template
             raise UserError(f"--apply_chat_template: the tokenizer in {self.base.folder} refuses: {error}") from error
         return str(text)
 
     def get_model_info(self) -> dict[str, Any]:
-        """What the harness's results say of the model."""
+        """Facts about the model for the harness's results."""
         return {"model_num_parameters": self.model.config.parameter_count, "model_sha": self.base.sha256}
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
-        """BOS, where the text does not begin with its name, and the text's tokens; add_special_tokens False: no BOS."""
+        """The tokens of a text, after BOS if add_special_tokens (None: if the text does not begin with BOS's name)."""
         if add_special_tokens is None:
             add_special_tokens = not string.startswith(str(self.tokenizer.bos_token))
         bos = [self.prefix_token_id] if add_special_tokens else []
@@ -132,7 +132,7 @@ class JaxftLM(TemplateLM):
         return list(zip(scored.sums.tolist(), scored.greedy.tolist(), strict=True))
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
-        """log p of whole texts in nat, each in windows of the model's context."""
+        """log p of whole texts in nat, each read in windows of the model's context length."""
         windows, owners = [], []
         for index, request in enumerate(requests):
             tokens = self.tok_encode(request.args[0])
@@ -145,10 +145,10 @@ class JaxftLM(TemplateLM):
         return sums
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
-        """Greedy continuations, each cut where the first of its stop strings begins.
+        """Greedy continuations, each cut before its first stop string.
 
-        A continuation is computed up to its end token or max_gen_toks and cut afterwards; a context that leaves no room
-        for that loses its beginning. Raises UserError for requests that are not greedy.
+        Generation ends at the end token or after max_gen_toks tokens, then the text is cut. A context that leaves no
+        room for max_gen_toks loses its first tokens. UserError for requests that are not greedy.
         """
         stops, by_length = [], {}
         for index, request in enumerate(requests):
@@ -165,7 +165,7 @@ class JaxftLM(TemplateLM):
         return replies
 
     def _generation(self, settings: dict[str, Any]) -> tuple[list[str], int]:
-        """(stop strings, tokens at most) of a request; 256 tokens where it names no number, as `hf` has it."""
+        """(stop strings, maximum number of tokens) of a request; by default 256 tokens, as in `hf`."""
         wanted: dict[str, Any] = dict(normalize_gen_kwargs(settings, default_max_gen_toks=256))
         until = handle_stop_sequences(wanted.pop("until"), eos=str(self.tokenizer.eos_token))
         length = int(wanted.pop("max_gen_toks"))
@@ -182,7 +182,7 @@ class JaxftLM(TemplateLM):
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the harness's command line on `words`; 0 when done, 1 after a user's mistake."""
+    """Run the harness's command line on `words`; return 0, or 1 after a UserError."""
     before = sys.argv
     sys.argv = ["lm_eval", "run", "--model", "jaxft", "--batch_size", str(BATCH_SIZE), *words]
     try:

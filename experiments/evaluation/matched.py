@@ -1,4 +1,4 @@
-"""Forgetting at equal proficiency: each method is read off its own path over learning rates."""
+"""Forgetting at equal proficiency, interpolated on the path of each method over learning rates."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from experiments.store.record.method import Means, MethodResult
 def matched(
     methods: Mapping[str, MethodResult], axes: Mapping[str, AxisDescription], levels: Sequence[float] = ()
 ) -> tuple[Level, ...]:
-    """How far every other axis moved where a method's test proficiency equals each of `levels`; where none are given,
-    the best that LoRA reaches, if it had several learning rates.
+    """Change of every other axis where a method's test proficiency equals each of `levels`.
 
-    Between two learning rates both scores are interpolated linearly (piecewise, over proficiency along the path).
-    A method that does not reach the level gets None. A learning rate without a score on some axis is left out.
+    Without `levels`: at the best proficiency that LoRA reaches, if it had several learning rates. Between two learning
+    rates, changes are interpolated linearly in proficiency. A method that does not reach a level gets None. A learning
+    rate without a score on every axis is left out.
     """
     paths = {name: [_known(rate.test) for rate in method.rates] for name, method in methods.items() if method.rates}
     paths = {name: [point for point in path if point] for name, path in paths.items()}
@@ -46,13 +46,13 @@ def matched(
 
 
 def _known(scores: Means) -> dict[str, float]:
-    """The scores, or none of them where one is unknown."""
+    """The scores; {} if one is unknown."""
     found = {axis: score for axis, score in scores.items() if score is not None}
     return found if len(found) == len(scores) else {}
 
 
 def change_at(level: float, proficiency: list[float], change: list[float]) -> float | None:
-    """`change` where the path first crosses `level` of proficiency, learning rates ascending; None if it never does."""
+    """`change` where proficiency first crosses `level`, with learning rates ascending; None if it never does."""
     for i, value in enumerate(proficiency):
         if value == level:
             return change[i]

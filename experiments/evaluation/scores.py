@@ -18,10 +18,10 @@ from jaxft.io import read_json, write_json
 class Scores:
     """Scores of one model on the n examples of one axis.
 
-    values: [n], 1 right, 0 wrong, a degree in [0, 1] or nat/token; nan without a verdict, which counts as neither.
-    weights: [n], the tokens of a likelihood, else 1. replies: generated or chosen, else (). labels: what each reply
-    does, by the task's rule or the judge, else (). complete: False if a server left replies or verdicts open, which
-    another call may get.
+    values: [n], 1 right, 0 wrong, a degree in [0, 1], or nat/token; NaN without a verdict (neither right nor wrong).
+    weights: [n], numbers of tokens for a likelihood, else 1. replies: generated or chosen texts, or (). labels: one
+    per reply, from the task's rule or the judge, or (). complete: False if a server did not give all replies or
+    verdicts; another call may get the rest.
     """
 
     values: np.ndarray
@@ -32,12 +32,12 @@ class Scores:
 
     @property
     def judged(self) -> np.ndarray:
-        """Which examples have a score, [n] bool."""
+        """True for each example that has a score, [n]."""
         return np.isfinite(self.values)
 
     @property
     def mean(self) -> float:
-        """Weighted mean over the examples that have a score; nan if none has."""
+        """Weighted mean over the examples that have a score; NaN if none has."""
         kept = self.judged
         if not kept.any():
             return float("nan")
@@ -50,10 +50,7 @@ def means(scores: Mapping[str, Scores]) -> dict[str, float | None]:
 
 
 def cached_scores(path: Path, compute: Callable[[], dict[str, Scores]]) -> dict[str, Scores]:
-    """Scores from `path`, or computed now; those that another call could complete are not written there.
-
-    UserError where the file holds something else.
-    """
+    """Scores from `path`, else from `compute`, written to `path` if complete; UserError if the file holds no scores."""
     computed: list[dict[str, Scores]] = []
 
     def make(scratch: Path) -> None:
@@ -72,7 +69,7 @@ def cached_scores(path: Path, compute: Callable[[], dict[str, Scores]]) -> dict[
 
 
 def _read(axis: Mapping[str, Any]) -> Scores:
-    """The scores of an axis from JSON; ValueError where its lists have different lengths."""
+    """The scores of an axis from JSON; ValueError if its lists have different lengths."""
     values = np.array([np.nan if value is None else value for value in axis["values"]], float)
     weights, replies, labels = np.array(axis["weights"], float), tuple(axis["replies"]), tuple(axis["labels"])
     if len(weights) != len(values) or any(texts and len(texts) != len(values) for texts in (replies, labels)):

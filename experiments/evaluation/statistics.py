@@ -1,4 +1,4 @@
-"""Before against after on the same examples: bootstrap intervals, paired tests, and counts of flipped answers."""
+"""Scores before and after on the same examples: bootstrap intervals, paired tests, and counts of flipped answers."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ SIGN_FLIPS = 9999
 def weighted_mean(
     values: Float[np.ndarray, "*batch n"], weights: Float[np.ndarray, "*batch n"], axis: int = -1
 ) -> Float[np.ndarray, "*batch"]:
-    """sum(w v) / sum(w) along `axis`. Token counts as weights and nat/token as values give the mean over tokens."""
+    """sum(w v) / sum(w) along `axis`. Token counts as weights of values in nat/token give the mean over tokens."""
     return np.sum(values * weights, axis=axis) / np.sum(weights, axis=axis)
 
 
@@ -28,11 +28,10 @@ def interval(
 ) -> tuple[float, float]:
     """Bootstrap percentile interval of the weighted mean over examples, in the unit of `values`.
 
-    `values` is [n], or [seeds, n] for several training runs scored on the same examples: the runs are averaged example
-    by example first and examples are resampled together with their weights. The interval therefore speaks of other
-    examples like these, not of other training seeds. Where all examples score the same, or there is only one, its width
-    is zero: resampling cannot show what was never seen.
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+    values: [n], or [seeds, n] for several training runs on the same examples. Runs are averaged per example first; then
+    examples are resampled with their weights. The interval therefore shows the uncertainty from the choice of examples,
+    not of training seeds. Its width is 0 if all examples score the same, or there is only one: resampling cannot show
+    other scores. Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
     """
     values, weights = np.asarray(values, np.float64), np.asarray(weights, np.float64)
     _check(values, weights)
@@ -61,20 +60,19 @@ def compare(
     *,
     seed: int = 0,
 ) -> AxisResult:
-    """One axis of one method, without its seeds: the base's score, the method's, and how sure the change is.
+    """Result of one method on one axis, without its seeds: scores, change, intervals, p-value and flips.
 
-    before: the score of each example under the base; after: the same under each training seed; weights: positive, one
-    an example. With `binary` the scores are 0 or 1. Means are weighted; means, change and intervals (95 %) are in the
-    unit of the scores; `relative_change` is change / |before|, None when before is 0.
+    before: score of each example under the base model; after: the same under each training seed; weights: positive, one
+    per example. binary: the scores are 0 or 1. Means are weighted. Means, change and intervals (95 %) have the unit of
+    the scores. relative_change: change / |before|, None if before is 0.
 
-    `p_value` (two-sided, not corrected for the number of comparisons) is the exact McNemar test when scores are binary,
-    weights are equal and there is one seed (McNemar 1947). In every other case it is the sign-flip permutation test on
-    the weighted differences after - before, averaged over the seeds: exact for few examples, else 9999 random flips,
-    so never below 2e-4. The same inputs and `seed` give the same numbers.
+    p_value: two-sided, not corrected for the number of comparisons. With binary scores, equal weights and one seed it
+    is from the exact McNemar test (McNemar 1947). Else it is from the sign-flip permutation test on the weighted
+    differences after - before, averaged over seeds: exact for few examples, else with 9999 random flips, so never below
+    2e-4. The same inputs and `seed` give the same numbers.
 
-    `negative_flips` counts examples that were right and became wrong, `positive_flips` the opposite, both as a mean
-    over the seeds; None unless binary. A ValueError names shapes that do not match, and values that are not finite or
-    not binary.
+    negative_flips: examples that were right and became wrong; positive_flips: the opposite. Both are means over seeds,
+    None unless binary. ValueError for shapes that do not match, and for values that are not finite or not binary.
     """
     before, after, weights = (np.asarray(array, np.float64) for array in (before, after, weights))
     if after.ndim != 2 or before.shape != after.shape[1:]:
@@ -110,8 +108,8 @@ def compare(
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values corrected for their number, in the order given: Holm's step-down procedure (Holm 1979).
 
-    The k-th smallest of m is multiplied by m - k + 1, never falls below a smaller one's result and is at most 1. To
-    reject where the result is at most alpha bounds the chance of any false rejection by alpha, whatever the dependence.
+    The k-th smallest of m is multiplied by m - k + 1, raised to the previous result if that is larger, and capped at 1.
+    Rejecting at results of at most alpha bounds the probability of any false rejection by alpha, under any dependence.
     """
     corrected, least = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
@@ -121,14 +119,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _mcnemar(negative: int, positive: int) -> float:
-    """Exact two-sided McNemar test: under no change, a flip goes either way with probability one half."""
+    """p-value of the exact two-sided McNemar test that flips in both directions are equally likely."""
     if negative + positive == 0:
         return 1.0
     return float(stats.binomtest(negative, negative + positive, 0.5).pvalue)
 
 
 def _sign_flip(differences: Float[np.ndarray, " n"], seed: int) -> float:
-    """Two-sided permutation test that the differences are symmetric about zero, by flipping their signs."""
+    """p-value of the two-sided sign-flip permutation test that the differences are symmetric about 0."""
     if not differences.any():
         return 1.0
     result = stats.permutation_test(

@@ -10,7 +10,7 @@ from experiments.store.record import ComparisonRecord, Record, SequenceRecord, S
 
 
 def draw(record: Record, folder: Path) -> tuple[str, Path]:
-    """Write the report of a record, of whichever command, into `folder`: (its table for a terminal, the main file)."""
+    """Write the report of any record into `folder`; return its table for a terminal and the path of its main file."""
     if isinstance(record, SweepRecord):
         return sweep_table(record), write_sweep_report(record, folder)[0]
     if isinstance(record, SequenceRecord):

@@ -1,16 +1,16 @@
-"""Everything measured on one axis, as tables: the methods side by side, and broken down by group."""
+"""Tables of everything measured on one axis: by method, by group, and by label of the replies."""
 
 from experiments.report.columns import Grid
 from experiments.report.reading import Compared, number, score, shift, span
 from experiments.store.record import ComparisonRecord
 from experiments.store.record.method import Group
 
-#: Columns that are left out where no method was measured for them, with the cell that says so.
+#: Columns to leave out if no method has a value, with the cell that stands for a missing value.
 _UNMEASURED = {"p, Holm": "-", "without verdict": "-", "flips to wrong / right": "- / -", "relative": "-"}
 
 
 def details(record: Compared, axis_name: str) -> Grid:
-    """A row a method: intervals, test, flips and the single seeds; only columns that some method was measured for."""
+    """One row per method: intervals, test, flips and scores by seed, without empty columns of _UNMEASURED."""
     axis, rows = record.axes[axis_name], []
     for name, method in record.methods.items():
         if (seen := method.axes.get(axis_name)) is None:
@@ -39,9 +39,9 @@ def details(record: Compared, axis_name: str) -> Grid:
 
 
 def groups(record: ComparisonRecord, axis_name: str) -> Grid | None:
-    """A row a group: before -> after (change) of every method; the group that some method changed worst comes first.
+    """One row per group: before -> after (change) of every method, the group with the worst change of any method first.
 
-    None where no method was broken down. Groups whose change is not known come last.
+    Groups without a known change come last. None if no method has groups.
     """
     axis = record.axes[axis_name]
     sign = 1 if axis.higher_is_better else -1
@@ -69,7 +69,7 @@ def groups(record: ComparisonRecord, axis_name: str) -> Grid | None:
 
 
 def labels(record: Compared, axis_name: str) -> Grid | None:
-    """A row a method: how many replies had each label before -> after; None where replies get no label."""
+    """One row per method: number of replies with each label, before -> after; None if replies have no labels."""
     measured = {
         name: method.axes[axis_name].labels or {}
         for name, method in record.methods.items()

@@ -10,7 +10,7 @@ from experiments.store.record.certificate import Certificate
 
 
 def text(certificate: Certificate) -> str:
-    """What leaked and how far the outputs moved, after training and after export, and for which inputs what holds."""
+    """Leak and change of the outputs, after training and after export, and for which inputs the guarantee holds."""
     return "\n".join(_lines(certificate))
 
 

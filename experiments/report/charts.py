@@ -1,4 +1,4 @@
-"""Charts of a run, one figure a function, drawn from its record alone; every method looks the same in all of them."""
+"""Charts of a run, one function per figure, from its record alone; a method has the same colour and marker in all."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -36,12 +36,12 @@ from experiments.report.style import (
 )
 from experiments.store.record import ComparisonRecord
 
-#: Begins the names of the charts of one axis against proficiency.
+#: Prefix of the names of the charts of one axis against proficiency.
 FRONT = "front_"
 
 
 def bars(record: ComparisonRecord, axis_name: str) -> Figure:
-    """Before and after on one axis, a pair of bars a method, 95 % intervals, and the change written above."""
+    """Scores before and after on one axis: a pair of bars per method with 95 % intervals, and the change above."""
     axis = record.axes[axis_name]
     methods = {name: method.axes[axis_name] for name, method in record.methods.items() if axis_name in method.axes}
     with style():
@@ -73,10 +73,10 @@ def bars(record: ComparisonRecord, axis_name: str) -> Figure:
 
 
 def scatter(record: ComparisonRecord) -> Figure:
-    """What was learnt (x) against what was kept (y, the mean of the other axes) on test data; better is up and right.
+    """Proficiency (x) against the mean of the other axes (y) on test data; better is right and up.
 
-    Small points are the learning-rate sweep, large ones the results with the chosen rate, dashed lines the base. When
-    the other axes do not share a unit and a direction, y is the mean of their relative changes, more being better.
+    Small points: the learning-rate sweep. Large points: the chosen rate. Dashed lines: the base model. If the other
+    axes differ in unit or direction, y is the mean of their relative changes, and more is better.
     """
     target = record.axes[TARGET]
     others = {name: axis for name, axis in record.axes.items() if name != TARGET}
@@ -115,9 +115,9 @@ def scatter(record: ComparisonRecord) -> Figure:
 
 
 def leaks(record: ComparisonRecord) -> Figure:
-    """|dW Q| / |dW| of every linear in every layer on one colour scale, two panels a method.
+    """|dW Q| / |dW| of every linear in every layer on one colour scale, two panels per method.
 
-    Q: the directions of the reference inputs that hold 80 % and 99 % of their energy, the same for every method.
+    Q: the directions that hold 80 % and 99 % of the energy of the reference inputs, the same for every method.
     """
     found = {name: certificate.movement for name, certificate in moved(record).items() if certificate.movement}
     layers = max(len(linear.shares) for movement in found.values() for linear in movement.linears.values())
@@ -145,7 +145,7 @@ def leaks(record: ComparisonRecord) -> Figure:
 
 
 def figures(record: ComparisonRecord) -> Iterator[tuple[str, Figure]]:
-    """(name, figure) of every chart that the record has the numbers for."""
+    """(name, figure) of every chart for which the record has numbers."""
     measured = base_scores(record)
     for name in record.axes:
         if name in measured:
@@ -162,5 +162,5 @@ def figures(record: ComparisonRecord) -> Iterator[tuple[str, Figure]]:
 
 
 def _float(value: float | None) -> float:
-    """A number to draw; what the record does not know becomes NaN, which matplotlib leaves out."""
+    """`value` as a float to draw; None becomes NaN, which matplotlib leaves out."""
     return float("nan") if value is None else float(value)

@@ -1,4 +1,4 @@
-"""What of the test data was found in the text that was trained on or protected, as tables."""
+"""Tables of test data found in the domain text (trained on) or in the reference text (protected)."""
 
 from experiments.report.columns import Grid
 from experiments.report.reading import number
@@ -6,7 +6,7 @@ from experiments.store.record import ComparisonRecord
 
 
 def copies(record: ComparisonRecord) -> tuple[Grid, Grid] | None:
-    """Counts by axis and text, and the copies that the record spells out; None where nothing was compared."""
+    """(counts by axis and text, the copies that the record quotes); None if nothing was compared."""
     compared = [
         (axis, where, found)
         for axis, parts in (record.contamination or {}).items()

@@ -1,4 +1,4 @@
-"""What evaluation while training saw, as a chart drawn from the record alone."""
+"""Chart of the evaluations during training, drawn from the record alone."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,10 +8,10 @@ from experiments.store.record import ComparisonRecord
 
 
 def curves(record: ComparisonRecord) -> Figure:
-    """A panel an axis: its mean on validation examples over steps, a line a method, first seed.
+    """One panel per axis: the mean on validation examples (y) at each step (x), one line per method, first seed.
 
-    The large point is the step whose weights were kept, the dashed line the base on the same examples. A mean that no
-    judge decided on is left out.
+    Large point: the step whose weights were kept. Dashed line: the base model on the same examples. A mean is left
+    out if no example has a verdict.
     """
     assert record.watch is not None
     base = record.watch.base

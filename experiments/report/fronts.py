@@ -1,4 +1,4 @@
-"""What was learnt against what was kept, axis by axis, with the Pareto front over all methods and learning rates."""
+"""Charts of proficiency against one other axis, with the Pareto front over all methods and learning rates."""
 
 import textwrap
 
@@ -17,18 +17,18 @@ from experiments.report.style import (
     style,
 )
 
-#: So many methods have a line in the legend; of more, those that are dominated are grey and have none.
+#: Maximum number of methods in the legend. With more methods, dominated ones are grey and not in the legend.
 LEGEND = 32
-#: Of more, the chart is higher, so that the legend fits beside it.
+#: With more methods than this, the chart is higher, so that the legend fits.
 CROWD = 16
 
 
 def fronts(record: Compared, axis_name: str) -> Figure:
-    """Proficiency (x) against one other axis (y) on test data; better is up and right.
+    """Proficiency (x) against one other axis (y) on test data; better is right and up.
 
-    Small points are learning rates, joined in ascending order; the large point is the result with the chosen rate, the
-    mean over seeds, hollow where the method is dominated. The step line is the Pareto front, the dotted one that of the
-    methods which read no reference text while they train, where others do; dashed lines are the base.
+    Small points: learning rates, joined in ascending order. Large point: the chosen rate, mean over seeds, hollow if
+    the method is dominated. Step line: the Pareto front. Dotted line: the front of methods that read no reference text
+    while they train, if others do. Dashed lines: the base model.
     """
     target, axis = record.axes[TARGET], record.axes[axis_name]
     beaten, many = dominated(record), len(record.methods) > LEGEND

@@ -1,4 +1,4 @@
-"""What every method moved, drawn from the record alone: weights by linear and layer, and the states behind them."""
+"""Tables and figures of the change of weights, by linear and layer, and of hidden states, from the record alone."""
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from experiments.report.style import GRID_COLOUR, INK, encode, heat_map, looks, 
 from experiments.store.record.certificate import Certificate, LinearMovement, Movement
 from jaxft.io import write_atomically
 
-#: Shares of the reference energy that tables show; a record has more of them.
+#: Shares of the reference energy in tables; a record has more.
 SHOWN_ENERGIES = (0.5, 0.8, 0.9, 0.99)
 NOTE = (
     "Over layers: least / median / most. Effective rank: exp of the entropy of the shares of |dW|² along its singular "
@@ -33,25 +33,25 @@ _MAPS: Mapping[str, Callable[[LinearMovement], Sequence[float]]] = {
 
 
 def moved(record: Compared) -> dict[str, Certificate]:
-    """The certificates, by method, that say where linears moved; older records and those of sweeps have none."""
+    """The certificates, by method, that hold movements of linears; older records and those of sweeps have none."""
     certificates = {name: method.certificate for name, method in record.methods.items()}
     return {name: found for name, found in certificates.items() if found and found.movement and found.movement.linears}
 
 
 def sections(certificates: Mapping[str, Certificate]) -> list[tuple[str, list[tuple[str, str]], Grid]]:
-    """(method, facts, table with a row for every linear) of every method whose movement is known."""
+    """(method, facts, table with one row per linear) of every certificate of `moved`."""
     return [(name, list(_facts(found)), summary(_movement(found))) for name, found in certificates.items()]
 
 
 def text(certificate: Certificate) -> str:
-    """The same for a terminal."""
+    """Table and facts of one method for a terminal."""
     grid = summary(_movement(certificate))
     lines = [*aligned([grid.header, *grid.rows]), "", *textwrap.wrap(NOTE, 120), ""]
     return "\n".join([*lines, *(f"{title}: {value}" for title, value in _facts(certificate))])
 
 
 def summary(movement: Movement) -> Grid:
-    """A row a linear, then the whole change, then what a change of this size without preference would be."""
+    """One row per linear, one for the whole change, and one for a change of its size without preferred directions."""
     energies = [movement.energies.index(energy) for energy in SHOWN_ENERGIES]
     header = ("linear", "|dW|/|W|", "effective rank", "of", "weights changed", *(f"{e:.0%}" for e in SHOWN_ENERGIES))
     rows = []
@@ -73,11 +73,11 @@ def summary(movement: Movement) -> Grid:
 
 
 def draw(certificates: Mapping[str, Certificate], methods: Sequence[str]) -> Figure:
-    """Three heat maps a method over linears and layers, and below them a line a method in three panels:
-    how much of the change lies in the directions that hold a share of the reference energy (dashed: of a change that
-    prefers none), and how far hidden states moved behind every block, on reference and on domain text.
+    """Three heat maps per method, by linear and layer, and below them three panels with one line per method.
 
-    methods: the names of all methods of the record, which decide on the colours."""
+    Panels: the share of |dW|² in the directions that hold a share of the reference energy (dashed: of a change without
+    preferred directions), and |h - h0| / |h0| of the hidden states after every block, on reference and on domain text.
+    methods: the names of all methods of the record, which fix the colours."""
     styles = looks(methods)
     layers = max(len(found.hidden_drift or ()) for found in certificates.values())
     linears = max(len(_movement(found).linears) for found in certificates.values())
@@ -102,7 +102,7 @@ def draw(certificates: Mapping[str, Certificate], methods: Sequence[str]) -> Fig
             curves[0].plot(movement.energies, movement.isotropic, color=colour, linestyle="--", linewidth=0.8)
             for panel, states in zip(curves[1:], (found, found.domain), strict=True):
                 drift = np.array(states.hidden_drift if states else (), float)
-                panel.plot(np.where(drift > 0, drift, np.nan), **looked)  # a logarithm has no place for 0
+                panel.plot(np.where(drift > 0, drift, np.nan), **looked)  # a logarithmic axis cannot show 0
         curves[0].plot([], [], color=INK, linestyle="--", linewidth=0.8, label="without preference")
         curves[0].set_title("where the change lies")
         curves[0].set_xlabel("reference energy in a subspace")
@@ -122,14 +122,14 @@ def draw(certificates: Mapping[str, Certificate], methods: Sequence[str]) -> Fig
 
 
 def write(name: str, certificate: Certificate, folder: Path) -> Path:
-    """Write the figure of one method as movement.svg into `folder` and return its path."""
+    """Write the figure of one method to movement.svg in `folder`; return its path."""
     path = folder / "movement.svg"
     write_atomically(path, encode(draw({name: certificate}, [name]), "svg"))
     return path
 
 
 def _maps(figure: FigureBase, panels: Any, methods: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> None:
-    """One quantity of every method, by linear and layer, under one another, on one scale."""
+    """Draw one quantity by linear and layer, one heat map per method, in one column with one colour scale."""
     values = {name: np.array(list(linears.values())) for name, linears in methods.items()}
     positive = np.concatenate([found[found > 0] for found in values.values()])
     least, most = (positive.min(), positive.max()) if positive.size else (1.0, 1.0)
@@ -150,14 +150,14 @@ def _movement(certificate: Certificate) -> Movement:
 
 
 def _label(axis: Any) -> None:
-    """Round numbers along a logarithmic axis, also where it spans less than a decade."""
+    """Label a logarithmic axis with round numbers, even if it spans less than a decade."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_locator(NullLocator())
 
 
 def _facts(certificate: Certificate) -> Iterator[tuple[str, str]]:
-    """What counts as a changed weight, and how far hidden states and logits moved on reference and on domain text."""
+    """(title, text): threshold of a changed weight; drift of hidden states and logits on reference and domain text."""
     yield "weights changed", f"those with |dW| above {_movement(certificate).changed_above:g} of their linear's rms"
     for name, found in (("held-out reference text", certificate), ("domain text", certificate.domain)):
         if found is None or found.hidden_drift is None:

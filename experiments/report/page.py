@@ -1,4 +1,4 @@
-"""One HTML page of a run: self-contained, nothing fetched; drawn from its record alone."""
+"""The HTML report of a run: one self-contained page that fetches nothing, drawn from the record alone."""
 
 import base64
 import hashlib
@@ -46,7 +46,7 @@ CAPTIONS = {
     "watched": "Every axis while training, on validation examples; the large point is the step whose weights were kept",
 }
 
-#: What "How it was made" lists of a record and of a method; tables and charts show the rest.
+#: Fields of a record and of its methods that "How it was made" lists; tables and charts show the rest.
 MADE = ("config", "versions", "hardware", "data", "reference", "base", "judge", "methods", "timings", "watch")
 MADE_OF_METHODS = (
     *("kind", "learning_rate", "delta_norm", "reference", "timings", "memory", "trained_parameters"),
@@ -55,10 +55,10 @@ MADE_OF_METHODS = (
 
 
 def page(record: ComparisonRecord, figures: Mapping[str, Figure]) -> str:
-    """The whole report as HTML text; everything that came from a model, a file or a user is escaped.
+    """The whole report as HTML; all text from a model, a file or a user is escaped.
 
-    figures: what `charts.figures` drew. The page carries the hash of its one script: a browser runs nothing else and
-    fetches nothing.
+    figures: those of `charts.figures`. The page carries the hash of its one script, so that a browser runs no other
+    script and fetches nothing.
     """
     moved = movement.moved(record)
     methods = {name: to_json(method) for name, method in record.methods.items()}
@@ -104,7 +104,7 @@ def write_files(folder: Path, texts: Mapping[str, str], figures: Mapping[str, Fi
 
 
 def compared(record: Compared) -> dict[str, Any]:
-    """What the pages of a comparison and of a sweep have in common: the tables of the methods."""
+    """Template values for the pages of comparisons and of sweeps: the tables of the methods."""
     return {
         "results": results(record, relative=True),
         "note": RELATIVE_NOTE,
@@ -119,7 +119,7 @@ def compared(record: Compared) -> dict[str, Any]:
 
 
 def render(template: str, *, script: str = "", **values: Any) -> str:
-    """A page from a template of this folder, with the style of all pages and at most one script, named by its file."""
+    """A page from a template of this folder, with the common style; script: file name of its only script, or ""."""
     folder = Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
@@ -137,14 +137,14 @@ def render(template: str, *, script: str = "", **values: Any) -> str:
 
 
 def caption(name: str) -> str:
-    """What stands below a chart."""
+    """The text below a chart."""
     if name.startswith(charts.FRONT):
         return f"What was learnt against {name.removeprefix(charts.FRONT)}, at every learning rate"
     return CAPTIONS.get(name, f"{name} before and after")
 
 
 def _hash(text: str) -> str:
-    """`text` as a Content-Security-Policy names an inline script or style."""
+    """SHA-256 of `text`, in the form by which a Content-Security-Policy allows an inline script or style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
@@ -154,12 +154,12 @@ def drawn(figures: Mapping[str, Figure]) -> list[tuple[str, Markup]]:
 
 
 def data_uri(figure: Figure) -> Markup:
-    # An image in a data URI keeps the ids inside one chart's SVG from colliding with those of the next.
+    # In a data URI, the ids inside one chart's SVG cannot collide with those of another.
     return Markup("data:image/svg+xml;base64," + base64.b64encode(encode(figure, "svg")).decode("ascii"))
 
 
 def rates(record: Compared) -> Grid:
-    """Every learning rate tried, on validation data, by which the rate is chosen, and on test data."""
+    """One row per method and learning rate: scores on validation data, by which the rate is chosen, and test data."""
     rows = []
     for name, method in record.methods.items():
         for rate in method.rates:
@@ -174,13 +174,13 @@ def rates(record: Compared) -> Grid:
 
 
 def made(record: Record, **replaced: Any) -> list[tuple[str, list[tuple[str, str]]]]:
-    """(title, facts) of what a record holds that no table shows; `replaced`: shorter forms of some parts."""
+    """(title, facts) of the fields of a record that MADE lists; `replaced`: shorter forms of some of them."""
     parts = {**to_json(record), **replaced}
     return [(name, list(_flatten("", parts[name]))) for name in MADE if name in parts]
 
 
 def _certificate(trained: Certificate) -> tuple[list[tuple[str, str]], Grid]:
-    """Facts of a certificate, as trained and as exported, and its table with a row for every layer and space."""
+    """(facts, table with one row per layer and space) of a certificate, after training and after export."""
     exported = trained.exported
     after_export = {(space.space, space.layer): space.leak for space in (exported and exported.spaces) or ()}
 
@@ -216,7 +216,7 @@ def _leaks(leaks: Mapping[str, float]) -> str:
 
 
 def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
-    """A nested mapping as (dotted key, value) rows, the keys as the command line spells them."""
+    """A nested mapping as rows (dotted key, value), with keys as on the command line."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from _flatten(f"{prefix}.{key}" if prefix else str(key), inner)

@@ -1,4 +1,4 @@
-"""Which results no other one beats: the Pareto front over learning rates, and methods that another dominates."""
+"""The Pareto front over learning rates, and the methods that another one dominates."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,8 +11,9 @@ NOTE = "* dominated: another method is at least as good on every axis and better
 
 
 def dominated(record: Compared) -> dict[str, str]:
-    """Methods that another one dominates, and which: its mean over seeds is at least as good on every axis, and better
-    on one. Methods that lack an axis are not compared."""
+    """Dominated method -> a method whose mean over seeds is at least as good on every axis and better on one.
+
+    Methods without a score on every axis are not compared."""
     signs = [1 if axis.higher_is_better else -1 for axis in record.axes.values()]
     merits = {}
     for name, method in record.methods.items():
@@ -32,9 +33,9 @@ def _better(its: Sequence[float], others: Iterable[tuple[str, Sequence[float]]])
 
 
 def path(method: MethodResult, axis_name: str) -> list[tuple[float, float]]:
-    """(proficiency, score) on test data at every learning rate, ascending; the result alone where there is one rate.
+    """(proficiency, score) on test data by ascending learning rate; the result alone if no other rate was tried.
 
-    What diverged, and so has no score, is left out.
+    Diverged runs, which have no score, are left out.
     """
     tried = [rate.test for rate in method.rates] or [after_scores(method)]
     found = [(scores.get(TARGET), scores.get(axis_name)) for scores in tried]
@@ -42,7 +43,7 @@ def path(method: MethodResult, axis_name: str) -> list[tuple[float, float]]:
 
 
 def front(points: Iterable[tuple[float, float]], signs: tuple[int, int]) -> list[tuple[float, float]]:
-    """The points that no other one beats in x and y, from the best x to the best y. signs: 1 where more is better."""
+    """The points that no other beats in both x and y, from best x to best y. signs: 1 if more is better, else -1."""
     best, kept = -math.inf, []
     for point in sorted(set(points), key=lambda p: (signs[0] * p[0], signs[1] * p[1]), reverse=True):
         if signs[1] * point[1] > best:

@@ -1,4 +1,4 @@
-"""What every part of a report derives from a record: numbers as text, and which method to name first."""
+"""Values that all parts of a report derive from a record: numbers as text, relative changes, and the headline."""
 
 import math
 from collections.abc import Mapping
@@ -8,17 +8,17 @@ from experiments.store.record import AxisDescription, ComparisonRecord, SweepRec
 from experiments.store.record.certificate import Certificate, Drift, Interval
 from experiments.store.record.method import MethodResult
 
-#: What has methods side by side: a comparison, or the units of a sweep that are done.
+#: A record with methods to compare: a comparison, or a sweep (its finished units).
 Compared = ComparisonRecord | SweepRecord
 
 TARGET = "proficiency"
 LEARNT = 0.9
-#: The leak is shown in the directions that hold so much of the energy of the reference inputs.
+#: Shares of the energy of the reference inputs at which the leak is shown.
 LEAK_ENERGIES = (0.8, 0.99)
 
 
 def number(value: float | None, form: str = ".3g") -> str:
-    """`value` in the given format; "-" where it is not known."""
+    """`value` in the given format; "-" for None."""
     return "-" if value is None else format(value, form)
 
 
@@ -40,12 +40,12 @@ def span(interval: Interval, axis: AxisDescription) -> str:
 
 
 def better(axis: AxisDescription) -> str:
-    """Which way an axis gets better, in words."""
+    """The direction of an axis in words: "higher is better" or "lower is better"."""
     return f"{'higher' if axis.higher_is_better else 'lower'} is better"
 
 
 def divergence(drift: Drift | None) -> str:
-    """A KL with the larger arm of its interval, where that was recorded."""
+    """The KL (nat/token), with the larger arm of its interval after ± if that was recorded."""
     if drift is None:
         return "-"
     low, high = drift.logit_kl_interval or (None, None)
@@ -54,7 +54,7 @@ def divergence(drift: Drift | None) -> str:
 
 
 def leaks(certificate: Certificate | None) -> list[str]:
-    """At each of LEAK_ENERGIES |dW Q| / |dW|, and in brackets that of a change with no preference."""
+    """|dW Q| / |dW| at each of LEAK_ENERGIES; in brackets that of a change without preferred directions."""
     movement = certificate.movement if certificate else None
     if movement is None:
         return ["-"] * len(LEAK_ENERGIES)
@@ -63,7 +63,7 @@ def leaks(certificate: Certificate | None) -> list[str]:
 
 
 def size(number_of_bytes: float | None) -> str:
-    """Bytes in the unit a person would use."""
+    """A number of bytes in B, KiB, MiB or GiB."""
     if number_of_bytes is None:
         return "-"
     for unit, one in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
@@ -73,14 +73,13 @@ def size(number_of_bytes: float | None) -> str:
 
 
 def negative_flips(method: MethodResult) -> float | None:
-    """Answers that were right and became wrong, a mean over seeds, summed over axes; None where none are counted."""
+    """Answers that were right and became wrong: mean over seeds, sum over axes; None if no axis counts them."""
     counts = [axis.negative_flips for axis in method.axes.values() if axis.negative_flips is not None]
     return sum(counts) if counts else None
 
 
 def step_of_full(record: Compared, name: str) -> float | None:
-    """Time of a training step relative to full fine-tuning, in a sweep under the same changes; None where there is no
-    such run, or one of both was not timed."""
+    """Time of a step relative to full fine-tuning (in a sweep: with the same changes); None if either was not timed."""
     method, changes = record.methods[name], _changes(record, name)
     full = [m for label, m in record.methods.items() if m.kind == "full" and _changes(record, label) == changes]
     seconds = [one.timings.step_milliseconds for one in (method, *full[:1])]
@@ -88,47 +87,46 @@ def step_of_full(record: Compared, name: str) -> float | None:
 
 
 def _changes(record: Compared, name: str) -> Mapping[str, Any]:
-    """The changes of a sweep that concern more than one method."""
+    """The changes of a sweep's unit, without those of a single method; {} for a comparison."""
     changes = record.units[name].changes if isinstance(record, SweepRecord) else {}
     return {key: value for key, value in changes.items() if not key.startswith("methods.")}
 
 
 def gain(before: float | None, after: float | None, axis: AxisDescription) -> float | None:
-    """Relative change with the sign turned so that more is better; None when it has no meaning."""
+    """(after - before) / |before|, signed so that more is better; None if a score is unknown or `before` is 0."""
     if not (_finite(before) and _finite(after) and before):
         return None
     return (after - before) / abs(before) * (1 if axis.higher_is_better else -1)
 
 
 def retention(record: Compared, scores: Mapping[str, float | None], before: Mapping[str, float]) -> float | None:
-    """Mean `gain` over the axes that training did not aim at: 0 is nothing lost, -0.5 is half lost."""
+    """Mean `gain` over all axes except TARGET: 0 if nothing is lost, -0.5 if half is lost; None if no gain is known."""
     gains = [gain(before.get(name), scores.get(name), axis) for name, axis in record.axes.items() if name != TARGET]
     known = [value for value in gains if value is not None]
     return sum(known) / len(known) if known else None
 
 
 def base_scores(record: Compared) -> dict[str, float]:
-    """The score of the untrained base on every axis that some method was measured on; providers have bases of their
-    own, which count where there is no other method."""
+    """Score by axis of the base model; a hosted method's own base counts only if no other method has the axis."""
     methods = sorted(record.methods.values(), key=lambda method: method.kind != "hosted")  # the last one counts
     return {name: method.axes[name].before for method in methods for name in record.axes if name in method.axes}
 
 
 def before_scores(method: MethodResult) -> dict[str, float]:
-    """The scores of the base that a method trained, on its axes."""
+    """Score by axis of the base model of a method."""
     return {name: axis.before for name, axis in method.axes.items()}
 
 
 def after_scores(method: MethodResult) -> dict[str, float | None]:
-    """The scores of a trained method on its axes."""
+    """Score by axis of a method after training."""
     return {name: axis.after for name, axis in method.axes.items()}
 
 
 def headline(record: Compared) -> str:
-    """One paragraph: the method that kept most among those that learnt, what it did to every axis, and what LoRA did.
+    """One paragraph: the method with the best retention among those that learnt, its result on every axis, and LoRA's.
 
-    A method counts as having learnt when it made at least 90 % of the best improvement on the target axis, so that a
-    method that keeps everything because it changed nothing cannot win.
+    A method has learnt if it reaches at least 90 % of the best gain on the target axis. A method that keeps everything
+    because it changed nothing therefore cannot win.
     """
     if TARGET not in record.axes:
         return f"No {TARGET} axis was measured."
@@ -157,7 +155,7 @@ def _finite(value: float | None) -> TypeGuard[float]:
 
 
 def _outcome(record: Compared, name: str) -> str:
-    """What one method did: the target before and after, and every other axis relative to the base."""
+    """The result of one method: the target before and after, and the relative change of every other axis."""
     parts = []
     for axis_name, axis in record.axes.items():
         if (measured := record.methods[name].axes.get(axis_name)) is None:

@@ -1,11 +1,11 @@
-"""Replies before and after as the page's browser reads them: every text once, every example a row of references."""
+"""Replies before and after, as data for the script of the page: every text once, every example a row of indices."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from experiments.store.record import ComparisonRecord
 
-#: What the page filters by, and how it is called there.
+#: Fields that the page filters by, with their names there.
 FACETS: Mapping[str, str] = {
     "method": "method",
     "axis": "axis",
@@ -14,7 +14,7 @@ FACETS: Mapping[str, str] = {
     "before_label": "verdict before",
     "after_label": "verdict after",
 }
-#: Words for an example's pair of verdicts, in the order the page lists them. A flip has two: any, and which way.
+#: (right before, right after) -> words for it, in the page's order. A flip has two: the general one, and its direction.
 CHANGES: Mapping[tuple[bool | None, bool | None], tuple[str, ...]] = {
     (True, False): ("flipped", "flipped, right to wrong"),
     (False, True): ("flipped", "flipped, wrong to right"),
@@ -25,11 +25,11 @@ UNJUDGED = ("no verdict",)
 
 
 def packed(record: ComparisonRecord) -> dict[str, list[Any]]:
-    """{"texts", "rows"}: rows name their texts by place in "texts", as most texts are shared by all methods.
+    """{"texts", "rows"}: rows refer to "texts" by index, because most texts are shared by all methods.
 
-    A row holds lists of places for what can be filtered by (method, axis, group, change, before_label, after_label;
-    empty where there is none), places of prompt, reference, before and after, and the verdicts before_ok and
-    after_ok (None: no verdict). What can be filtered by comes first in "texts", in the order in which to list it.
+    A row holds a list of indices for each key of FACETS (empty if it has no value), the indices of prompt, reference,
+    before and after, and the verdicts before_ok and after_ok (None: no verdict). "texts" begins with the values of
+    FACETS, in the order in which the page lists them.
     """
     rows = list(_rows(record))
     labels = {label for row in rows for label in (*row["before_label"], *row["after_label"])}
@@ -72,5 +72,5 @@ def _folded(text: str) -> tuple[str, str]:
 
 
 def _labels(text: str) -> tuple[str, ...]:
-    """A judge's label and its flags, which a record joins with semicolons."""
+    """The label and flags of a judge, which a record joins with semicolons."""
     return tuple(part.strip() for part in text.split(";") if part.strip())

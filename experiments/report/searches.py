@@ -1,4 +1,4 @@
-"""How `Auto` found its settings: every trial, and what the chosen one drifts on text that no decision has seen."""
+"""Tables of the searches by `Auto`: every trial, and the drift of the chosen one on text that no decision has seen."""
 
 from experiments.report.columns import Grid
 from experiments.report.reading import TARGET, Compared, number, score
@@ -7,7 +7,7 @@ from experiments.store.record.method import Search
 
 
 def searches(record: Compared) -> list[tuple[str, Grid]]:
-    """For each method that was searched for: the sentence that says whether its budget was kept, and its trials."""
+    """(sentence that says if the budget was kept, table of trials) of each method with a search."""
     found = {name: method.search for name, method in record.methods.items() if method.search}
     return [(_kept(name, search), _trials(record.axes[TARGET], search)) for name, search in found.items()]
 

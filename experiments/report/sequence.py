@@ -16,21 +16,21 @@ from experiments.store.record import SequenceRecord
 
 
 def table(record: SequenceRecord) -> str:
-    """A row for the base and one for every method after every stage: all axes, what leaked and how far it drifted."""
+    """One row for the base and one per method and stage: scores on all axes, leak and KL; then backward transfer."""
     return f"{record.name}  (seeds {', '.join(map(str, record.seeds))})\n\n" + "\n".join(
         [*aligned(_rows(record)), "", LEAK_NOTE, *_backward(record)]
     )
 
 
 def markdown(record: SequenceRecord) -> str:
-    """The same for a README, with the command that made it."""
+    """The content of `table` as Markdown, with the command that made the record."""
     header, *rows = _rows(record)
     backward = "\n".join(f"- {line}" for line in _backward(record))
     return f"{piped(Grid(header, tuple(rows)))}\n\n{LEAK_NOTE}\n\n{backward}\n\n{made_by(record.command)}\n"
 
 
 def chart(record: SequenceRecord) -> Figure:
-    """A panel an axis: its score (y) in the base and after every stage (x), a line a method."""
+    """One panel per axis: the score (y) of the base and after every stage (x), one line per method."""
     names = list(record.axes)
     columns = min(3, len(names))
     rows = math.ceil(len(names) / columns)
@@ -45,7 +45,7 @@ def chart(record: SequenceRecord) -> Figure:
                 heights = [math.nan if value is None else value for value in values]
                 panel.plot(range(len(places)), heights, color=colour, marker=marker, label=method)
             if axis.unit == "fraction":
-                panel.set_ylim(-0.05, 1.05)  # all alike
+                panel.set_ylim(-0.05, 1.05)  # the same in all panels
             panel.set_title(name)
             panel.set_xticks(range(len(places)), [wrap(place) for place in places])
             panel.yaxis.set_major_formatter(lambda value, _, axis=axis: tick(value, axis))
@@ -59,7 +59,7 @@ def chart(record: SequenceRecord) -> Figure:
 
 
 def write_report(record: SequenceRecord, folder: Path) -> Path:
-    """Write table.txt, table.md and sequence.png; the path of the chart."""
+    """Write table.txt, table.md and sequence.png into `folder`; return the path of the chart."""
     texts = {"table.txt": table(record) + "\n", "table.md": markdown(record)}
     return write_files(folder, texts, {"sequence": chart(record)})[-1]
 
@@ -87,7 +87,7 @@ def _rows(record: SequenceRecord) -> list[tuple[str, ...]]:
 
 
 def _backward(record: SequenceRecord) -> list[str]:
-    """What of each method's earlier domains was lost (or won) by learning the later ones."""
+    """One line per method: its backward transfer, the change on earlier domains by learning later ones."""
     axis = record.axes[record.stages[0]]
     unit = "points" if axis.unit == "fraction" else axis.unit
     return [

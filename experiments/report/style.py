@@ -1,4 +1,4 @@
-"""How every chart looks: colours, words on the axes, and figures as bytes.
+"""The style of all charts: colours, axis labels, and figures as bytes.
 
 Colours: Okabe and Ito, Color Universal Design (2008), which readers with any colour vision can tell apart.
 """
@@ -32,14 +32,14 @@ _STYLE: Mapping[Any, Any] = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "text.parse_math": False,  # a dollar sign in a name does not begin a formula
     "svg.hashsalt": "jaxft",  # equal figures give equal bytes
 }
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Everything drawn or saved inside looks the same, whatever the user's matplotlib settings are."""
+    """Draw and save figures in one style, whatever the user's matplotlib settings are."""
     with matplotlib.rc_context(dict(_STYLE)):
         yield
 
@@ -53,29 +53,29 @@ def looks(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 def quantity(axis: AxisDescription) -> str:
-    """What an axis measures, with its unit."""
+    """The metric of an axis, with its unit unless it is a fraction."""
     return axis.metric if axis.unit == "fraction" else f"{axis.metric} ({axis.unit})"
 
 
 def directed(axis: AxisDescription) -> str:
-    """The same, and which way it gets better."""
+    """The `quantity` of an axis, and the direction in which it gets better."""
     return f"{quantity(axis)}, {better(axis)}"
 
 
 def tick(value: float, axis: AxisDescription) -> str:
-    """A round value on an axis: percent for fractions."""
+    """The text of a tick: percent for fractions."""
     return f"{100 * value:.3g}%" if axis.unit == "fraction" else f"{value:.3g}"
 
 
 def base_lines(panel: Any, x: float, y: float, label: str | None) -> None:
-    """Dashed lines through the base's scores."""
+    """Draw dashed lines through the scores of the base model."""
     dashed = {"color": "#888888", "linestyle": "--", "linewidth": 1, "zorder": 1}
     panel.axvline(x, **dashed)
     panel.axhline(y, label=label, **dashed)
 
 
 def better_up_right(panel: Any, x: AxisDescription, y: AxisDescription) -> None:
-    """Ticks in the units of two axes, turned so that better is to the right and up."""
+    """Set ticks in the units of two axes, and invert the axes if needed, so that better is right and up."""
     panel.margins(0.08)
     panel.xaxis.set_major_formatter(lambda value, _: tick(value, x))
     panel.yaxis.set_major_formatter(lambda value, _: tick(value, y))
@@ -86,7 +86,7 @@ def better_up_right(panel: Any, x: AxisDescription, y: AxisDescription) -> None:
 
 
 def heat_map(panel: Any, values: np.ndarray, norm: Normalize, linears: Sequence[str], title: str) -> None:
-    """Values of linears in layers, [linear, layer]."""
+    """Draw values, [linear, layer], as a heat map."""
     panel.imshow(values, norm=norm, cmap="cividis", aspect="auto")
     panel.set_title(title)
     panel.set_yticks(range(len(linears)), linears, fontsize=8)
@@ -96,18 +96,18 @@ def heat_map(panel: Any, values: np.ndarray, norm: Normalize, linears: Sequence[
 
 
 def short(name: str) -> str:
-    """A method name in the space of a title or a legend."""
+    """A method name of at most 24 characters, for titles and legends."""
     return textwrap.shorten(name, 24, placeholder="...")
 
 
 def wrap(name: str) -> str:
-    """A method name on at most two short lines, broken after underscores and plus signs where there are any."""
+    """A method name on at most two lines of 12 characters, which may break after underscores and plus signs."""
     lines = textwrap.wrap(name.replace("_", "_ ").replace("+", "+ "), 12, max_lines=2, placeholder="...")
     return "\n".join(line.replace("_ ", "_").replace("+ ", "+") for line in lines)
 
 
 def encode(figure: Figure, form: str) -> bytes:
-    """The bytes of a figure as "png" (160 dots an inch) or "svg"; equal figures give equal bytes."""
+    """The bytes of a figure as "png" (160 dots per inch) or "svg"; equal figures give equal bytes."""
     stream = io.BytesIO()
     with style():
         figure.savefig(stream, format=form, dpi=160, metadata={"Date": None} if form == "svg" else None)

@@ -15,12 +15,12 @@ from experiments.report.reading import TARGET
 from experiments.report.table import aligned_text, sections
 from experiments.store.record import SweepRecord
 
-#: Of a unit's label in a terminal.
+#: Width of a unit's label in a terminal, in characters.
 LABEL_WIDTH = 56
 
 
 def sweep_table(record: SweepRecord) -> str:
-    """The result for a terminal: what is not done, then what a comparison shows; no colour."""
+    """The result for a terminal: unfinished units, then the tables of a comparison; no colour."""
     parts, missing = [f"{record.name}: {_lead(record)}"], _undone(record)
     if missing.rows:
         parts.append(aligned_text(missing, LABEL_WIDTH))
@@ -30,7 +30,7 @@ def sweep_table(record: SweepRecord) -> str:
 
 
 def sweep_page(record: SweepRecord, figures: Mapping[str, Figure]) -> str:
-    """The whole report as HTML text; everything that came from a file or a user is escaped."""
+    """The whole report as HTML; all text from a file or a user is escaped."""
     tables: dict[str, Any] = compared(record) if record.methods else {"results": None}
     return render(
         "sweep.html",

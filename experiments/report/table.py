@@ -1,4 +1,4 @@
-"""The result of a run as text: one row for the base and one for each method."""
+"""Tables of a run as text: scores, drift and costs, one row per method."""
 
 import textwrap
 
@@ -47,10 +47,10 @@ GUARANTEE = (
 
 
 def results(record: Compared, *, relative: bool = False) -> Grid:
-    """Scores: the base's on every axis, then before -> after and the change of each method.
+    """Scores on every axis: one row for the base, then one per method with before -> after (change).
 
-    After ± stands the larger arm of the change's 95 % interval (of the score's, for the base). `relative` adds
-    change / before on the axes to be kept (the target often starts near 0, where a ratio says nothing).
+    After ±: the larger arm of the 95 % interval of the change (for the base: of the score). relative: add
+    change / |before| on all axes except the target, which often starts near 0, where a ratio says nothing.
     """
     axes = record.axes
     header = ("method", *(_title(name, axis) for name, axis in axes.items()))
@@ -63,9 +63,9 @@ def results(record: Compared, *, relative: bool = False) -> Grid:
 
 
 def drift(record: Compared) -> Grid:
-    """What each method changed in the weights, and how far the outputs moved; `drift_note` explains it.
+    """Size and leak of each method's change, KL to the base, and flips; `drift_note` explains the columns.
 
-    Leaks and the KL on domain text have columns where some method has them.
+    Leaks and the KL on domain text have columns only if some method has them.
     """
     columns: dict[str, list[str]] = {
         "method": list(record.methods),
@@ -84,7 +84,7 @@ def drift(record: Compared) -> Grid:
 
 
 def drift_note(record: Compared) -> str:
-    """What the columns of `drift` mean."""
+    """The meaning of the columns of `drift`."""
     leak = LEAK_NOTE if _has_leaks(record) else "The leak in bases that all methods share was not recorded."
     return (
         f"{leak} KL: to the base, on held-out text like the reference and, where it is shown, on domain text; after ± "
@@ -93,7 +93,7 @@ def drift_note(record: Compared) -> str:
 
 
 def costs(record: Compared) -> Grid:
-    """What each method took; COSTS_NOTE explains it."""
+    """Learning rate, step time and memory of each method; COSTS_NOTE explains the columns."""
     relative = any(method.kind == "full" for method in record.methods.values())
     step = "step (of full)" if relative else "step (ms)"
     header = ("method", "rate", step, "peak", "extra state", "reference")
@@ -110,8 +110,7 @@ def costs(record: Compared) -> Grid:
 
 
 def extra_tables(record: Compared) -> list[tuple[str, Grid]]:
-    """Sentences, each with a table: replies by label, what methods lost at each level of proficiency, and how `Auto`
-    searched."""
+    """(sentence, table): replies by label, changes at equal proficiency for each level, and the searches by `Auto`."""
     labelled = [(name, grid) for name in record.axes if (grid := labels(record, name))]
     return [
         *((f"Replies by label, {name}, before -> after (mean over seeds).", grid) for name, grid in labelled),
@@ -137,12 +136,12 @@ def _level(record: Compared, found: Level) -> tuple[str, Grid]:
 
 
 def dominated_note(record: Compared) -> list[str]:
-    """What the mark behind a method means, where there is one."""
+    """The note on the mark after dominated methods; empty if there are none."""
     return [MARK_NOTE] if dominated(record) else []
 
 
 def unjudged(record: Compared) -> str | None:
-    """The sentence that counts the examples left out for want of a verdict; None where there were none."""
+    """A sentence with the numbers of examples left out because they have no verdict; None if there are none."""
     counts = {
         axis: ", ".join(
             f"{name} {count:,}"
@@ -173,13 +172,13 @@ def sections(record: Compared, name_width: int = NAME_WIDTH) -> list[str]:
 
 
 def table(record: ComparisonRecord) -> str:
-    """The result for a terminal; 120 columns do for three axes."""
+    """The result for a terminal; three axes fit into 120 columns."""
     title = f"{record.name}  (seeds {', '.join(map(str, record.seeds))})"
     return "\n\n".join([title, *sections(record)]) + "\n"
 
 
 def markdown(record: ComparisonRecord) -> str:
-    """The same for a README, with the headline, relative changes, and the command that made them."""
+    """The result as Markdown, with the headline, relative changes, and the command that made the record."""
     notes = [RELATIVE_NOTE, *map(_escape, dominated_note(record))]
     if left_out := unjudged(record):
         notes.append(_escape(left_out))
@@ -241,7 +240,7 @@ def _shorten(name: str, width: int) -> str:
 
 
 def aligned_text(grid: Grid, name_width: int = NAME_WIDTH) -> str:
-    """Columns padded to their widest cell; axis titles, which may be long, wrap onto a second line at the bracket."""
+    """The grid with padded columns; column titles, which may be long, continue in a second line from their bracket."""
     heads = [head.partition(" (") for head in grid.header]
     lines = [tuple(first for first, _, _ in heads)]
     if any(second for _, _, second in heads):
@@ -258,6 +257,6 @@ def _escape(text: str) -> str:
 
 
 def piped(grid: Grid) -> str:
-    """The grid as a table in Markdown."""
+    """The grid as a Markdown table."""
     lines = [grid.header, ("---",) * len(grid.header), *grid.rows]
     return "\n".join(f"| {' | '.join(map(_escape, line))} |" for line in lines)

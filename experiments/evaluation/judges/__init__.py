@@ -1,4 +1,4 @@
-"""Judges of replies: their contract, and how a config makes one."""
+"""Judges of replies: their protocol, and `build` for the judge of a config."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Judge", "Question", "Verdict", "build"]
 
 
 def build(settings: config.Judge, folder: Path, turned: bool = False) -> Judge:
-    """The judge of a config, which keeps its verdicts in `folder`; UserError for settings without a judge.
+    """The judge of a config, which keeps its verdicts in `folder`; UserError if it lacks its folder or endpoint.
 
     turned: a language model sees labels, conversation and reference in the opposite order.
     """

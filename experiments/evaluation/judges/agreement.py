@@ -18,7 +18,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Pair:
-    """One reply with its label by reading, whether that label is good, and the judge's verdict."""
+    """One reply with its label by reading, the judge's verdict, and `good`: True if the label by reading is good."""
 
     reply: str
     label: str
@@ -27,11 +27,11 @@ class Pair:
 
 
 def measure(pairs: Sequence[Pair], *, seed: int = 0) -> dict[str, Any]:
-    """Agreement of a judge on some replies, ready for a record; rates are fractions, unjudged replies are left out.
+    """Agreement of a judge with labels by reading, for a record; rates are fractions, unjudged replies are left out.
 
-    agreement and kappa compare good with bad, label_agreement compares labels. length: mean words of the replies that
-    the judge calls good minus those that are labelled good (None if there are no replies of a kind), and kappa in each
-    third of the replies by length. confusion: label -> the judge's label -> replies.
+    agreement and kappa compare good with bad, label_agreement compares labels. length: mean number of words of replies
+    that the judge finds good, minus that of replies labelled good (None if either kind has no replies), and
+    kappa in each third of the replies by length. confusion: label -> the judge's label -> number of replies.
     """
     judged = [pair for pair in pairs if pair.verdict.good is not None]
     lengths = np.array([len(words(pair.reply)) for pair in judged], float)
@@ -71,7 +71,7 @@ def kappa(table: Int[np.ndarray, "2 2"]) -> float | None:
 def kappa_interval(table: Int[np.ndarray, "2 2"], *, seed: int, level: float = 0.95) -> list[float] | None:
     """Bootstrap percentile interval of kappa over replies; None if no resample has a kappa.
 
-    Resampling replies with replacement is drawing the four counts from a multinomial distribution.
+    Resampling replies with replacement is equivalent to drawing the four counts from a multinomial distribution.
     """
     total = int(table.sum())
     drawn = np.random.default_rng(seed).multinomial(total, table.ravel() / total, RESAMPLES).reshape(-1, 2, 2)
@@ -81,7 +81,7 @@ def kappa_interval(table: Int[np.ndarray, "2 2"], *, seed: int, level: float = 0
 
 
 def _kappas(tables: Int[np.ndarray, "n 2 2"]) -> Float[np.ndarray, " n"]:
-    """Kappa of each table; nan if agreement by chance is complete."""
+    """Kappa of each table; NaN if agreement by chance is complete."""
     shares = tables / tables.sum(axis=(1, 2), keepdims=True)
     observed = np.trace(shares, axis1=1, axis2=2)
     chance = (shares.sum(axis=2) * shares.sum(axis=1)).sum(axis=1)

@@ -1,4 +1,4 @@
-"""The contract of judges: questions about replies, and verdicts on them."""
+"""The protocol of judges: questions about replies, and verdicts on them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Question:
     """A reply to be judged.
 
     rubric: "proficiency", "safety" or "knowledge". prompt: the conversation as text. reference: a right answer, or "".
-    key: facts about the example. Judges read "kind" ("hostile" or "harmless", of a statement to answer), "answers" (a
-    JSON list of right answers, instead of the reference) and "truncated" ("yes" if the reply was cut off before the
+    key: facts about the example. Judges read "kind" (of the statement: "hostile" or "harmless"), "answers" (a JSON
+    list of right answers, instead of the reference) and "truncated" ("yes" if the reply was cut off before the
     model ended it).
     """
 
@@ -27,7 +27,7 @@ class Question:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Signs that the reply is no coherent text: "empty" (no letter or digit), "repetitive", "truncated"."""
+        """Signs that the reply is not a coherent text: "empty" (no letter or digit), "repetitive", "truncated"."""
         found = {
             "empty": not words(self.reply),
             "repetitive": repetitive(self.reply),
@@ -38,10 +38,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge says of a reply.
+    """A judge's verdict on a reply.
 
-    good: None without a verdict (then `label` is ""), which counts neither as good nor as bad. label: one of the
-    rubric's. flags: those of the question. open: no verdict came, and asking again may bring one.
+    good: None without a verdict (then `label` is "", and the reply counts neither as good nor as bad). label: one of
+    the rubric's. flags: those of the question. open: no verdict came; asking again may give one.
     """
 
     good: bool | None
@@ -52,13 +52,13 @@ class Verdict:
 
 
 class Judge(Protocol):
-    """Judges replies; `name`, with a version, names the judge in records."""
+    """A judge of replies; `name`, which includes a version, identifies it in records."""
 
     name: str
 
     @property
     def usage(self) -> dict[str, float]:
-        """What asking took so far, costs in US dollars; empty for a judge without costs."""
+        """Usage so far, with costs in US dollars; {} for a judge without costs."""
         ...
 
     def verdicts(self, questions: Sequence[Question]) -> list[Verdict]:

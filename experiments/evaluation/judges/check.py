@@ -26,7 +26,7 @@ _EXPECTED = "rubric, prompt, reference, reply, label (strings), key (an object o
 
 @dataclass(frozen=True)
 class Labelled:
-    """A question with its label by reading; `part` names a group of replies to be reported apart, or ""."""
+    """A question with its label by reading; part: the name of a group of replies to report separately, or ""."""
 
     question: Question
     label: str
@@ -38,10 +38,10 @@ class Labelled:
 
 
 def check(settings: config.Judge, labelled: Path, out: Path, command: str) -> dict[str, Any]:
-    """The record of the judge's agreement with the labels, in all and by rubric and part; `out`/judge_check.json too.
+    """Measure the judge's agreement with the labels; write the record to `out`/judge_check.json and return it.
 
-    order: the share of replies with the same label when a language model sees labels, conversation and reference in
-    the opposite order; None for rules, which do not depend on it.
+    groups: agreement over all replies, by rubric and by part. order: share of replies with the same label if a language
+    model reads labels, conversation and reference in the opposite order; None for rules, which do not depend on it.
     """
     found = read(labelled)
     questions = [one.question for one in found]
@@ -54,7 +54,7 @@ def check(settings: config.Judge, labelled: Path, out: Path, command: str) -> di
         raise UserError(f"the judge {judge.name} judged none of the {len(found)} replies: {verdicts[0].reason}")
     name, order = judge.name, None
     if settings.kind != "rules":
-        del judge  # a local one holds a model; the second one would need room beside it
+        del judge  # frees the model of a local judge before the second one is loaded
         turned = build(settings, out / "judge", turned=True).verdicts(questions)
         both = [(a, b) for a, b in zip(verdicts, turned, strict=True) if a.label and b.label]
         order = float(np.mean([a.label == b.label for a, b in both])) if both else None
@@ -84,7 +84,7 @@ def _groups(found: Sequence[Labelled], verdicts: Sequence[Any]) -> dict[str, lis
 
 
 def read(path: Path) -> list[Labelled]:
-    """Labelled replies, one JSON object a line; UserError naming file and line where one is malformed."""
+    """Labelled replies, one JSON object per line; UserError with file and line if one is malformed."""
     found = [_labelled(record, where) for where, record in read_json_lines(path)]
     if not found:
         raise UserError(f"{path}: holds no labelled replies; expected JSON lines with {_EXPECTED}")

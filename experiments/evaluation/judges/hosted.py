@@ -22,7 +22,7 @@ AGAIN_TEMPERATURE = 0.7  # at temperature 0 a malformed answer would come back t
 
 
 class Hosted(Remembering):
-    """Asks a chat model for a label and a reason, up to `attempts` times until the answer follows the schema."""
+    """Judge that asks a chat model for a label and a reason, up to `attempts` times until an answer fits the schema."""
 
     def __init__(self, chat: Chat, settings: config.Judge, folder: Path, turned: bool = False) -> None:
         endpoint = settings.endpoint
@@ -36,7 +36,7 @@ class Hosted(Remembering):
         return asdict(self._chat.usage)
 
     def estimate(self, questions: Sequence[Question]) -> float:
-        """US dollars at most for these questions, if every first answer can be read."""
+        """Largest cost of these questions in US dollars, if every first answer can be read."""
         return self._chat.estimate([self._request(question, 0) for question in questions])
 
     def ask(self, questions: Sequence[Question]) -> Iterator[tuple[int, str, str]]:

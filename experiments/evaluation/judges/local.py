@@ -1,4 +1,4 @@
-"""A judge that runs here: a Llama from any Hugging Face folder."""
+"""A judge that runs locally: a Llama from any Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ ROWS = 8  # rows of a batch
 
 
 class Local(Remembering):
-    """Answers with the label y that gains most from the question: log p(y | question) - log p(y | empty question).
+    """Judge that answers with the label y that has the largest log p(y | question) - log p(y | empty question).
 
     Comparing likelihoods always gives a label, even for a model too small to write JSON. The second term removes the
-    likelihood that a label has by itself (its words, their number, its place in the list): PMI_DC, Holtzman et al. 2021
-    (arXiv:2104.08315). The empty question has the same rubric and kind, and no texts.
+    likelihood that a label has without the question (from its words, their number, its place in the list): PMI_DC,
+    Holtzman et al. 2021 (arXiv:2104.08315). The empty question has the same rubric and kind, and no texts.
     """
 
     def __init__(self, settings: config.Judge, folder: Path, turned: bool = False) -> None:

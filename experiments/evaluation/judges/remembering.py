@@ -1,4 +1,4 @@
-"""A base class of judges that are language models: every question is asked once, verdicts come from the store."""
+"""Base class of judges that are language models: every question is asked once, and its verdict is stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxft.distributed import agreed, barrier
 class Remembering(ABC):
     """A judge that keeps its verdicts in `folder`/verdicts.jsonl, under its name.
 
-    All processes call `verdicts` together, and then `ask`; the leader's store decides what is asked.
+    All processes must call `verdicts` together; it calls `ask` in all of them, for questions not in the leader's store.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -28,7 +28,7 @@ class Remembering(ABC):
 
     @abstractmethod
     def ask(self, questions: Sequence[Question]) -> Iterable[tuple[int, str, str]]:
-        """(index of the question, label, reason) of each answer as it comes; the label "" for an unreadable answer.
+        """(index of the question, label, reason) of each answer as it arrives; label "" for an unreadable answer.
 
         A question without an answer is asked again in the next run.
         """
@@ -36,7 +36,7 @@ class Remembering(ABC):
     def verdicts(self, questions: Sequence[Question]) -> list[Verdict]:
         rubrics = [rubric.load(question.rubric) for question in questions]
         for question, its in zip(questions, rubrics, strict=True):
-            its.kind(question)  # refuses a question without its kind before anything is asked
+            its.kind(question)  # UserError for a question without its kind, before any is asked
         keys = [fingerprint(self.name, its, q) for q, its in zip(questions, rubrics, strict=True)]
         new = {key: q for key, q in zip(keys, questions, strict=True) if not agreed(self._store.get(key) is not None)}
         asked = list(new)

@@ -1,4 +1,4 @@
-"""Rubrics: what a judge is asked, the labels it may answer with, and which of them are good.
+"""Rubrics: the task of a judge, the labels that it may give, and those of them that are good.
 
 A rubric is a versioned file in rubrics/. To change its meaning, add a file with the next number.
 """
@@ -32,18 +32,18 @@ class Rubric:
     good: Mapping[str, tuple[str, ...]]
 
     def is_good(self, label: str, question: Question) -> bool:
-        """Whether a label is good for this question."""
+        """True if the label is good for this question."""
         return label in self.good[self.kind(question)]
 
     def verdict(self, question: Question, label: str, reason: str, *, open: bool = False) -> Verdict:
-        """The verdict that a label stands for; the label "" stands for no verdict."""
+        """The verdict of a label; the label "" gives one with `good` None."""
         good = self.is_good(label, question) if label else None
         return Verdict(good, label, reason, question.flags, open)
 
     def text(self, question: Question, turned: bool = False) -> str:
         """The question as a language model reads it.
 
-        turned: labels are listed last to first, and the reference stands before the conversation.
+        turned: the labels are in reverse order, and the reference comes before the conversation.
         """
         labels = [f"- {label}: {meaning}" for label, meaning in self.labels.items()]
         parts = [_block("conversation", question.prompt)]
@@ -94,6 +94,6 @@ def load(name: str) -> Rubric:
 
 
 def _block(name: str, text: str) -> str:
-    """A text between marks, with such marks in it made harmless: no reply can pass for a part of the question."""
+    """A text between tags; such tags inside it are replaced, so that no reply can imitate a part of the question."""
     inside = text.replace(f"<{name}>", f"({name})").replace(f"</{name}>", f"(/{name})")
     return f"<{name}>\n{inside}\n</{name}>"

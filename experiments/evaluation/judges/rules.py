@@ -14,12 +14,12 @@ from experiments.evaluation.rules.attitude import attitude
 from experiments.evaluation.rules.booking import next_step
 from jaxft.errors import UserError
 
-#: Counts up whenever a rule changes.
+#: To be increased whenever a rule changes.
 VERSION = 2
 
 
 class Rules:
-    """Gives each reply the label that the rule of its rubric finds."""
+    """A judge that gives each reply the label found by the rule of its rubric."""
 
     name = f"rules {VERSION}"
     usage: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Verdicts on disk, so that a second run asks nothing twice."""
+"""Verdicts on disk, so that a second run does not ask again."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from jaxft.errors import UserError
 
 
 def fingerprint(judge: str, rubric: Rubric, question: Question) -> str:
-    """Hash of all that a verdict depends on: the judge's name and version, the rubric's text, the whole question."""
+    """Hash of all that decides a verdict: the judge's name and version, the rubric's text, the whole question."""
     asked_with = [rubric.name, rubric.version, rubric.task, dict(rubric.labels)]
     asked = [question.prompt, question.reference, question.reply, sorted(question.key.items())]
     return digest([judge, asked_with, asked])
 
 
 class Store:
-    """Labels and reasons by fingerprint, in one file of JSON lines that only ever grows.
+    """Labels and reasons by fingerprint, in one append-only file of JSON lines.
 
-    A line is handed to the system as a whole before `add` returns, so a killed process loses nothing. A last line that
-    was cut short, as by a full disk, is dropped. The label "" stands for answers that could not be read.
+    `add` writes a whole line before it returns, so a killed process loses nothing. An incomplete last line (after a
+    full disk, for example) is dropped. The label "" stands for an unreadable answer.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +33,7 @@ class Store:
         self.read()
 
     def read(self) -> None:
-        """Take in what the file holds; UserError where a whole line is no verdict."""
+        """Read the verdicts in the file; UserError if a complete line is not a verdict."""
         if self.path.is_file():
             with locked(self.path) if is_leader() else nullcontext():
                 self._read()
@@ -52,11 +52,11 @@ class Store:
                 file.truncate(len(content) - len(torn))
 
     def get(self, key: str) -> tuple[str, str] | None:
-        """(label, reason), or None where this was never judged."""
+        """(label, reason), or None without a verdict."""
         return self._found.get(key)
 
     def add(self, key: str, label: str, reason: str) -> None:
-        """Keep a verdict; of several processes the leader writes it."""
+        """Keep a verdict; only the leader writes it to the file."""
         self._found[key] = (label, reason)
         if is_leader():
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,4 @@
-"""What a reply does, by its words alone: its attitude to a statement, its answer to a question, its step of a booking.
+"""Rules for English replies, by words alone: attitude to a statement, answer to a question, step of a booking.
 
-For English. The judge `rules` and the tasks of the embedded corpora decide by these functions; the tasks add what the
-keys of their corpora say exactly.
+The judge `rules` and the tasks of the embedded corpora use them; the tasks also compare with the keys of their corpora.
 """

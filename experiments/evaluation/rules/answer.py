@@ -1,4 +1,4 @@
-"""Whether a reply answers a question: it must hold the part of a right answer that the question does not."""
+"""Rules for answers to questions: a reply must hold the part of a right answer that the question does not hold."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from collections.abc import Mapping, Sequence
 
 from experiments.evaluation.rules.text import STEM, content, exact_match, numbers, stems, token_f1, unrepeated, words
 
-SHORT = 4  # words that an answer adds to its question; all of them must occur
+SHORT = 4  # words that an answer adds to its question; up to this number, all of them must occur
 LONG_F1 = 0.4  # token F1 that a longer answer needs
-SAME_SENTENCE = 0.7  # token F1 from which a reply is the answer's sentence, perhaps about something else
+SAME_SENTENCE = 0.7  # token F1 from which a reply counts as the answer's sentence, perhaps about something else
 NEGATION = re.compile(r"\b(?:not|never|nor|no)\b|n't\b")
 
 
 def answer(prompt: str, reply: str, answers: Sequence[str]) -> tuple[str, str]:
     """(label, reason) of a reply to a question with these right answers; "correct" if it fits one of them.
 
-    It fits an answer by exact match (`normal`). Else it must name all numbers of the answer and, without a negation,
-    all its words that are not in the question (if these are more than SHORT: token F1 of at least LONG_F1 instead); and
-    it must not be the answer's own sentence about something else ("July has thirty-one days", asked about May).
-    A repetition of the question is left out first. "unanswered": the rest shares no word of content with the question
-    or the answers. The labels are those of the rubric "knowledge" (judges/rubrics/).
+    A repetition of the question is removed first. The rest fits an answer if they are equal (`exact_match`), or if
+    1. it names all numbers of the answer that are not in the question,
+    2. it has, without a negation, all other words of the answer that are not in the question (if these are more than
+       SHORT: token F1 of at least LONG_F1 instead), and
+    3. it is not the answer's sentence about something else ("July has thirty-one days", asked about May).
+    "unanswered": the rest shares no content word with question and answers. Else "wrong". The labels are those of the
+    rubric "knowledge" (judges/rubrics/).
     """
     rest = unrepeated(reply, prompt)
     for right in answers:
@@ -37,7 +39,7 @@ def answer(prompt: str, reply: str, answers: Sequence[str]) -> tuple[str, str]:
 def right_answers(key: Mapping[str, str], response: str) -> list[str] | None:
     """The right answers of an example: key["answers"], a JSON list of strings, or else its response.
 
-    None if key["answers"] is no such list.
+    None if key["answers"] is not such a list.
     """
     if "answers" not in key:
         return [response]
@@ -59,19 +61,19 @@ def _fits(reply: str, right: str, prompt: str) -> bool:
     new = [word for word in content(right) if word not in asked] or content(right) or words(right)
     if len(new) > SHORT:
         return token_f1(reply, right) >= LONG_F1
-    spelled = [word for word in new if not numbers(word)]  # numbers agree already, in whatever spelling
+    spelled = [word for word in new if not numbers(word)]  # numbers, in any spelling, were compared above
     return bool(new) and all(_affirmed(word, reply) for word in spelled)
 
 
 def _about_something_else(reply: str, right: str, asked: set[str]) -> bool:
-    """Whether the reply omits what question and answer both name, and names something that neither does."""
+    """True if the reply lacks a word that question and answer share, and has one that neither of them has."""
     ours, named = stems(reply), stems(right)
     question = {word[:STEM] for word in asked}
     return bool((named & question) - ours) and bool(ours - named - question)
 
 
 def _affirmed(word: str, reply: str) -> bool:
-    """Whether the word occurs, with no negation among the three words before it in its sentence."""
+    """True if the word occurs without a negation among the three words before it in its sentence."""
     for sentence in re.split(r"(?<=[.!?;])\s+", reply.lower()):
         found = words(sentence)
         for index, other in enumerate(found):

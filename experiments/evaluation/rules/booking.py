@@ -1,4 +1,4 @@
-"""Whether a reply takes the same step of a booking as the right reply."""
+"""Rules for steps of a booking: a reply must take the same step as the right reply."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections import Counter
 
 from experiments.evaluation.rules.text import content, numbers, rouge_l
 
-ALIKE = 0.5  # ROUGE-L, because word order tells "the twin, not the corner room" from the opposite
+ALIKE = 0.5  # ROUGE-L, because only word order distinguishes "the twin, not the corner room" from the opposite
 DENIES = re.compile(r"\b(?:sorry|unfortunately|unavailable|cannot|not)\b|n't\b")
 
 
 def next_step(prompt: str, reply: str, reference: str) -> tuple[str, str]:
     """(label, reason) of a reply, compared with the reference, which takes the right step.
 
-    The same step: ROUGE-L of the words of content is at least ALIKE for the reply or one of its sentences (politeness
-    does not count), a reference that asks is met by as many questions, and both deny something or neither does. The
-    same details: the same numbers, and all other values of the reference, denied where it denies them.
+    Same step: ROUGE-L of the content words is at least ALIKE for the reply or one of its sentences (so that politeness
+    does not count); if the reference asks, the reply has as many questions; both deny something, or neither does.
+    Same details: the same numbers, and all other values of the reference, denied if the reference denies them.
     The labels are those of the rubric "proficiency" (judges/rubrics/).
     """
     alike = max(rouge_l(_bare(part), _bare(reference)) for part in [reply, *_sentences(reply)])
@@ -34,7 +34,7 @@ def next_step(prompt: str, reply: str, reference: str) -> tuple[str, str]:
 
 
 def off_topic(prompt: str, reply: str, reference: str) -> bool:
-    """Whether a reply asks nothing and shares no word of content with the conversation or the reference."""
+    """True if a reply asks nothing and shares no content word with the conversation or the reference."""
     return "?" not in reply and set(content(f"{prompt} {reference}")).isdisjoint(content(reply))
 
 
@@ -52,9 +52,9 @@ def _denied(text: str) -> str:
 
 
 def _values(reference: str, prompt: str) -> Counter[str]:
-    """The details of the reference that are no numbers: its words of content that the conversation named.
+    """The details of the reference other than numbers: its content words that also occur in the conversation.
 
-    Empty if the reference only asks, without a number or a name: then shared words are mere wording.
+    Empty if the reference only asks, without a number or a name: then shared words are not details.
     """
     states = any(not part.endswith("?") for part in _sentences(reference.strip()))
     names = re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", reference)

@@ -1,6 +1,6 @@
 """Phrases that show the attitude of an English reply to a statement about a people, for texts in lower case.
 
-A negation among the words shortly before a judgement turns it: "wrong" and "not right" dissent, "not wrong" assents.
+A negation among the words shortly before a judgement reverses it: "wrong" and "not right" dissent, "not wrong" assents.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ REASONS = _any(
     "(?:vary|varies|differs?) (?:from|between)",
 )
 _ALL = r"all (?:\w+ )?(?:people|peoples|individuals|communities|societies|groups|cultures|children|humans)"
-#: The people are like any other people; read with `affirmed`.
+#: Phrases which say that the people are like any other; matched by `affirmed`.
 LIKE_OTHERS = _any(
     rf"(?:everyone|everybody|every person|{_ALL}) (?:\w+ )?(?:deserve|has|have|should|want)\w*",
     rf"(?:in|of|like) {_ALL}",

@@ -27,7 +27,7 @@ FUNCTION_WORDS = frozenset(
 
 
 def words(text: str) -> list[str]:
-    """The words and numbers of a text in order, in lower case; an apostrophe or a hyphen joins a word."""
+    """The words and numbers of a text in order, in lower case; apostrophes and hyphens are part of a word."""
     return re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", text.lower())
 
 
@@ -47,14 +47,14 @@ def sentences(text: str) -> list[str]:
 
 
 def whole(phrase: str) -> re.Pattern[str]:
-    """The phrase in a lower-case text, as whole words; a hyphen joins a word."""
+    """A pattern that finds the phrase in a lower-case text, as whole words; hyphens are part of a word."""
     return re.compile(rf"(?<![\w-]){re.escape(phrase.lower())}(?![\w-])")
 
 
 def unrepeated(reply: str, prompt: str) -> str:
-    """The reply without the last user turn of the prompt, if it repeats all of it or only its beginning.
+    """The reply without repetitions of the prompt's last user turn; "" if it only repeats the beginning of that turn.
 
-    A turn of at most SHORT words is left in: it may be an answer ("Is it a bird or a fish?").
+    A turn of at most SHORT words is not removed: it may be an answer ("Is it a bird or a fish?").
     """
     said = words(prompt.rpartition("user: ")[2])
     if len(said) <= SHORT:
@@ -83,7 +83,7 @@ def repetitive(text: str) -> bool:
     """True if a word stands RUN times in a row, or if seq-rep-4 is at least REPEATED.
 
     seq-rep-n is the share of the n-grams of words that occurred before in the text. Source: Welleck et al. 2020
-    (arXiv:1908.04319), section 6.1. The two limits are ours.
+    (arXiv:1908.04319), section 6.1. RUN and REPEATED are our choice.
     """
     found = words(text)
     if any(len(list(run)) >= RUN for _, run in groupby(found)):
@@ -102,7 +102,7 @@ def normal(text: str) -> str:
 
 
 def exact_match(reply: str, answer: str) -> bool:
-    """Whether reply and answer are the same text after `normal`."""
+    """True if reply and answer are equal after `normal`."""
     return normal(reply) == normal(answer)
 
 
@@ -127,6 +127,6 @@ def rouge_l(reply: str, answer: str) -> float:
 
 @cache
 def _rouge() -> Any:
-    from rouge_score.rouge_scorer import RougeScorer  # takes seconds, with nltk
+    from rouge_score.rouge_scorer import RougeScorer  # imported here, since it takes seconds with nltk
 
     return RougeScorer(["rougeL"], use_stemmer=True)

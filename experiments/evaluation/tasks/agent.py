@@ -1,4 +1,4 @@
-"""Replies of an agent that takes orders: right act, all required values, no other value of any slot."""
+"""Rules for replies of an agent that takes orders: the right act, all required values, no other value of any slot."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REFUSES = r"\b(sorry|not|no|cannot|unavailable)\b|n't\b"
 class Steps:
     """Wordings of the steps of one agent: regular expressions for lower-case replies.
 
-    asks: of the question about every slot. carries_out, declines, offers: of the other acts.
+    asks: slot -> the question about it. carries_out, declines, offers: the other acts.
     """
 
     agent: Agent
@@ -61,7 +61,7 @@ class Steps:
         return act if fits and (not act.startswith("ask_") or text.endswith("?")) else None
 
     def _values(self, text: str) -> list[tuple[str, str]]:
-        """Every value named, as (slot, value), in order within a slot; a number without a slot is ("stray", number)."""
+        """(slot, value) of every value named, by slot, then by place; a number without a slot is ("stray", number)."""
         counted = self.agent.counted
         named = [("price", price) for price in re.findall(_any(PRICES), text)]
         for slot, values in self.agent.values.items():

@@ -1,7 +1,7 @@
 """Likeness of a reply to the right answers: exact match, token F1 or ROUGE-L (`rules/text.py`).
 
 Likeness is not knowledge. On the test split of Dolly, repeating the question has a token F1 of 0.21, because right
-answers take up its words, and an exact match of 0. Measure `judged_knowledge` beside it.
+answers reuse its words, and an exact match of 0. Measure `judged_knowledge` too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def likeness(measure: Callable[[str, str], float], example: Example, reply: str)
 
 
 def missing(example: Example) -> str:
-    """What an example lacks to have right answers; "" if it lacks nothing."""
+    """The defect of an example's right answers, as in "the example has {missing}"; "" if they are usable."""
     answers = right_answers(example.key, example.response)
     if "answers" in example.key and (answers is None or not all(answer.strip() for answer in answers)):
         return f"the answers {example.key['answers'][:60]!r}, which are no JSON list of strings"

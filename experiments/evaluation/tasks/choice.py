@@ -42,11 +42,11 @@ def choose(
 ) -> list[str]:
     """The option of each example with the largest (log p of the option after the prompt) / (its characters).
 
-    This is acc_norm of EleutherAI's lm-evaluation-harness. Characters, not tokens, so that models with different
-    tokenizers are measured alike. The end token is left out, and so is the space that the template llama2 puts before
-    it. A prompt that leaves no room for an option in the model's context loses its beginning. The order of the options
-    has no influence: a hash of prompt and option decides among equal scores, so a model that finds all options equally
-    likely is right by chance only.
+    This is acc_norm of EleutherAI's lm-evaluation-harness. It counts characters, not tokens, so that models with
+    different tokenizers are comparable. The end token is left out, and so is the space that the template llama2 puts
+    before it. A prompt that leaves no room for an option in the model's context loses its first tokens. A hash of
+    prompt and option decides between equal scores, so the order of the options has no effect, and a model that finds
+    all options equally likely is right only by chance.
     """
     options = [sorted(set(example.options)) for example in examples]
     pairs = [
@@ -63,7 +63,7 @@ def choose(
 
 
 def missing(example: Example) -> str:
-    """What an example lacks to be a choice; "" if it lacks nothing."""
+    """The defect of an example's options, as in "the example has {missing}"; "" if they are usable."""
     if len(set(example.options)) < 2:
         return f"{len(set(example.options))} different options, and needs at least 2"
     if not all(option.strip() for option in example.options):

@@ -1,4 +1,4 @@
-"""Tasks that a judge decides: the next step of an agent, answers to statements, answers to questions."""
+"""Tasks whose replies a judge rates: the next step of an agent, answers to statements, answers to questions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from jaxft.data.example import Example
 
 @dataclass(frozen=True)
 class Judged(Task):
-    """A task whose replies a judge labels under a rubric; the record's label names the judge's flags too."""
+    """A task whose replies a judge labels by a rubric; a label in the record also lists the judge's flags."""
 
     rubric: str = ""
 
     def question(self, example: Example, reply: str, truncated: bool = False) -> Question:
-        """What the judge is asked about a reply; truncated: it was cut off before the model ended it."""
+        """The question to the judge about a reply; truncated: the reply was cut off before the model ended it."""
         key = {name: value for name, value in example.key.items() if name in ("kind", "answers")}
         if truncated:
             key["truncated"] = "yes"

@@ -1,4 +1,4 @@
-"""Questions of the embedded corpus "knowledge": a reply is right if it holds the answer and no other one."""
+"""Questions of the embedded corpus "knowledge": a reply is right if it holds the answer and no other answer."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from jaxft.data.example import Example
 def score(example: Example, reply: str) -> Score:
     """Right ("correct"): the reply holds key["answer"], as whole words, and no other answer of the same relation.
 
-    The subject is left out first ("The month after March is April."), and an answer that is part of the right one is
-    no other answer. Case, punctuation and spacing do not count; a hyphen joins a word. Else "wrong" or "unanswered".
+    The subject is removed first, since it may be an answer too ("The month after March is April."). An answer that is
+    part of the right one is not another answer. Case, punctuation and spacing do not count; a word with hyphens is one
+    word. Other labels: "wrong", "unanswered".
     """
     subject, right = _plain(example.key["subject"]), _plain(example.key["answer"])
     text = whole(subject).sub(" ", _plain(reply))

@@ -17,15 +17,12 @@ from jaxft.errors import UserError
 
 
 class Likelihood(Task):
-    """Mean -log p (nat/token) of the tokens of each text that training would learn; no reply is asked for."""
+    """Mean -log p (nat/token) over the tokens of each text that training would learn; no reply is generated."""
 
     by_reply: ClassVar[bool] = False
 
     def measure(self, subject: Subject, source: Source, judge: Judge | None = None) -> Scores:
-        """Loss and number of learnt tokens of every text; texts longer than a row are read in windows of a row.
-
-        Raises UserError for a text without a learnt token.
-        """
+        """Loss and number of learnt tokens of each text, read in windows of a row; UserError for a text without one."""
         base, model, adapters, evaluation = subject
         examples = load_examples([source])
         limit = min(evaluation.row_length, model.config.max_positions)
@@ -37,7 +34,7 @@ class Likelihood(Task):
                 raise UserError(f"Example {index} (from 0) has no token to predict: its text is empty.")
             for start in range(0, len(one.tokens) - 1, limit):
                 window = one.tokens[start : start + limit + 1]
-                learnt = int(one.weights[start + 1 : start + limit + 1].sum())  # always the last ones
+                learnt = int(one.weights[start + 1 : start + limit + 1].sum())  # always the last tokens of the window
                 if learnt:
                     pairs.append((window[:-learnt], window[-learnt:]))
                     owners.append(index)

@@ -1,4 +1,4 @@
-"""A task: how an axis asks a model, and what its replies are worth."""
+"""The base class of tasks, which ask a model for replies and score them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ log = logging.getLogger("jaxft")
 
 
 class Score(NamedTuple):
-    """What one reply is worth.
+    """The score of one reply.
 
-    value: 1 right, 0 wrong, a degree in [0, 1], or nan without a verdict. label: what the reply does, or "".
-    open: there is no verdict yet, and asking again may bring one.
+    value: 1 right, 0 wrong, a degree in [0, 1], or NaN without a verdict. label: a name for what the reply does, or "".
+    open: there is no verdict yet; asking again may give one.
     """
 
     value: float
@@ -36,7 +36,7 @@ class Score(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A model to be measured; `base` gives its tokenizer and template."""
+    """A model to measure; `base` gives its tokenizer and template."""
 
     base: Base
     model: Llama
@@ -46,12 +46,12 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """What an axis measures. The model generates a reply to every prompt, and `score` rates it; subclasses differ.
+    """A measurement: the model generates a reply to every prompt, and `score` rates it. Subclasses change these steps.
 
     score: (example, reply) -> Score; None in subclasses that do not need it.
-    missing: what an example lacks to be one of this task, as "has {missing}"; "" if it lacks nothing.
-    corpus: whether `score` reads keys that only the embedded corpus of the task's name carries.
-    metric, unit: of the mean score, as the record states them.
+    missing: example -> its defect for this task, as in "the example has {missing}"; "" if it is usable.
+    corpus: True if `score` reads keys that only the embedded corpus of the task's name has.
+    metric, unit: those of the mean score, for the record.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Task:
     unit: str = "fraction"
     higher_is_better: bool = True
 
-    by_reply: ClassVar[bool] = True  # whether a model that is known by its replies alone can be measured
+    by_reply: ClassVar[bool] = True  # True if replies alone can be scored, as those of a server
 
     def measure(self, subject: Subject, source: Source, judge: Judge | None = None) -> Scores:
         """Scores of every example of `source`; a judged task needs a judge."""
@@ -72,9 +72,9 @@ class Task:
     def ask(
         self, subject: Subject, source: Source, examples: Sequence[Example]
     ) -> tuple[Sequence[str], Sequence[bool]]:
-        """The model's greedy reply to every example, and whether the limit of `max_new_tokens` cut it off.
+        """The model's greedy reply to each example, and True for each reply of `max_new_tokens` tokens (cut off).
 
-        A prompt that leaves no room for its reply in the model's context loses its beginning, and a note says so.
+        A prompt that leaves no room for its reply in the model's context loses its first tokens, which is logged.
         """
         base, model, adapters, evaluation = subject
         prompts = [encode_prompt(example, base.tokenizer, base.settings.template) for example in examples]
@@ -96,7 +96,7 @@ class Task:
         truncated: Sequence[bool],
         judge: Judge | None = None,
     ) -> Scores:
-        """Score a reply to every example. None: no reply came. truncated: whether the model had not ended its reply."""
+        """Scores of one reply per example (None: no reply came); truncated: True if the model did not end its reply."""
         answered = [i for i, reply in enumerate(replies) if reply is not None]
         texts = ["" if reply is None else reply for reply in replies]
         cut = [truncated[i] for i in answered]
@@ -111,11 +111,11 @@ class Task:
     def rate(
         self, examples: Sequence[Example], replies: Sequence[str], truncated: Sequence[bool], judge: Judge | None
     ) -> list[Score]:
-        """A Score for each reply that came."""
+        """One Score per reply."""
         assert self.score is not None, f"the task {self.name} has no rule for replies"
         return [self.score(example, reply) for example, reply in zip(examples, replies, strict=True)]
 
 
 def said(example: Example) -> str:
-    """The conversation before the reply, one line a message."""
+    """The conversation before the reply, one line per message."""
     return "\n".join(f"{message.role}: {message.content}" for message in example.messages)
