@@ -73,6 +73,10 @@ def test_where_steps_themselves_drift_a_smaller_rate_is_tried_before_a_crushing_
     assert len(trials) <= 10
 
 
+def test_a_trial_reads_reference_text_before_training() -> None:
+    assert Auto().at(1.0, 1e-3).reference == "before training"
+
+
 def test_drift_that_is_not_finite_is_answered_by_more_decay() -> None:
     def measure(rate: float, strength: float) -> Trial:
         return Trial(rate, strength, math.inf if strength < 500 else 0.005, 1.0)
