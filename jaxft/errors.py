@@ -1,4 +1,4 @@
-"""The one error that a user's own input can cause; the command line prints it without a traceback."""
+"""Errors that a user's own input can cause; the command line prints them without a traceback."""
 
 
 class UserError(ValueError):
@@ -10,6 +10,6 @@ class DoesNotFit(UserError):
 
 
 def require(holds: bool, key: str, found: object, expected: str) -> None:
-    """UserError that names the key of a config, what was found there and what was expected, unless the latter holds."""
+    """Raise UserError unless `holds`; it names the key of a config, the value found there and the one expected."""
     if not holds:
         raise UserError(f"{key}: found {found!r}, expected {expected}")

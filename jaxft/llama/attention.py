@@ -39,7 +39,7 @@ def choose_attention(requested: str, platform: str, config: LlamaConfig) -> str:
     """The kernel for packed rows, "reference" or "splash", on a platform ("cpu", "gpu", "tpu").
 
     "auto" takes splash on TPU if the width of the heads suits it; rows of an unsuitable length take the reference.
-    UserError where the name is unknown or splash is asked for and cannot run.
+    UserError if the name is unknown or splash is asked for and cannot run.
     """
     fit(requested, Attention, "attention")
     fits = platform == "tpu" and splash_fits(config, LANES)

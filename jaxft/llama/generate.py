@@ -104,7 +104,7 @@ def generate(
 ) -> list[list[int]]:
     """Replies to prompts of any lengths, as token lists without the end token.
 
-    Prompts of like length share a batch. Raises UserError where a prompt and its reply do not fit the context.
+    Prompts of like length share a batch. Raises UserError if a prompt and its reply do not fit the context.
     """
     longest = max((len(p) for p in prompts), default=0)
     if longest + max_new_tokens > model.config.max_positions:

@@ -38,7 +38,7 @@ def parameter_spec(layout: Layout, owner: str, name: str, stored: str) -> Partit
 
 
 def check_divides(mesh: Mesh | AbstractMesh, layout: Layout, config: LlamaConfig, batches: Mapping[str, int]) -> None:
-    """UserError where the devices of a mesh do not divide an axis of the model or a number of rows.
+    """UserError if the devices of a mesh do not divide an axis of the model or a number of rows.
 
     batches: numbers of rows, by the name that an error gives them.
     """

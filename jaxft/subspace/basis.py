@@ -134,7 +134,7 @@ def stack(protected: Sequence[np.ndarray], free: Sequence[np.ndarray]) -> Basis:
 def save_bases(bases: Mapping[str, Basis], path: Path) -> None:
     """Write bases as plain arrays: `<space>/vectors`, `<space>/ranks`, `<space>/complement`; whole or not at all.
 
-    All processes call this; the leader writes, and they go on together when it is done. UserError where the disk
+    All processes call this; the leader writes, and they go on together when it is done. UserError if the disk
     refuses.
     """
     run_on_leader(f"{path} written", lambda: _write(bases, path))
@@ -151,7 +151,7 @@ def _write(bases: Mapping[str, Basis], path: Path) -> None:
 
 
 def load_bases(path: Path) -> dict[str, Basis]:
-    """Read what `save_bases` wrote; UserError where the file is damaged."""
+    """Read what `save_bases` wrote; UserError if the file is damaged."""
     bases = {}
     try:
         with safe_open(path, framework="numpy") as file:

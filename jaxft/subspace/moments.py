@@ -98,7 +98,7 @@ class MomentFiles:
 
     @cached_property
     def _header(self) -> dict:
-        """moments.json; UserError where it is damaged or of another format, or a layer's file is missing."""
+        """moments.json; UserError if it is damaged or of another format, or a layer's file is missing."""
         path = self.folder / "moments.json"
         header = read_json(path)
         if not isinstance(header, dict) or header.get("format") != self.FORMAT:
@@ -113,7 +113,7 @@ class MomentFiles:
         return self._header["measured_on"]
 
     def read(self, index: int) -> LayerMoments:
-        """One layer's moments; UserError where its file is missing, damaged or of another shape."""
+        """One layer's moments; UserError if its file is missing, damaged or of another shape."""
         path = self._path(index)
         arrays: dict[str, np.ndarray] = {}
         try:
