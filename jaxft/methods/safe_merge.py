@@ -31,7 +31,7 @@ class SafeMerge(SafeLora):
     reads = frozenset({"unaligned", "safe"})
 
     safe_sources: Annotated[tuple[Source, ...], MinLen(1), "at least one Source"] = field(kw_only=True)
-    safe_weight: Fraction = 0.2  # of the safe adapter where both are merged; the trained one has the rest
+    safe_weight: Fraction = 0.2  # of the safe adapter in a merge; the trained one has the rest
     threshold: Cosine = 0.35
 
     @property
@@ -40,7 +40,7 @@ class SafeMerge(SafeLora):
 
     @property
     def safe_method(self) -> Lora:
-        """What trains the safe adapter: plain LoRA with the same settings."""
+        """The method that trains the safe adapter: plain LoRA with the same settings."""
         return Lora(**{f.name: getattr(self, f.name) for f in fields(Lora)})
 
     def finalize(self, trainable: dict[str, LowRank], base: Llama, statistics: Statistics) -> dict[str, LowRank]:

@@ -53,8 +53,8 @@ def train(
     seed: of the initial adapters, the dropout and the order of the data. folder: for checkpoints, metrics.jsonl and
     memory.json (of `check_memory`); None: nothing is written. A resumed run equals an uninterrupted one bit for bit. On
     SIGTERM the current step is finished and saved, then Preempted is raised. watch: measures the weights during
-    training and may stop it. If it keeps the best weights, these are returned; they are stored next to the checkpoints,
-    so it needs a `folder`. All processes call this with the same arguments; `rows` are all rows in each of them.
+    training and may stop it. If it keeps the best weights, these are returned; they are stored with the checkpoints, so
+    `folder` is needed. All processes call this with the same arguments; `rows` are all rows in each of them.
     """
     layout = base.compute.layout
     data = batches(rows, training.batch_rows, seed)
@@ -97,9 +97,7 @@ def train(
                 state, values = step(state, base, constants, batch, learning_rate)
                 metrics.add(number, values)
                 last = number == training.steps
-                stopping = told_to_stop(number) or (
-                    last and told_to_stop(number + 1)
-                )  # other processes may be a step ahead
+                stopping = told_to_stop(number) or (last and told_to_stop(number + 1))  # others may be a step ahead
                 if watch is not None and watch.due(number) and not stopping:  # else measured on resumption
                     with metrics.paused():
                         seen = watch.look(number, state.trainable)
