@@ -56,7 +56,7 @@ def join(key: str, field: str) -> str:
 def fit(value: Any, hint: Any, key: str) -> Any:
     """`value` converted to the type `hint` (an int to a float if `hint` is float); UserError if it does not fit.
 
-    hint: int, float, str, bool, None, Any, Literal, a class, a union, tuple, Mapping, or one of these Annotated.
+    hint: int, float, str, bool, None, Any, Literal, a class, a union, tuple, Mapping, or Annotated of one of these.
     """
     hint, bounds = _split(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)

@@ -2,11 +2,11 @@
 
 
 class UserError(ValueError):
-    """Bad input from the user: the message says where, what was found, what was expected and what to do."""
+    """Bad input from the user: the message names the place, the value found, the value expected and a remedy."""
 
 
 class DoesNotFit(UserError):
-    """A program that needs more memory than the devices have; the message says how much, and what would fit."""
+    """A program that needs more memory than the devices have; the message says how much, and advises what would fit."""
 
 
 def require(holds: bool, key: str, found: object, expected: str) -> None:

@@ -20,7 +20,7 @@ from jaxft.errors import UserError
 class Encoded:
     """One example as the model reads it: BOS, prompt, response, EOS; a plain text is BOS and the text.
 
-    weights[i] is 1 where token i is to be predicted (the response and EOS; of a plain text all but BOS), else 0.
+    weights[i] is 1 if token i is to be predicted (the response and EOS; of a plain text all but BOS), else 0.
     """
 
     tokens: Int32[np.ndarray, " tokens"]

@@ -42,7 +42,7 @@ class FrozenLayers(Method):
         self, adam: AdamSettings, schedule: Schedule, constants: Any, base: Llama
     ) -> optax.GradientTransformation:
         mask = mask_updates(free_layers(base, *self.layers))
-        # Before clipping, whose norm is that of what is trained; and last, for the weight decay.
+        # First, so that clipping sees the gradients of trained weights alone; last, against weight decay.
         return optax.chain(mask, adamw(adam, schedule), mask)
 
 

@@ -1,8 +1,8 @@
 """GaLore: Adam's moments of the linears in a few directions of their gradients (Zhao et al. 2024, arXiv:2403.03507).
 
 For a gradient G [d, n] and every `gap` steps, P holds the first `rank` singular vectors of G on its narrower side:
-left ones where d <= n, then R = P^T G and the update is scale * P adam(R); right ones where d > n, then R = G P and
-scale * adam(R) P^T (algorithm 2 and section 4.2, as in the authors' code). Moments are kept when P changes.
+left ones if d <= n, then R = P^T G and the update is scale * P adam(R); right ones if d > n, then R = G P and the
+update is scale * adam(R) P^T (algorithm 2 and section 4.2, as in the authors' code). Moments are kept if P changes.
 All other parameters, and weight decay, are AdamW's.
 
 Not optax.contrib.galore: it projects the wider side, and its products fail on weights that a mesh splits.
@@ -120,7 +120,7 @@ def directions(gradient: Float[Array, "L d n"], rank: int, layout: Layout) -> Fl
 
 
 def project(p: Float[Array, "L m r"], g: Float[Array, "L d n"], layout: Layout) -> Array:
-    """R = P^T G [L, r, n] where d <= n, else G P [L, d, r]; split over all devices."""
+    """R = P^T G [L, r, n] if d <= n, else G P [L, d, r]; split over all devices."""
     _, d, n = jax.typeof(g).sharding.spec
     if g.shape[1] <= g.shape[2]:
         p, whole = reshard(p, PartitionSpec(None, d, None)), out_sharding(PartitionSpec(None, None, n))
@@ -130,7 +130,7 @@ def project(p: Float[Array, "L m r"], g: Float[Array, "L d n"], layout: Layout) 
 
 
 def expand(p: Float[Array, "L m r"], small: Array, like: Float[Array, "L d n"]) -> Float[Array, "L d n"]:
-    """P R where d <= n, else R P^T; of the shape and sharding of `like`."""
+    """P R if d <= n, else R P^T, with the shape and sharding of `like`."""
     _, d, n = jax.typeof(like).sharding.spec
     if like.shape[1] <= like.shape[2]:
         return _dot(

@@ -37,7 +37,7 @@ class Grafted(Method):
 
 
 def graft(trained: Llama, base: Llama, share: float) -> Llama:
-    """W where |W - W0| is among the largest `share` of all parameters, ties included; W0 elsewhere, in float32."""
+    """W if |W - W0| is among the largest `share` of all parameters, ties included; else W0; in float32."""
     total = sum(leaf.size for leaf in jax.tree.leaves(trained))
     least = np.float32(_kth_largest(trained, base, max(1, round(share * total))))
     return _graft(trained, base, least)

@@ -72,7 +72,7 @@ def below(
 
 @dataclass(frozen=True)
 class SafeLora(Lora):
-    """LoRA; then dW <- dW C in every linear of every layer where cos(dW, dW C) < threshold, see `align`."""
+    """LoRA; then dW <- dW C in every linear of every layer with cos(dW, dW C) < threshold, see `align`."""
 
     kind = "safe_lora"
     reads = frozenset({"unaligned"})

@@ -21,7 +21,7 @@ from jaxft.methods.safe_lora import Cosine, SafeLora, below
 
 @dataclass(frozen=True)
 class SafeMerge(SafeLora):
-    """LoRA; then dW <- (1 - w) dW + w dW_safe in every linear of every layer where cos(dW, dW C) < threshold.
+    """LoRA; then dW <- (1 - w) dW + w dW_safe in every linear of every layer with cos(dW, dW C) < threshold.
 
     C as in Safe LoRA. dW_safe is a LoRA that was trained with the same settings, learning rate and seed on safe replies
     alone, and w its weight. The sum is kept as factors of twice the rank, [A, A_safe] [(1 - w) B; w B_safe].

@@ -76,7 +76,7 @@ def temporaries(
     sizes: dict[str, int],
     trained: int,
 ) -> int:
-    """Bytes of one chip for arrays that exist only within a step, to within a third of what compilers report.
+    """Bytes of one chip for the temporary arrays of a step, with an error of at most a third against compilers.
 
     They are the gradients in float32 (twice if microbatches are summed), the values saved for the backward pass, one
     layer's gathered weights, and the larger of one block's intermediates and the logits with their gradient.

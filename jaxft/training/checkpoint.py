@@ -19,7 +19,7 @@ from jaxft.training.step import TrainState
 
 
 def _named(state: TrainState) -> dict[str, jax.Array]:
-    """The state's arrays by path: plain arrays, whatever containers the method uses."""
+    """The state's arrays by path: a plain dict, independent of the method's containers."""
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 

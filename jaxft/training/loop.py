@@ -26,7 +26,7 @@ from jaxft.training.watch import Seen, Watch
 
 
 class Trained(NamedTuple):
-    """The trained parameters, and how fast training was."""
+    """The trained parameters, and the speed of training."""
 
     trainable: Any
     timings: dict[str, float] | None  # None if an earlier call had done all steps

@@ -1,4 +1,4 @@
-"""Device memory: what programs need, what is free, and the check that a training step fits."""
+"""Device memory: bytes that programs need, bytes that are free, and the check that a training step fits."""
 
 from __future__ import annotations
 
