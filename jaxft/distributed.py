@@ -160,7 +160,8 @@ def preemption_notice() -> Iterator[Callable[[int], bool]]:
     """A context that yields a function of the step's number, called after every step: True if SIGTERM asks to stop.
 
     A signal to one of several processes stops all of them at the same step: JAX's own handler, installed when JAX
-    starts, counts in steps, and Orbax asks it when it saves. There, a signal between two training runs has no effect.
+    starts, counts in steps, and Orbax asks it when it saves. With this handler, a signal between two training runs has
+    no effect.
     """
     if jax.distributed.is_initialized():
         yield multihost_utils.reached_preemption_sync_point

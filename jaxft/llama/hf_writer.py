@@ -53,10 +53,7 @@ def entries(model: Llama) -> Iterator[Entry]:
 
 
 def write_weights(model: Llama, folder: Path, max_shard_bytes: int) -> None:
-    """Write all tensors into `folder`, in several files if one would exceed `max_shard_bytes`.
-
-    The host's memory holds the tensors of one file at a time.
-    """
+    """Write all tensors into `folder`, in files of at most `max_shard_bytes` or one tensor; one at a time in memory."""
     shards: list[list[Entry]] = [[]]
     for entry in entries(model):
         if shards[-1] and sum(other.nbytes for other in shards[-1]) + entry.nbytes > max_shard_bytes:

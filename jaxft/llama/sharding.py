@@ -38,10 +38,7 @@ def parameter_spec(layout: Layout, owner: str, name: str, stored: str) -> Partit
 
 
 def check_divides(mesh: Mesh | AbstractMesh, layout: Layout, config: LlamaConfig, batches: Mapping[str, int]) -> None:
-    """UserError if the devices of a mesh do not divide an axis of the model or a number of rows.
-
-    batches: numbers of rows, by their names in an error.
-    """
+    """UserError if a mesh does not divide an axis of the model or one of `batches`: numbers of rows by their names."""
     hidden = (*layout.trained, *layout.tensor)
     sizes: dict[str, tuple[int, Axes]] = {
         "num_heads": (config.num_heads, layout.tensor),

@@ -85,7 +85,7 @@ class Method:
 
     @property
     def reference(self) -> Literal["none", "before training", "while training"]:
-        """When the method reads reference text."""
+        """The phase in which the method reads reference text."""
         if REFERENCE in self.reads:
             return "while training"
         return "before training" if self.reads & MEASURED else "none"

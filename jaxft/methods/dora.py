@@ -53,5 +53,5 @@ class Dora(Lora):
         return adamw(adam, schedule, decay=optax.add_decayed_weights(adam.weight_decay, factors))
 
     def flops(self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int]) -> int:
-        """LoRA's, and A B for the norms."""
+        """LoRA's operations, and A B for the norms."""
         return super().flops(config, rows, length, ranks) + self.rank * flops.linears(config, self.targets)

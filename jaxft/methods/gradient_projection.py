@@ -44,7 +44,7 @@ class GradientProjection(Protecting):
 
     kfac_strength: NotNegative = 0.0  # lambda of the moment-weighted decay toward the base weights
     kfac_outputs: bool = False  # weight that decay with the moments of the output gradients too
-    #: Directions of each of these moments in addition to its diagonal; 0, or the width and more: whole matrices.
+    #: Directions of each of these moments in addition to its diagonal; 0, or at least the width: whole matrices.
     kfac_rank: Annotated[int, Ge(0), "0 or more directions"] = 0
     #: Share of the protected directions, strongest first, that are projected out of gradients.
     gradients: Annotated[float, Ge(0), Le(1), "a fraction in [0, 1]"] = 1.0

@@ -66,7 +66,7 @@ class NullSpaceLora(Lora, Protecting):
         }
 
     def flops(self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int]) -> int:
-        """LoRA's, and the projections of A's gradient and of its update, 4 k d r each."""
+        """LoRA's operations, and the projections of A's gradient and of its update, 4 k d r each."""
         widths = [(config.linear_shapes[name][0], ranks[SPACE_OF[name]]) for name in self.targets]
         projections = 8 * config.num_layers * self.rank * sum(min(k, width - k) * width for width, k in widths)
         return super().flops(config, rows, length, ranks) + projections

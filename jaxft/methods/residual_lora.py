@@ -70,5 +70,5 @@ class ResidualLora(Lora):
         return super().trained_parameters(trainable) // 2  # the other half is the start
 
     def flops(self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int]) -> int:
-        """LoRA's, and the factors of the start without their own gradients."""
+        """LoRA's operations, and the factors of the start without their own gradients."""
         return super().flops(config, rows, length, ranks) + 2 * rows * length * self.factor_flops(config)

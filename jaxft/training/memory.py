@@ -18,7 +18,7 @@ MEMINFO = Path("/proc/meminfo")
 
 
 def planned_bytes(memory: Any) -> int:
-    """Bytes of a compiled program: arguments, results and temporaries; a donated argument counts once."""
+    """Bytes of a compiled program: arguments, temporaries and results, except for results in donated arguments."""
     return int(memory.argument_size_in_bytes) + added_bytes(memory)
 
 

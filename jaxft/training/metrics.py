@@ -96,7 +96,7 @@ class Metrics:
 
     @property
     def timings(self) -> dict[str, float]:
-        """TIMINGS without the first step, which compiles."""
+        """The values of TIMINGS by name."""
         steps = max(self.done - (self.first or 0), 1)
         seconds = max(self.seconds, 1e-9)
         return dict(zip(TIMINGS, (seconds, self.tokens / seconds, 1000 * seconds / steps), strict=True))
