@@ -1,11 +1,10 @@
-"""Bounds that stand on the fields of frozen dataclasses, and the one walker that reads them.
+"""Bounds on the fields of frozen dataclasses, written as annotations, and the function that checks them.
 
     rank: Annotated[int, Ge(1)] = 8                    # "expected at least 1"
     scaling: Literal["lora", "rslora"] = "lora"        # "expected one of lora, rslora"
-    threshold: Annotated[float, Ge(-1), Le(1), "a cosine in [-1, 1]"] = 0.5   # a string says it in other words
+    threshold: Annotated[float, Ge(-1), Le(1), "a cosine in [-1, 1]"] = 0.5   # a string replaces these words
 
-A rule across the fields of one dataclass is its method `check(self, key: str) -> None`. No float
-may be NaN or infinite.
+A rule about several fields is the dataclass's method `check(self, key: str) -> None`. No float may be NaN or infinite.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ Fraction = Annotated[float, Gt(0), Le(1), "a fraction in (0, 1]"]
 BelowOne = Annotated[float, Ge(0), Lt(1), "a fraction in [0, 1)"]
 Between = Annotated[float, Gt(0), Lt(1), "a fraction between 0 and 1"]
 
-#: Constraint -> whether a value keeps it, and its words before the limit.
+#: Constraint -> (test of a value, words before the limit).
 _RULES = {
     Ge: (operator.ge, "at least"),
     Gt: (operator.gt, "above"),
@@ -42,22 +41,22 @@ _RULES = {
 
 
 def check(value: Any, key: str = "") -> None:
-    """UserError for the first field, at any depth, with a value of another type or out of its bounds.
+    """Raise UserError for the first field, at any depth, whose value has the wrong type or is out of bounds.
 
-    value: a frozen dataclass. key: where it stands, as in "methods.lora"; the error names `key.field`.
+    value: a frozen dataclass. key: its place in a config, such as "methods.lora"; the error names `key.field`.
     """
     fit(value, type(value), key)
 
 
 def join(key: str, field: str) -> str:
-    """The key of a field of what stands at `key`."""
+    """The key of a field of the value at `key`."""
     return f"{key}.{field}" if key else field
 
 
 def fit(value: Any, hint: Any, key: str) -> Any:
-    """`value` as the type `hint`, an int as a float where that is asked for; UserError where it does not fit.
+    """`value` converted to the type `hint` (an int to a float if `hint` is float); UserError if it does not fit.
 
-    hint: int, float, str, bool, None, Any, Literal, a class, a union, tuple, Mapping, or one of these Annotated.
+    hint: int, float, str, bool, None, Any, Literal, a class, a union, tuple, Mapping, or Annotated of one of these.
     """
     hint, bounds = _split(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -86,7 +85,7 @@ def fit(value: Any, hint: Any, key: str) -> Any:
 
 
 def spell(hint: Any) -> str:
-    """A type in the words of an error."""
+    """The name of a type in error messages."""
     hint, _ = _split(hint)
     arguments = typing.get_args(hint)
     if _is_union(hint):
@@ -107,7 +106,7 @@ def _is_union(hint: Any) -> bool:
 
 
 def matches(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type, whatever it holds."""
+    """True if a value has a type; bounds and the contents of containers are not checked."""
     hint, _ = _split(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if _is_union(hint):

@@ -1,4 +1,4 @@
-"""One program in several processes: start it, agree, and gather arrays. In a single process nothing here waits.
+"""One program in several processes: start, barriers, agreement, gathering of arrays. A single process never waits.
 
 Every process runs the same command with the same output folder, which all of them can read. Process 0 is the leader: it
 alone writes files and prints; the others compute with it.
@@ -25,8 +25,8 @@ from jax.experimental import multihost_utils
 from jaxft.errors import UserError
 from jaxft.preemption import as_flag
 
-#: Environment variables for a cluster that JAX does not find by itself: address and port of process 0, the number of
-#: processes, and the number of this one.
+#: Environment variables for a cluster that JAX cannot detect: address and port of process 0, number of processes, and
+#: number of this process.
 VARIABLES = ("JAXFT_COORDINATOR", "JAXFT_PROCESSES", "JAXFT_PROCESS")
 #: Seconds that processes wait for each other at the start.
 START_SECONDS = 300
@@ -35,10 +35,10 @@ HEARTBEAT_SECONDS = 60
 
 
 def start() -> bool:
-    """Join the other processes of a cluster, before anything is computed; returns False without a cluster.
+    """Join the other processes of a cluster, before any computation; returns False without a cluster.
 
-    VARIABLES name a cluster; on TPU slices and under Slurm JAX finds it. UserError where the variables are incomplete
-    or the other processes do not start in time.
+    VARIABLES describe a cluster; on TPU slices and under Slurm JAX detects it. UserError if the variables are
+    incomplete or the other processes do not start in time.
     """
     if jax.distributed.is_initialized():
         return True
@@ -47,7 +47,7 @@ def start() -> bool:
     if not (named or _cluster_found()):
         return False
     if arguments:
-        # Printed first: where a process stays away, JAX does not return, it ends this one with code 134.
+        # Printed first: if a process is missing, JAX does not return but ends this one with code 134.
         where = f"{arguments['coordinator_address']} for up to {START_SECONDS} s"
         print(
             f"process {arguments['process_id']}: waiting for {arguments['num_processes']} processes at {where}",
@@ -86,7 +86,7 @@ def _wait_for(address: str) -> None:
 
 
 def _named_cluster(named: Mapping[str, str]) -> dict[str, Any]:
-    """Arguments of jax.distributed.initialize; UserError where VARIABLES are missing or malformed."""
+    """Arguments of jax.distributed.initialize; UserError if VARIABLES are missing or malformed."""
     if missing := [name for name in VARIABLES if name not in named]:
         raise UserError(f"{', '.join(named)} set without {', '.join(missing)}; set all of them, or none on one host")
     address, *numbers = (named[name] for name in VARIABLES)
@@ -98,7 +98,7 @@ def _named_cluster(named: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _cluster_found() -> bool:
-    """Whether JAX can find a cluster by itself: on TPU machines, even a single one, and in several tasks of Slurm."""
+    """True if JAX can detect a cluster: on TPU machines, even a single one, and in several tasks of Slurm."""
     if os.environ.get("JAX_PLATFORMS") == "cpu":
         return False
     if "MEGASCALE_COORDINATOR_ADDRESS" in os.environ or "," in os.environ.get("TPU_WORKER_HOSTNAMES", ""):
@@ -110,12 +110,12 @@ def _cluster_found() -> bool:
 
 
 def is_leader() -> bool:
-    """Whether this is process 0, which writes files and prints."""
+    """True in process 0, which writes files and prints."""
     return jax.process_index() == 0
 
 
 def gather(x: Any) -> np.ndarray:
-    """The whole array on the host; all processes call it together if the array is spread over them."""
+    """The whole array on the host; all processes call this together if the array is split over them."""
     if isinstance(x, jax.Array) and not (x.is_fully_addressable or x.is_fully_replicated):
         return multihost_utils.process_allgather(x, tiled=True)
     return np.asarray(x)
@@ -140,7 +140,7 @@ def run_on_leader(event: str, write: Callable[[], object]) -> None:
 
 
 def check_same(settings: Mapping[str, Any]) -> None:
-    """UserError where settings, {name: JSON data}, differ between processes; it names the settings and processes."""
+    """UserError if settings, {name: JSON data}, differ between processes; it names the settings and processes."""
     if jax.process_count() == 1:
         return
     digests = [hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest() for value in settings.values()]
@@ -159,9 +159,9 @@ def check_same(settings: Mapping[str, Any]) -> None:
 def preemption_notice() -> Iterator[Callable[[int], bool]]:
     """A context that yields a function of the step's number, called after every step: True if SIGTERM asks to stop.
 
-    A signal to any of several processes counts, and all of them learn of it at the same step: JAX installs its own
-    handler when it starts, which counts in steps. Orbax asks the same handler when it saves. A signal that comes
-    between two trainings has no effect there.
+    A signal to one of several processes stops all of them at the same step: JAX's own handler, installed when JAX
+    starts, counts in steps, and Orbax asks it when it saves. With this handler, a signal between two training runs has
+    no effect.
     """
     if jax.distributed.is_initialized():
         yield multihost_utils.reached_preemption_sync_point

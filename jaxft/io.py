@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, JSON and JSON lines."""
+"""Atomic writing of files and folders, and reading of JSON and JSON lines."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from jaxft.errors import UserError
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A hidden path beside `path` for a new file or folder, which is renamed to `path` at the end of the block.
+    """A hidden path next to `path` for a new file or folder, which is renamed to `path` at the end of the block.
 
-    For the process that writes. A reader or a crash never meets half a file; permissions are those of any new file.
-    After an error nothing is left, and what was at `path` stays. UserError where the disk refuses.
+    Only the process that writes calls this. Readers never see half a file, even after a crash; permissions are those
+    of any new file. After an error the new content is deleted and the old stays. UserError if the disk refuses.
     """
     scratch = path.with_name(f".{path.name}.partial-{uuid.uuid4().hex[:8]}")
     try:
@@ -38,9 +38,9 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; UserError where the disk refuses.
+    """Write a file whole or not at all; UserError if the disk refuses.
 
-    All processes call this; the leader writes, and they go on together when it is done.
+    All processes call this; the leader writes, and the others wait until it is done.
     """
 
     def write() -> None:
@@ -51,12 +51,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON as `write_atomically` does; ValueError for nan and infinity."""
+    """Write JSON as `write_atomically` does; ValueError for NaN and infinity."""
     write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON; UserError where the file is missing or damaged."""
+    """Read JSON; UserError if the file is missing or damaged."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -64,9 +64,9 @@ def read_json(path: Path) -> Any:
 
 
 def read_json_lines(path: Path) -> list[tuple[str, Any]]:
-    """(where it stands, value) of every line of a .jsonl or .jsonl.gz file: ("a.jsonl, line 3", {...}); no blank lines.
+    """(place, value) of every non-blank line of a .jsonl or .jsonl.gz file, such as ("a.jsonl, line 3", {...}).
 
-    UserError names the file that is missing or no UTF-8 text, and the line that is not JSON.
+    UserError names a file that is missing or not UTF-8 text, or a line that is not JSON.
     """
     try:
         content = path.read_bytes()
@@ -85,7 +85,7 @@ def read_json_lines(path: Path) -> list[tuple[str, Any]]:
 
 
 def delete(path: Path) -> None:
-    """Remove a file or a folder with all it holds, if it exists."""
+    """Remove a file, or a folder with its contents, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     elif os.path.lexists(path):
@@ -93,6 +93,6 @@ def delete(path: Path) -> None:
 
 
 def cannot_write(path: Path, error: OSError | SafetensorError) -> UserError:
-    """The error to raise where the disk refuses `path`."""
+    """The error to raise if the disk refuses to write `path`."""
     reason = getattr(error, "strerror", None) or error
     return UserError(f"{path}: cannot be written ({reason}); free some space or choose another folder")

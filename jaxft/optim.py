@@ -1,9 +1,9 @@
 """Clipped AdamW, and weights and optimizer moments in bfloat16 that are rounded stochastically.
 
-bfloat16 keeps 8 bits: a change under 0.2 to 0.4 % of a value is lost when rounded to the nearest, and most updates of
-weights and of Adam's second moment are that small. Rounding up or down at random, with the chances that make the mean
-right, loses none of them on average (Gupta et al. 2015, arXiv:1502.02551). All arithmetic stays in float32; only what
-is stored between steps is rounded.
+bfloat16 has 8 significant bits: rounding to the nearest loses a change below 0.2 to 0.4 % of a value, and most updates
+of weights and of Adam's second moment are that small. Stochastic rounding keeps the mean, so that none is lost on
+average (Gupta et al. 2015, arXiv:1502.02551). All arithmetic is in float32; only values stored between steps are
+rounded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MOMENTS = 0x6D6F6D  # seeds the rounding of moments
 
 @dataclass(frozen=True)
 class AdamSettings:
-    """What every method's optimizer has in common."""
+    """Settings that the optimizers of all methods share."""
 
     optimizer_dtype: Dtype = "float32"  # of Adam's moments; bfloat16 is rounded stochastically
     weights_dtype: Dtype = "float32"  # of trained weights; bfloat16 is rounded stochastically
@@ -40,7 +40,7 @@ class AdamSettings:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The same as keyword arguments of `gradient_projection_adamw`."""
+        """The settings as keyword arguments of `gradient_projection_adamw`."""
         return {
             "clip": self.clip,
             "b1": self.beta1,
@@ -58,7 +58,7 @@ def adamw(
 ) -> optax.GradientTransformation:
     """Clipped AdamW (Loshchilov and Hutter 2019).
 
-    around: what Adam's rescaling runs inside of. decay: of the weights; None: toward zero by `weight_decay`.
+    around: wraps Adam's rescaling. decay: the decay of the weights; None: toward zero by `weight_decay`.
     """
     return optax.chain(
         optax.clip_by_global_norm(settings.clip),
@@ -78,18 +78,18 @@ def mask_updates(masks: Any) -> optax.GradientTransformation:
 
 
 def stochastic_round(x: Float[Array, "*n"], seed: UInt32[Array, ""]) -> Float[Array, "*n"]:
-    """float32 -> one of the two neighbours in bfloat16, at random, with mean x; what bfloat16 holds stays as it is."""
+    """Round float32 at random to one of its two neighbours in bfloat16, with mean x; exact if x is in bfloat16."""
     bits = lax.bitcast_convert_type(x, jnp.uint32)
-    # bfloat16 is the upper half of float32: noise in the lower half carries over as often as the lower half is large.
+    # bfloat16 is the upper half of float32: noise added to the lower half carries with probability lower / 2^16.
     carried = (bits + (_noise(x, seed) >> 16)) & jnp.uint32(0xFFFF0000)
     return jnp.where(jnp.isfinite(x), lax.bitcast_convert_type(carried, jnp.float32), x).astype(jnp.bfloat16)
 
 
 def _noise(like: Array, seed: Array) -> Array:
-    """Random uint32 of an array's shape and sharding: a hash of the seed and of each element's place.
+    """Random uint32 of an array's shape and sharding: a hash of the seed and of each element's index.
 
-    Not `jax.random.bits`, which takes ten times as many operations an element and, on a CPU, ten times as long to
-    compile (0.6 s an array). An element's number does not depend on where it lies: a mesh rounds as one device does.
+    Not `jax.random.bits`, which takes ten times as many operations per element and, on a CPU, ten times as long to
+    compile (0.6 s per array). The hash does not depend on the sharding: a mesh rounds as one device does.
     """
     spec, found = jax.typeof(like).sharding.spec, seed
     for axis in range(like.ndim):
@@ -100,14 +100,14 @@ def _noise(like: Array, seed: Array) -> Array:
 
 
 def _mix(x: Array) -> Array:
-    """A bijection of uint32 in which every bit of x moves every bit of the result (constants: C. Wellons, 2018)."""
+    """A bijection of uint32 in which every bit of x affects every bit of the result (constants: C. Wellons, 2018)."""
     x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
     x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
     return x ^ (x >> 16)
 
 
 def store(tree: Any, dtype: str, key: Array) -> Any:
-    """A float32 tree as it is kept between steps: as it is, or rounded stochastically to bfloat16."""
+    """A float32 tree in the dtype that is stored between steps; bfloat16 is rounded stochastically."""
     if dtype == "float32":
         return tree
     leaves, structure = jax.tree.flatten(tree)
@@ -126,9 +126,9 @@ def apply_updates(trainable: Any, updates: Any, dtype: str, key: Array) -> Any:
 def scale_by_adam(b1: float, b2: float, eps: float = 1e-8, dtype: str = "float32") -> optax.GradientTransformation:
     """Adam's rescaling of float32 updates (Kingma and Ba 2015), with both moments stored in `dtype`.
 
-    float32 is optax's own transform. In bfloat16 each step computes with float32 moments and rounds what it stores
+    float32 is optax's own transform. In bfloat16 each step computes in float32 and rounds the stored moments
     stochastically, so that both stay unbiased: m <- round(b1 m + (1 - b1) g), v <- round(b2 v + (1 - b2) g^2). The
-    randomness is a function of the step count alone.
+    randomness depends on the step count alone.
     """
     exact: Any = optax.scale_by_adam(b1, b2, eps)
     if dtype == "float32":

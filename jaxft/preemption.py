@@ -1,4 +1,4 @@
-"""SIGTERM, which a machine sends before it is taken away: stop at a good place, with an exit code of its own."""
+"""Handling of SIGTERM, which a machine sends before it is taken away: stop at a safe point, with its own exit code."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-#: EX_TEMPFAIL of sysexits.h: the same command goes on later.
+#: EX_TEMPFAIL of sysexits.h: the same command can resume later.
 EXIT_CODE = 75
 
 
 class Preempted(BaseException):
-    """SIGTERM stopped the program. A BaseException, as KeyboardInterrupt is: nothing went wrong."""
+    """Raised after SIGTERM. A BaseException, like KeyboardInterrupt, because nothing went wrong."""
 
 
 @contextmanager
 def as_exception() -> Iterator[None]:
-    """A context in which SIGTERM raises Preempted wherever the program is, as Ctrl-C raises KeyboardInterrupt."""
+    """A context in which SIGTERM raises Preempted at once, as Ctrl-C raises KeyboardInterrupt."""
 
     def stop(*_: Any) -> None:
         raise Preempted("stopped by SIGTERM; what is complete on disk stays, and the same command goes on from there")
@@ -52,7 +52,7 @@ def as_flag() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _handler(handler: Callable[..., None]) -> Iterator[None]:
-    """A context in which `handler` handles SIGTERM; in threads, where Python forbids it, nothing changes."""
+    """A context in which `handler` handles SIGTERM; no effect outside the main thread, where Python forbids it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
 """Mesh presets, and the mesh axes that split each logical axis of an array.
 
 All meshes are explicit: every array carries its sharding in its type, so that a conflict is an error and not a silent
-gather. Without a mesh (preset "single") arrays stay as they are.
+gather. Without a mesh (preset "single") nothing is resharded.
 
 | preset        | mesh axes    | rows        | frozen weights | trained weights and optimizer |
 |---------------|--------------|-------------|----------------|-------------------------------|
@@ -35,7 +35,7 @@ Preset = Literal["single", "data", "fsdp", "tensor", "fsdp_tensor", "multislice"
 
 @dataclass(frozen=True)
 class Sharding:
-    """How arrays spread over devices; the presets are those of the table above."""
+    """The split of arrays over devices; the table above lists the presets."""
 
     preset: Preset = "single"
     tensor: Count = 2  # devices along the tensor axis of "fsdp_tensor"
@@ -44,10 +44,10 @@ class Sharding:
 
 @dataclass(frozen=True)
 class Layout:
-    """The mesh axes that split each logical axis of an array; none where every device holds the whole axis.
+    """The mesh axes that split each logical axis of an array; empty if every device holds the whole axis.
 
-    batch: rows. tensor: what tensor parallelism splits (attention heads, MLP features, the vocabulary), in weights
-    and activations. hidden: the hidden width of stored weights; a layer's weights are gathered over it when the layer
+    batch: rows. tensor: the axes of tensor parallelism (attention heads, MLP features, the vocabulary), in weights and
+    activations. hidden: the hidden width of stored weights; a layer's weights are gathered over it when the layer
     runs. trained: the hidden width of trained weights, their gradients, optimizer state, bases and moments.
     """
 
@@ -63,23 +63,23 @@ class Layout:
 
     @property
     def rows(self) -> PartitionSpec:
-        """Of a batch's arrays, [rows, ...]."""
+        """Spec of a batch's arrays, [rows, ...]."""
         return self.spec("batch")
 
     def spec(self, *logical: str | None) -> PartitionSpec:
-        """Of an array with these logical axes; None is an axis that is never split."""
+        """Spec of an array with these logical axes; None is an axis that is never split."""
         return PartitionSpec(*(None if name is None else _entry(getattr(self, name)) for name in logical))
 
     def vector(self, stored: str) -> PartitionSpec:
-        """Of an array [hidden] stored as "hidden" or "trained", spread over the tensor axes too."""
+        """Spec of an array [hidden] stored as "hidden" or "trained", split over the tensor axes too."""
         return PartitionSpec(_entry((*getattr(self, stored), *self.tensor)))
 
     def moment(self) -> PartitionSpec:
-        """Of one space's second moment [d, d] while it is summed: spread over all devices."""
+        """Spec of one space's second moment [d, d] while it is summed: split over all devices."""
         return PartitionSpec(*self.vector("trained"), None)
 
     def low_rank(self, side: str) -> PartitionSpec:
-        """Of stacked low-rank factors, "a" [layers, in, rank] or "b" [layers, rank, out]: spread over all devices."""
+        """Spec of stacked factors, "a" [layers, in, rank] or "b" [layers, rank, out]: split over all devices."""
         (everywhere,) = self.vector("trained")
         return PartitionSpec(None, everywhere, None) if side == "a" else PartitionSpec(None, None, everywhere)
 
@@ -101,7 +101,7 @@ LAYOUTS: dict[Preset, Layout] = {
 def make_mesh(settings: Sharding, devices: Sequence[Any] | None = None) -> Mesh | None:
     """The mesh of a preset over all devices (of all processes); None for "single".
 
-    UserError where the preset is unknown or its sizes do not divide the number of devices.
+    UserError if the preset is unknown or its sizes do not divide the number of devices.
     """
     devices = jax.devices() if devices is None else list(devices)
     sizes = _sizes(settings, len(devices))
@@ -119,13 +119,13 @@ def make_mesh(settings: Sharding, devices: Sequence[Any] | None = None) -> Mesh 
 
 
 def abstract_mesh(settings: Sharding, count: int) -> AbstractMesh:
-    """The mesh of a preset over devices that are not here; without axes for "single"."""
+    """The mesh of a preset over `count` devices that are not attached; it has no axes for "single"."""
     sizes = _sizes(settings, count)
     return AbstractMesh(tuple(sizes.values()), tuple(sizes), axis_types=(AxisType.Explicit,) * len(sizes))
 
 
 def _sizes(settings: Sharding, count: int) -> dict[str, int]:
-    """Devices along each axis of a preset's mesh."""
+    """Number of devices along each axis of a preset's mesh."""
     check(settings, "Sharding")
     preset = settings.preset
     if preset == "single":
@@ -144,12 +144,12 @@ def _divide(count: int, parts: int, key: str) -> int:
 
 
 def use_mesh(mesh: Mesh | None) -> AbstractContextManager[Any]:
-    """A context in which arrays are made and functions run on the mesh."""
+    """A context in which arrays are created and functions run on the mesh; None: without a mesh."""
     return nullcontext() if mesh is None else jax.set_mesh(mesh)
 
 
 def on_mesh() -> bool:
-    """Whether a mesh is in use."""
+    """True if a mesh is in use."""
     return not jax.sharding.get_abstract_mesh().empty
 
 
@@ -159,22 +159,22 @@ def out_sharding(spec: PartitionSpec) -> PartitionSpec | None:
 
 
 def reshard(x: Any, spec: PartitionSpec) -> Any:
-    """The same array in another sharding; as it is without a mesh."""
+    """The same array in another sharding; unchanged without a mesh."""
     return jax.sharding.reshard(x, spec) if on_mesh() else x
 
 
 def reshard_like(x: Any, other: Any) -> Any:
-    """The same array, sharded as `other` is."""
+    """The same array in the sharding of `other`."""
     return reshard(x, jax.typeof(other).sharding.spec)
 
 
 def select(values: Any, index: Any) -> Any:
-    """values[..., index] for one index a leading place: a sum over a mask, where a lookup would gather a split axis."""
+    """values[..., index], one index per leading position, as a masked sum: a lookup would gather a split axis."""
     return jnp.where(jnp.arange(values.shape[-1]) == index[..., None], values, 0.0).sum(-1)
 
 
 def shard_rows(batch: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
-    """A batch from the host onto the mesh. Every process holds all rows and transfers those of its own devices."""
+    """Put a host batch on the mesh; every process holds all rows and transfers those of its own devices."""
     if not on_mesh():
         return dict(batch)
     sharding = NamedSharding(jax.sharding.get_mesh(), layout.rows)
@@ -182,7 +182,7 @@ def shard_rows(batch: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
 
 
 def chip_bytes(tree: Any) -> int:
-    """Bytes of a pytree's arrays on one device, by their shardings."""
+    """Bytes of a pytree's arrays on one device, by their shardings; random keys are not counted."""
     total = 0
     for leaf in jax.tree.leaves(tree):
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):

@@ -1,4 +1,4 @@
-"""Shuffled batches of packed rows, each found by its number: training resumes at a step without a saved position."""
+"""Shuffled batches of packed rows, found by number: training resumes at any step without a saved position."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxft.errors import UserError
 
 
 class _RowSource:
-    """Random access to the rows, as grain asks for it."""
+    """Random access to the rows, as grain requires it."""
 
     def __init__(self, rows: Rows):
         self._arrays = {name: getattr(rows, name) for name in FIELDS}
@@ -28,8 +28,8 @@ class _RowSource:
 def batches(rows: Rows, batch_size: int, seed: int) -> Sequence[dict[str, np.ndarray]]:
     """An endless sequence: entry n is batch n, a dict of FIELDS, each an array [batch_size, length].
 
-    Each epoch visits every row once, in an order given by `seed` and the epoch. Batches run on across the ends of
-    epochs, so all are full even where there are fewer rows than batch_size. UserError for a batch size below 1.
+    Each epoch visits every row once, in an order given by `seed` and the epoch. Batches continue across the ends of
+    epochs, so all are full even if there are fewer rows than batch_size. UserError for a batch size below 1.
     """
     if batch_size < 1:
         raise UserError(f"The batch size is {batch_size}; it must be at least 1 row.")
@@ -38,10 +38,9 @@ def batches(rows: Rows, batch_size: int, seed: int) -> Sequence[dict[str, np.nda
 
 
 def reference_batch(rows: Rows, batch_size: int, seed: int, number: int) -> dict[str, np.ndarray]:
-    """Batch `number` of the reference text that a method reads beside the domain, shuffled anew in every epoch.
+    """Batch `number` of the reference text that a method reads in addition to the domain, reshuffled in every epoch.
 
-    The order is numpy's, not grain's, so that one seed does not pair the same rows of the domain and of the reference
-    in every epoch.
+    numpy shuffles, not grain: with one seed for both, every epoch would pair the same rows of domain and reference.
     """
     count = len(rows.tokens)
     epochs, places = np.divmod(np.arange(number * batch_size, (number + 1) * batch_size), count)

@@ -19,10 +19,10 @@ class Example:
     """A prompt with the response to learn, or a plain text.
 
     messages: the prompt, oldest turn first; empty for plain text, of which every token is learnt.
-    response: what the model should say (for plain text: the text).
-    key: what a scorer needs to judge a reply, as strings; "group" is what reports break scores down by.
-    options: replies to choose among, `response` one of them; empty where there is no choice.
-    control: names of special tokens in a plain text stand for those tokens, as in what a model wrote itself.
+    response: the reply that the model should give (for plain text: the text).
+    key: strings that a scorer needs to judge a reply; reports split scores by its entry "group".
+    options: replies to choose from, one of them `response`; empty if there is no choice.
+    control: True if names of special tokens in a plain text mean those tokens, as in text that a model wrote.
     """
 
     messages: tuple[Message, ...]

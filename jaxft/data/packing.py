@@ -1,4 +1,4 @@
-"""Packing of encoded examples into rows of one length, several examples a row, with nothing leaking between them."""
+"""Packing of encoded examples into rows of one length, several per row; no token reads another example."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxft.data.template import Encoded
 from jaxft.errors import UserError
 
 OnLong = Literal["drop", "split", "error"]
-#: What a model reads of a packed row.
+#: The arrays of packed rows that a model reads.
 INPUTS = ("tokens", "positions", "segments")
 #: The arrays of packed rows, and of a batch of them.
 FIELDS = (*INPUTS, "targets", "weights")
@@ -25,8 +25,8 @@ class Rows:
     """Packed examples.
 
     At entry (r, i) the model reads tokens[r, i] and is to predict targets[r, i], the next token of the same segment,
-    with weights[r, i] (1 or 0). positions restart at 0 in each segment; segments count 1, 2, ... along a row and are 0
-    on padding, where all else is 0 too. dropped: how many examples were left out for being too long.
+    with weights[r, i] (1 or 0). positions restart at 0 in each segment; segments count 1, 2, ... along a row. On
+    padding all arrays are 0. dropped: number of examples that were left out because they are too long.
     """
 
     tokens: Int32[np.ndarray, "rows length"]
@@ -65,10 +65,10 @@ class _Piece(NamedTuple):
 def pack(encoded: Sequence[Encoded], length: int, on_long: str) -> Rows:
     """Put each example, in order, into the first row that still has room for it (first fit; no randomness).
 
-    An example of n tokens takes n - 1 entries, for its last token is only a target. on_long says what happens if that
-    exceeds `length` (tokens): "drop" leaves it out and counts it; "split" cuts it into windows, each beginning with the
-    token that the one before predicted last, so every target occurs once; "error" raises UserError.
-    Raises UserError, too, if nothing is left, or if an example is empty.
+    An example of n tokens takes n - 1 entries, as its last token is only a target. on_long: what to do if that exceeds
+    `length` (tokens). "drop" leaves the example out and counts it; "split" cuts it into windows, each beginning with
+    the last target of the window before, so every target occurs once; "error" raises UserError.
+    UserError also if nothing is left or if an example is empty.
     """
     fit(on_long, OnLong, "on_long")
     if length < 1:

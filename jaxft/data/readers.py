@@ -1,4 +1,4 @@
-"""A user's own data: JSON lines, one example a line, plain or gzipped."""
+"""A user's own data: JSON lines, one example per line, plain or gzipped."""
 
 from __future__ import annotations
 

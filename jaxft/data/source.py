@@ -21,11 +21,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Mix:
-    """Other text among what is trained on, at a share of its rows.
+    """Other text that is mixed into the training data, at a share of its rows.
 
     Replay (Robins 1995): sources of the reference text. General-instruction mixing: a dataset of instructions.
     SafeInstruct (Bianchi et al. 2023, arXiv:2309.07875): safety data, of which a few percent were found to suffice.
     """
 
     sources: Annotated[tuple[Source, ...], MinLen(1), "at least one Source"]
-    share: Between  # of the rows that are trained on
+    share: Between  # of all training rows

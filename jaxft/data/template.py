@@ -1,4 +1,4 @@
-"""From an example to tokens and their weights: chat templates, BOS, EOS, the boundary between prompt and response."""
+"""Encoding of examples as tokens and weights: chat templates, BOS, EOS, the boundary between prompt and response."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jaxft.errors import UserError
 class Encoded:
     """One example as the model reads it: BOS, prompt, response, EOS; a plain text is BOS and the text.
 
-    weights[i] is 1 where token i is to be predicted (the response and EOS; of a plain text all but BOS), else 0.
+    weights[i] is 1 if token i is to be predicted (the response and EOS; of a plain text all but BOS), else 0.
     """
 
     tokens: Int32[np.ndarray, " tokens"]
@@ -33,7 +33,7 @@ class _Rendered(NamedTuple):
     history: list[int]
     prompt: str
     reply: str
-    parse_special: bool  # whether names of special tokens in the text stand for those tokens
+    parse_special: bool  # True: names of special tokens in the text mean those tokens
 
 
 def encode(example: Example, tokenizer: PreTrainedTokenizerFast, template: str) -> Encoded:
@@ -41,9 +41,9 @@ def encode(example: Example, tokenizer: PreTrainedTokenizerFast, template: str) 
 
     template: "tokenizer" is the chat template that the tokenizer carries, "llama2" the format of Meta's reference code,
     "plain" joins the contents with newlines; a plain text is the same under all. Names of special tokens inside the
-    data never become those tokens ("tokenizer" refuses them), but in a plain text that is `control`. Raises UserError
-    for that, and for a template that is unknown or cannot express the messages, and for an example without a response:
-    it is for evaluation alone.
+    data never become those tokens ("tokenizer" refuses them), except for a plain text with `control`. UserError for
+    such a refusal, for a template that is unknown or cannot express the messages, and for an example without a
+    response, which is for evaluation alone.
     """
     if example.messages and not example.response:
         text = example.messages[-1].content
@@ -58,7 +58,7 @@ def encode(example: Example, tokenizer: PreTrainedTokenizerFast, template: str) 
 
 
 def encode_prompt(example: Example, tokenizer: PreTrainedTokenizerFast, template: str) -> list[int]:
-    """The tokens after which the model is to write its response; BOS alone for a plain text. Errors as in `encode`."""
+    """The tokens of the prompt, which the response follows; BOS alone for a plain text. Errors as in `encode`."""
     return _prompt_tokens(_render(example, tokenizer, template), tokenizer)
 
 
@@ -72,12 +72,12 @@ def _response_tokens(rendered: _Rendered, tokenizer: PreTrainedTokenizerFast) ->
     whole = _tokens(rendered.prompt + rendered.reply, tokenizer, rendered.parse_special)
     if whole[: len(prompt)] == prompt:
         return whole[len(prompt) :]
-    # A merge across the boundary. The model will be asked after the prompt's own tokens, so the reply starts afresh.
+    # A token spans the boundary. In generation the prompt is tokenised alone, so the reply is too.
     return _tokens(rendered.reply, tokenizer, rendered.parse_special)
 
 
 def _ended(reply: list[int], eos: int) -> list[int]:
-    """The reply up to its first EOS, which some chat templates write themselves and follow by a newline."""
+    """The reply up to its first EOS, added if missing; some chat templates write an EOS and then a newline."""
     return reply[: reply.index(eos) + 1] if eos in reply else [*reply, eos]
 
 

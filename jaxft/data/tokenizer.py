@@ -1,7 +1,7 @@
 """Tokenizers: read one from a Hugging Face folder, or train a small one.
 
-No post-processor of a tokenizer is ever used: `jaxft.data.template` places BOS and EOS itself, so what a model reads
-never depends on `add_bos_token` or on the version of the tokenizer library.
+No post-processor of a tokenizer is ever used: `jaxft.data.template` places BOS and EOS, so a model's input never
+depends on `add_bos_token` or on the version of the tokenizer library.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     except Exception as error:  # tokenizers reports a malformed file as a bare Exception
         raise UserError(f"The tokenizer in {folder} cannot be read: {error}") from error
     for special in (bos_id, eos_id):
-        special(tokenizer)  # raises where the token is missing
+        special(tokenizer)  # raises if the token is missing
     return tokenizer
 
 
@@ -76,8 +76,8 @@ def train_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE tokenizer of at most `vocab_size` tokens, special tokens included, on `texts`.
 
-    Every string round-trips exactly, since all 256 bytes are tokens. Digits are always single tokens and a word
-    carries the space before it. The special tokens are <pad>, <s>, </s> and one token a chat role.
+    Every string round-trips exactly, since all 256 bytes are tokens. Digits are always single tokens, and a word
+    includes the space before it. The special tokens are <pad>, <s>, </s> and one token per chat role.
     Source of the method: Sennrich et al. 2016 (arXiv:1508.07909); on bytes: Radford et al. 2019 (GPT-2).
     """
     special = ["<pad>", "<s>", "</s>", *ROLE_TOKENS]

@@ -1,8 +1,8 @@
 """Attention, and the choice of the kernel that computes it.
 
-`reference` is XLA's own, for every device, shape and mask; it holds the scores [B, N, T, S] in memory. `splash` is the
-flash attention kernel for TPU that ships with JAX; it never holds them, and takes the segments of packed rows, so that
-no token sees another segment. cuDNN's kernel on GPU attends across packed segments, and is not offered.
+`reference` is XLA's own, for every device, shape and mask; it stores the scores [B, N, T, S]. `splash` is JAX's flash
+attention kernel for TPU; it never stores the scores, and it takes the segments of packed rows, so that no token sees
+another segment. cuDNN's kernel on GPU attends across packed segments, and is not offered.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from jaxft.sharding import Layout, on_mesh
 Attention = Literal["auto", "reference", "splash"]
 LANES = 128  # of a TPU's vector unit: the kernel's tiles are multiples of it
 TILE = 512  # tokens of a tile at most
-HIDDEN = -1e30  # score of a token that is not visible: its weight is 0, and a row without any visible one stays finite
+HIDDEN = -1e30  # score of an invisible token: its weight is 0, and a row without visible tokens stays finite
 
 
 class Segments(NamedTuple):
-    """Packed rows: a token sees those before it, and itself, in its own segment; segment 0 is padding."""
+    """Segments of packed rows: a token sees itself and the earlier tokens of its segment; segment 0 is padding."""
 
     ids: Int[Array, "B T"]
 
 
-Visible = Bool[Array, "B 1 T S"] | Segments  # which tokens a token sees
+Visible = Bool[Array, "B 1 T S"] | Segments  # the tokens that each token sees
 
 
 def choose_attention(requested: str, platform: str, config: LlamaConfig) -> str:
     """The kernel for packed rows, "reference" or "splash", on a platform ("cpu", "gpu", "tpu").
 
-    "auto" takes splash on TPU if the width of the heads suits it; rows of an unsuitable length take the reference.
-    UserError where the name is unknown or splash is asked for and cannot run.
+    "auto" takes splash on TPU if it supports the width of the heads; rows of an unsupported length take the reference.
+    UserError if the name is unknown or if splash is requested and cannot run.
     """
     fit(requested, Attention, "attention")
     fits = platform == "tpu" and splash_fits(config, LANES)
@@ -52,7 +52,7 @@ def choose_attention(requested: str, platform: str, config: LlamaConfig) -> str:
 
 
 def splash_fits(config: LlamaConfig, length: int) -> bool:
-    """Whether the splash kernel takes these heads and rows of this length."""
+    """True if the splash kernel supports these heads and rows of this length."""
     return config.head_dim % LANES == 0 and length % LANES == 0
 
 
@@ -73,8 +73,8 @@ def attend(
 ) -> Float[Array, "B T N H"]:
     """softmax(q k^T / sqrt(H)) v over the visible tokens, with N / K query heads to each key-value head.
 
-    The reference where a mask says what is visible, splash where segments do. Keys and values come heads first, as a
-    cache keeps them, so that no product needs them transposed.
+    A mask selects the reference, segments select splash. Keys and values have their heads first, as in the cache, so
+    that no product needs them transposed.
     """
     if isinstance(visible, Segments):
         return splash(q, k, v, visible.ids, layout)
@@ -115,7 +115,7 @@ def splash(
         return local(q, k, v, segments)
     heads, rows = layout.spec("batch", None, "tensor", None), layout.rows
     first = layout.spec("batch", "tensor", None, None)
-    # The kernel does not say along which mesh axes its results differ, so nothing can be checked about them.
+    # The kernel does not declare the mesh axes along which its results differ, so check_vma has nothing to check.
     split = jax.shard_map(local, in_specs=(heads, first, first, rows), out_specs=heads, check_vma=False)
     return split(q, k, v, segments)
 

@@ -16,7 +16,7 @@ from jaxft.sharding import Layout, reshard
 class Cache(NamedTuple):
     """Keys and values of the slots filled so far, and the slot that the next token goes to.
 
-    keys, values: stacked [L, B, K, S, H] where the layers are scanned, one array [B, K, S, H] a layer where unrolled.
+    keys, values: stacked [L, B, K, S, H] if layers are scanned; one array [B, K, S, H] per layer if unrolled.
     """
 
     keys: Float[Array, "L B K S H"] | tuple[Float[Array, "B K S H"], ...]
@@ -37,7 +37,7 @@ class Cache(NamedTuple):
         return cls(zeros(), zeros(), jnp.zeros((), jnp.int32))
 
     def write(self, layer: Any, k: Float[Array, "B K T H"], v: Float[Array, "B K T H"]) -> Cache:
-        """Fill the next T slots of one layer; `slot` stays as it is, for the other layers."""
+        """Fill the next T slots of one layer; `slot` does not advance, for the other layers."""
 
         def put_at(stored: Any, new: Array) -> Any:
             if isinstance(stored, tuple):

@@ -59,8 +59,8 @@ def sampled_loss_gradient(model: Llama, x: Array, batch: Batch, key: Array, temp
     """Gradient, with respect to the last block's output, of the summed -T log p(label), labels drawn from p itself.
 
     p = softmax(logits / T). The second moments of this gradient are the quadratic form of T^2 KL(base || tuned) between
-    two such p, the loss of distillation (Hinton et al. 2015, section 2.1). Where the base is sure of a token, the KL at
-    T = 1 is flat, and its second moments do not show how near the next best token may come.
+    two such p, the loss of distillation (Hinton et al. 2015, section 2.1). If the base is certain of a token, the KL at
+    T = 1 is flat, and its second moments do not show how close the second-best token may come.
     """
 
     def loss(x: Array) -> Array:
@@ -81,12 +81,12 @@ def stream_moments(
     seed: int,
     temperature: float = 1.0,
 ) -> Iterator[tuple[int, LayerMoments]]:
-    """Yield (layer, its moments), one layer at a time; last layer first where two-sided.
+    """Yield (layer, its moments), one layer at a time; the last layer first if two-sided.
 
-    fit, heldout: packed rows with "tokens", "positions", "segments" (0 = padding, which counts for nothing).
+    fit, heldout: packed rows with "tokens", "positions", "segments" (0 = padding, not counted).
     seed, temperature: of the labels for output moments, see `sampled_loss_gradient`.
     The device holds one block's moments; the host (on a mesh: the devices, split by rows) holds the hidden states of
-    all reference tokens at one layer, or at every layer where two-sided (the backward pass needs them).
+    all reference tokens at one layer, or at every layer if two-sided (the backward pass needs them).
     """
     config, layout = model.config, model.compute.layout
     batches: list[Batch] = [shard_rows(batch, layout) for batch in (*fit, *heldout)]

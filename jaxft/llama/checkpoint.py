@@ -1,4 +1,4 @@
-"""A Llama from and to a folder in the Hugging Face layout, bit for bit."""
+"""Load and save a Llama as a folder in the Hugging Face layout, bit for bit."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def load(
     """The model in `folder`: config.json and model.safetensors, or its shards.
 
     dtype: of the parameters; None keeps the file's.
-    sharding: of a parameter, given its owner ("layers" or "") and its name there; a stacked one keeps its layer axis
-    whole (else ValueError). Each process then reads the parts that its own devices hold and no others. Without it the
-    arrays go to JAX's default device: within `jax.default_device` of a CPU, to the host.
+    sharding: of a parameter, given its owner ("layers" or "") and its name there; the layer axis of stacked parameters
+    must be whole (else ValueError). Each process then reads only the parts that its own devices hold. None: the arrays
+    go to JAX's default device; within `jax.default_device` of a CPU, to the host.
 
-    Tensors go to the devices one by one: beside the model the host holds a few copies of one tensor of one layer.
+    Tensors go to the devices one by one: the host's memory holds a few copies of one tensor of one layer at a time.
     UserError names the file, key or tensor that is missing, unknown, of another shape or not readable.
     """
     fit(dtype, FloatDtype | None, "dtype")
@@ -68,14 +68,14 @@ def load(
 def save(
     model: Llama, folder: str | Path, *, like: str | Path | None = None, max_shard_bytes: int = 5_000_000_000
 ) -> None:
-    """Write config.json and the weights in their own dtypes, in several files where one would pass `max_shard_bytes`.
+    """Write config.json and the weights in their own dtypes, in files of at most `max_shard_bytes` or one tensor.
 
-    like: a folder whose tokenizer, chat template and generation config are carried over. All is written to a hidden
-    folder beside `folder` and renamed at the end, so `folder` is complete if it exists. UserError if `folder` exists
-    and is not empty, or cannot be written (disk full, no permission); then nothing is left behind.
+    like: a folder whose tokenizer, chat template and generation config are copied. All files are written to a hidden
+    folder next to `folder`, which is renamed at the end: if `folder` exists, it is complete. UserError if `folder`
+    exists and is not empty, or cannot be written (disk full, no permission); then nothing is left behind.
 
-    The host holds one file of tensors at a time beside the model. If several processes share the arrays, all of them
-    call this, the leader writes, and the others return when it is done.
+    The host's memory holds the tensors of one file at a time. All processes call this; the leader writes, and the
+    others return when it is done.
     """
     folder, source = Path(folder), None if like is None else Path(like)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -87,7 +87,7 @@ def save(
         _write(model, folder, source, max_shard_bytes)
     else:
         for entry in entries(model):
-            entry.values()  # this process's part in gathering each tensor
+            entry.values()  # all processes gather each tensor together
     barrier("model saved")
 
 
@@ -127,7 +127,7 @@ def content_hash(folder: str | Path) -> str:
 
 
 def _array(tensors: Tensors, parameter: Parameter, dtype: str, sharding: NamedSharding | None) -> jax.Array:
-    """A parameter on its devices; a stacked one is filled there, in place, one layer after the other."""
+    """A parameter on its devices; a stacked one is filled there in place, layer by layer."""
     if not parameter.owner:
         return _layer(tensors, parameter, parameter.tensors[0], dtype, sharding)
     each = None
@@ -141,7 +141,7 @@ def _array(tensors: Tensors, parameter: Parameter, dtype: str, sharding: NamedSh
     write = jax.jit(_write_layer, donate_argnums=0, out_shardings=sharding)
     for index, name in enumerate(parameter.tensors):
         stack = write(stack, _layer(tensors, parameter, name, dtype, each), index)
-        stack.block_until_ready()  # or the host runs ahead and holds many layers
+        stack.block_until_ready()  # otherwise the host runs ahead and holds many layers
     return stack
 
 
@@ -150,10 +150,10 @@ def _write_layer(stack: jax.Array, layer: jax.Array, index: jax.Array) -> jax.Ar
 
 
 def _layer(tensors: Tensors, parameter: Parameter, name: str, dtype: str, sharding: NamedSharding | None) -> jax.Array:
-    """One tensor as the Llama keeps it, on its devices."""
+    """One tensor in the Llama's axis order, on its devices."""
     if sharding is None:
         return jnp.array(_values(tensors, parameter, name, dtype, ()))
-    parts: dict[str, np.ndarray] = {}  # devices that hold the same part share one reading of it
+    parts: dict[str, np.ndarray] = {}  # devices that hold the same part share one read
 
     def part(index: tuple[slice, ...] | None) -> np.ndarray:
         assert index is not None

@@ -68,7 +68,7 @@ class LlamaConfig:
             raise ValueError(f"head_dim {self.head_dim} is odd; rotary embeddings need pairs of features")
 
     def check_length(self, key: str, tokens: int) -> None:
-        """UserError for a row, whose length stands at `key`, that is longer than the context."""
+        """UserError if a row of `tokens` exceeds the context. key: the place of that number in a config."""
         expected = f"at most {self.max_positions} tokens, the context of the model"
         require(tokens <= self.max_positions, key, tokens, expected)
 
@@ -101,7 +101,7 @@ def _llama2(hidden: int, mlp: int, layers: int, heads: int, kv_heads: int) -> Ll
 
 
 Shape = Literal["llama2_7b", "llama2_13b", "llama2_70b"]
-#: Shapes of published models (Touvron et al. 2023, Llama 2), to plan with before their files are here.
+#: Shapes of published models (Touvron et al. 2023, Llama 2), for plans without their files.
 SHAPES: dict[Shape, LlamaConfig] = {
     "llama2_7b": _llama2(4096, 11_008, 32, 32, 32),
     "llama2_13b": _llama2(5120, 13_824, 40, 40, 40),

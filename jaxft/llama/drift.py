@@ -1,4 +1,4 @@
-"""How far a fine-tuned Llama drifts from its base on a text: hidden states after every block, and logits."""
+"""Drift of a fine-tuned Llama from its base on a text: hidden states after every block, and logits."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Drift:
     """The change between two models on the same tokens.
 
     hidden [L]: |h - h0| / |h0| after every block, root mean square over tokens. logit_kl: mean KL to the base in
-    nat/token. logit_max_difference: largest difference of a logit. relative_drift: the KL as a
-    share of the base's entropy, which is the relative rise of loss to expect on text of the base itself. text_kl,
-    text_tokens [N]: the sum of the KL in nat over the tokens of every segment of a row, and how many tokens it has. A
-    segment is one text, or a part of one that is longer than a row.
+    nat/token. logit_max_difference: largest difference of a logit. relative_drift: the KL as a share of the base's
+    entropy, the relative rise of loss to expect on text sampled from the base. text_kl, text_tokens [N]: for every
+    segment of a row, the sum of the KL in nat over its tokens, and their number. A segment is one text, or a part of
+    a text that is longer than a row.
     """
 
     hidden: Float[np.ndarray, " L"]
@@ -40,7 +40,7 @@ class Drift:
 def drift(before: Llama, after: Llama, batches: Iterable[Mapping[str, Any]]) -> Drift:
     """Drift over batches of packed rows [B, T] with "tokens", "positions", "segments" (0 = padding, left out).
 
-    Both models run side by side, a batch at a time: one block's states are held of each.
+    Both models run together, one batch at a time; each holds the states of one block.
     """
     hidden = np.zeros(before.config.num_layers)
     divergence = entropy = tokens = largest = 0.0

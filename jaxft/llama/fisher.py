@@ -23,9 +23,9 @@ def diagonal_fisher(model: Llama, batches: Sequence[Mapping[str, Any]], seed: in
     arXiv:1905.12558). Estimated from one draw for every token and one backward pass for every packed row: labels of
     different tokens are drawn independently, so the mean square of a row's summed gradient is the sum of its tokens'.
 
-    batches: packed rows with "tokens", "positions", "segments" [B, T] (0 = padding, which counts for nothing).
-    Returns float32 in the shape of the model, split as trained weights are. On a mesh every device that shares a
-    parameter's shards computes the same row.
+    batches: packed rows with "tokens", "positions", "segments" [B, T] (0 = padding, not counted).
+    Returns float32 in the shape of the model, split like trained weights. On a mesh, all devices that share the shards
+    of a parameter compute the same row.
     """
     total = jax.tree.map(lambda a: jnp.zeros(a.shape, jnp.float32, device=a.sharding), model).placed("trained")
     tokens, key, first = 0, jax.random.key(seed), 0
@@ -37,7 +37,7 @@ def diagonal_fisher(model: Llama, batches: Sequence[Mapping[str, Any]], seed: in
 
 @partial(jax.jit, donate_argnums=0)
 def _add(total: Llama, model: Llama, rows: Mapping[str, Array], key: Array, first: int) -> Llama:
-    """Add the squared gradients of some rows, one after the other; `first` is the number of the first one."""
+    """Add the squared gradients of some rows, one by one. first: number of the first row."""
 
     def add(total: Llama, row: tuple[Array, Mapping[str, Array]]) -> tuple[Llama, None]:
         number, inputs = row
@@ -51,7 +51,7 @@ def _add(total: Llama, model: Llama, rows: Mapping[str, Array], key: Array, firs
 
 
 def sampled_loss(model: Llama, row: Mapping[str, Array], key: Array) -> Float[Array, ""]:
-    """-log p(y) summed over the tokens of packed rows that every device has, y drawn from p."""
+    """-log p(y), y drawn from p, summed over the tokens of packed rows that are copied to every device."""
     local = jax.tree.map(lambda a: a, model)
     local.compute = replace(model.compute, layout=replace(model.compute.layout, batch=()))
     states = hidden(local, row["tokens"], row["positions"], row["segments"])

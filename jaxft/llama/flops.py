@@ -2,13 +2,13 @@
 
 Convention. A multiplication and an addition are two operations; matrix products alone are counted, so norms, softmax,
 rotary angles, the embedding lookup and the optimizer's elementwise work are left out (under 1 % at 7 B). Attention is
-counted causal: the token at place i, from 1, meets i keys, whatever the kernel computes and masks away. A backward pass
-takes as much again for the inputs and, where the weight is trained, for the weight: `Method.step_flops` in
+counted as causal: the i-th token, from 1, reads i keys, even if the kernel computes more and masks them. A backward
+pass takes as much again for the inputs and, if the weight is trained, for the weight: `Method.step_flops` in
 `jaxft/methods/base.py` counts whole training steps. Recomputation under a remat policy is not counted: these are the
-operations the model needs, which is what model FLOPs utilisation is measured with (Chowdhery et al. 2022, PaLM,
-appendix B). rows are sequences of `length` real tokens each.
+operations that the model needs, the basis of model FLOPs utilisation (Chowdhery et al. 2022, PaLM, appendix B). rows
+are sequences of `length` real tokens each.
 
-XLA's own `cost_analysis` will not do: it counts the body of a scan once and custom kernels as nothing.
+XLA's own `cost_analysis` is not used: it counts the body of a scan once and custom kernels as 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 
 
 def linears(config: LlamaConfig, names: Iterable[str] | None = None) -> int:
-    """Forward of the named linears (all where None) of every layer, for one token."""
+    """The forward pass of the named linears (None: all) of every layer, for one token."""
     shapes = config.linear_shapes
     chosen = shapes if names is None else names
     return 2 * config.num_layers * sum(shapes[name][0] * shapes[name][1] for name in chosen)
@@ -31,7 +31,7 @@ def head(config: LlamaConfig) -> int:
 
 
 def attention(config: LlamaConfig, rows: int, length: int, cached: int = 0) -> int:
-    """Scores and weighted values of `length` tokens a row that follow `cached` earlier ones, in every layer."""
+    """Scores and weighted values of `length` tokens per row that follow `cached` earlier ones, in every layer."""
     pairs = length * cached + length * (length + 1) // 2
     return 4 * config.num_layers * config.num_heads * config.head_dim * rows * pairs
 
@@ -43,7 +43,7 @@ def forward(config: LlamaConfig, rows: int, length: int) -> int:
 
 
 def forward_per_token(config: LlamaConfig, length: int) -> float:
-    """The same for one token, the mean over a sequence of `length`."""
+    """The forward pass and the logits of one token, the mean over a sequence of `length`."""
     return forward(config, 1, length) / length
 
 
@@ -59,7 +59,7 @@ def blocks(config: LlamaConfig, rows: int, length: int) -> int:
 
 
 def prefill(config: LlamaConfig, rows: int, length: int) -> int:
-    """Reading prompts of `length` tokens and the logits of their last, which choose the first new token."""
+    """Reading prompts of `length` tokens, and the logits of their last token, which choose the first new token."""
     return blocks(config, rows, length) + rows * head(config)
 
 

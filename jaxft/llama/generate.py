@@ -24,7 +24,7 @@ BUCKET = 32
 
 
 class State(NamedTuple):
-    """What one decoding step hands to the next; `tokens` holds the reply so far, [B, max_new_tokens]."""
+    """The state between decoding steps; `tokens` holds the reply so far, [B, max_new_tokens]."""
 
     cache: Cache
     count: Int[Array, ""]
@@ -104,7 +104,7 @@ def generate(
 ) -> list[list[int]]:
     """Replies to prompts of any lengths, as token lists without the end token.
 
-    Prompts of like length share a batch. Raises UserError where a prompt and its reply do not fit the context.
+    Prompts of similar length share a batch. Raises UserError if a prompt and its reply do not fit the context.
     """
     longest = max((len(p) for p in prompts), default=0)
     if longest + max_new_tokens > model.config.max_positions:

@@ -1,4 +1,4 @@
-"""config.json of a Hugging Face Llama folder, in and out. What the forward pass cannot compute is refused by name."""
+"""config.json of a Hugging Face Llama folder, read and written; UserError for a key that this port does not compute."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NULLABLE = ("num_key_value_heads", "head_dim", "rope_scaling", "rope_parameters"
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; a UserError names the file if there is none."""
+    """The JSON object in a file; UserError names the file if it is missing or holds no JSON object."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -105,7 +105,7 @@ def config_json(config: LlamaConfig, dtype: str) -> str:
 
 
 def _rope(path: Path, raw: Mapping[str, Any]) -> tuple[float, float]:
-    """(base frequency theta, linear scaling factor) from whichever of the two spellings the file uses."""
+    """(base frequency theta, linear scaling factor) in either of the two spellings."""
     old, new = raw.get("rope_scaling"), raw.get("rope_parameters")
     for key in ("rope_scaling", "rope_parameters"):
         if not isinstance(raw.get(key, {}), dict):

@@ -1,4 +1,4 @@
-"""The tensors of a Hugging Face Llama folder: where each belongs in a Llama, and a checked reader."""
+"""The tensors of a Hugging Face Llama folder: their map to the parameters of a Llama, and a checked reader."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Parameter:
     """One parameter of a Llama and the tensors that make it up.
 
     owner, name: "layers" or "" (the Llama itself), and the attribute there.
-    tensors: one name, or one a layer to be stacked. shape: of each tensor in the file.
-    transposed: the file keeps [out, in], the Llama [in, out].
+    tensors: one name, or one per layer to be stacked. shape: of each tensor in the file.
+    transposed: True if the file has [out, in] and the Llama [in, out].
     """
 
     owner: str
@@ -90,8 +90,8 @@ class Tensors:
         return DTYPES[self._stored[name].tag]
 
     def read(self, name: str, part: tuple[slice, ...] = ()) -> np.ndarray:
-        """A tensor's values as stored: all, or those of one slice (of step 1) an axis, which alone are read."""
-        # The file is a memory map, whose pages count as this process's memory once touched and until it is closed.
+        """A tensor's values as stored. part: one slice (step 1) per axis, to read only that part."""
+        # Opened for each read: touched pages of the memory map count as this process's memory until it is closed.
         with safe_open(self._stored[name].file, "np") as file:
             return file.get_slice(name)[part] if part else file.get_tensor(name)
 

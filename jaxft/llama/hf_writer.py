@@ -45,7 +45,7 @@ def entries(model: Llama) -> Iterator[Entry]:
         for layer, name in enumerate(parameter.tensors):
 
             def values(array: jax.Array = array, layer: int = layer, parameter: Parameter = parameter) -> np.ndarray:
-                # JAX keeps the host's copy with the array: bring one that is thrown away.
+                # JAX caches the host's copy with the array: copy from a temporary array.
                 value = gather(array[layer] if parameter.owner else jnp.copy(array))
                 return value.T if parameter.transposed else value
 
@@ -53,10 +53,7 @@ def entries(model: Llama) -> Iterator[Entry]:
 
 
 def write_weights(model: Llama, folder: Path, max_shard_bytes: int) -> None:
-    """Write all tensors into `folder`, in several files where one would pass `max_shard_bytes`.
-
-    The tensors of one file at a time are in the host's memory.
-    """
+    """Write all tensors into `folder`, in files of at most `max_shard_bytes` or one tensor; one at a time in memory."""
     shards: list[list[Entry]] = [[]]
     for entry in entries(model):
         if shards[-1] and sum(other.nbytes for other in shards[-1]) + entry.nbytes > max_shard_bytes:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from jaxft.llama.model import Llama, logits
 from jaxft.sharding import select
 
-#: Logits that move less than this, relative to each other, have their KL from a series of seven terms.
+#: If every logit's change differs by less than this from the mean change, a series of seven terms gives the KL.
 NEAR = 0.5
 
 
@@ -24,10 +24,10 @@ def token_losses(
 
 
 def divergence(before: Float[Array, "B T V"], after: Float[Array, "B T V"]) -> Float[Array, "B T"]:
-    """KL(before || after) in nat from logits, to float32's relative precision even where they hardly differ.
+    """KL(before || after) in nat from logits, to float32's relative precision even if they hardly differ.
 
     With x = (after - before) - sum p (after - before), KL = log sum p e^x = log(1 + sum p (e^x - 1 - x)), whose terms
-    are all positive. Of log p - log q, of order 1, most digits cancel where the KL is 1e-6.
+    are all positive. In log p - log q, of order 1, most digits cancel if the KL is 1e-6.
     """
     p, q = jax.nn.log_softmax(before), jax.nn.log_softmax(after)
     change = after - before
@@ -47,7 +47,7 @@ def batch_drift(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """(KL(before || after), entropy of `before`, weights, max |after - before|, KL of every token [B, T]), in nat.
 
-    The first three are sums over tokens; the last is 0 where the weight is.
+    The first three are sums over tokens; the last is 0 for tokens of weight 0.
     """
     p = jax.nn.log_softmax(before)
     entropy = -(jnp.exp(p) * p).sum(-1)
@@ -63,9 +63,9 @@ def chunked_loss_sum(
     weights: Float[Array, "B T"],
     chunk: int,
 ) -> Float[Array, ""]:
-    """`token_losses` of the final hidden states, summed, with the logits [B, chunk, V] of `chunk` tokens in memory.
+    """The sum of `token_losses` of the final hidden states, with logits of `chunk` tokens, [B, chunk, V], in memory.
 
-    The backward pass computes them again, which costs one more product with the head: 2 D V operations a token.
+    The backward pass recomputes the logits, which costs one more product with the head: 2 D V operations per token.
     """
 
     def losses(x: Array, targets: Array, weights: Array) -> Array:
@@ -82,9 +82,9 @@ def chunked_kl_sum(
     weights: Float[Array, "B T"],
     chunk: int,
 ) -> Float[Array, ""]:
-    """Weighted KL(base || model) in nat of the next token, summed, from the final hidden states of both.
+    """The sum of the weighted KL(base || model) of the next token in nat, from the final hidden states of both.
 
-    Logits are in memory, and computed again, as in `chunked_loss_sum`.
+    Logits are chunked and recomputed as in `chunked_loss_sum`.
     """
 
     def divergences(before: Array, after: Array, weights: Array) -> Array:
@@ -94,13 +94,13 @@ def chunked_kl_sum(
 
 
 def _chunked_sum(function: Callable[..., Array], chunk: int, *arrays: Array) -> Float[Array, ""]:
-    """The sum of a function of arrays [B, T, ...], called on `chunk` of the T at a time; 0 where it reads padding."""
+    """The sum of a function of arrays [B, T, ...], called on `chunk` tokens at a time; it must be 0 on padding."""
     batch, length = arrays[0].shape[:2]
     chunk = min(chunk, length)
     count = -(-length // chunk)
 
     def split(a: Array) -> Array:
-        """[B, T, ...] -> [T / chunk, B, chunk, ...]; what pads the last chunk has no weight."""
+        """Reshape [B, T, ...] to [T / chunk, B, chunk, ...]; zeros, also of the weights, pad the last chunk."""
         padded = jnp.pad(a, [(0, 0), (0, count * chunk - length)] + [(0, 0)] * (a.ndim - 2))
         return padded.reshape(batch, count, chunk, *a.shape[2:]).swapaxes(0, 1)
 

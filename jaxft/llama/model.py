@@ -35,11 +35,11 @@ REMAT_POLICIES: dict[Remat, Any] = {
 
 @dataclass(frozen=True)
 class Compute:
-    """How the forward pass runs.
+    """Settings of the forward pass.
 
-    dtype: of activations. remat: a key of REMAT_POLICIES. scan: over stacked layers, or unrolled. unroll_decoding:
-    unroll generation in any case. layout: of arrays on a mesh. attention: "reference", or "splash" for packed rows of
-    a length that suits the kernel; everything else, such as generation, takes the reference.
+    dtype: of activations. remat: a key of REMAT_POLICIES. scan: True scans the layers, False unrolls them.
+    unroll_decoding: True unrolls them in generation in both cases. layout: of arrays on a mesh. attention: "reference",
+    or "splash" for packed rows of a length that the kernel supports; generation always takes the reference.
     """
 
     dtype: str = "float32"
@@ -97,7 +97,7 @@ class Llama(nnx.Module):
                     yield owner, name, value
 
     def placed(self, stored: str) -> Llama:
-        """A copy of the container whose parameters lie on the mesh as "hidden" or "trained" ones are stored."""
+        """A copy of the container, its parameters resharded to the specs of `stored`, "hidden" or "trained"."""
         model = jax.tree.map(lambda a: a, self)
         for owner, name, parameter in model.parameters():
             parameter.set_value(reshard(parameter[...], parameter_spec(self.compute.layout, owner, name, stored)))
@@ -128,7 +128,7 @@ def block(
     """One transformer block on one layer's slice of the parameters.
 
     adapters: this layer's slice of the trainable changes, by linear. key: randomness for their dropout.
-    cache, index: where the keys and values of this layer, number `index`, are added, to attend over all of them.
+    cache, index: the cache, to which this layer, number `index`, adds its keys and values before it attends to all.
     probes: zeros added to every linear's output; their gradients are the output gradients of the linears.
     Returns the new hidden states, the written cache, and the input of every linear by input space.
     """

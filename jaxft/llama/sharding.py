@@ -1,4 +1,4 @@
-"""How the arrays of a Llama lie on a mesh, and the product of a linear there."""
+"""Shardings of a Llama's arrays on a mesh, and the product of a linear there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jaxft.sharding import Axes, Layout, on_mesh, reshard
 
 
 def linear_spec(layout: Layout, name: str, stored: str | None = None) -> PartitionSpec:
-    """Spec of one layer's kernel [in, out]: as the forward pass uses it, or as "hidden" or "trained" store it."""
+    """Spec of one layer's kernel [in, out]: in the forward pass, or as stored ("hidden" or "trained")."""
     return layout.spec(*(stored if axis == "hidden" else "tensor" for axis in LINEARS[name].axes))
 
 
@@ -28,7 +28,7 @@ def output_spec(layout: Layout, name: str) -> PartitionSpec:
 
 
 def parameter_spec(layout: Layout, owner: str, name: str, stored: str) -> PartitionSpec:
-    """Spec of a parameter as "hidden" or "trained" store it; owner: "layers" where it is stacked over layers, or ""."""
+    """Spec of a parameter stored as "hidden" or "trained". owner: "layers" if it is stacked over layers, else ""."""
     if name in LINEARS:
         return PartitionSpec(None, *linear_spec(layout, name, stored))
     if name == "head":
@@ -38,10 +38,7 @@ def parameter_spec(layout: Layout, owner: str, name: str, stored: str) -> Partit
 
 
 def check_divides(mesh: Mesh | AbstractMesh, layout: Layout, config: LlamaConfig, batches: Mapping[str, int]) -> None:
-    """UserError where the devices of a mesh do not divide an axis of the model or a number of rows.
-
-    batches: numbers of rows, by the name that an error gives them.
-    """
+    """UserError if a mesh does not divide an axis of the model or one of `batches`: numbers of rows by their names."""
     hidden = (*layout.trained, *layout.tensor)
     sizes: dict[str, tuple[int, Axes]] = {
         "num_heads": (config.num_heads, layout.tensor),
@@ -76,8 +73,8 @@ class Dot(NamedTuple):
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _gathered_dot(dot: Dot, x: Array, kernel: Array) -> Array:
-    """The kernel is gathered for this product alone, and again in the backward pass; its gradient is summed straight
-    into the kernel's own shards (a reduce-scatter, half the bytes of the all-reduce that follows from a gather)."""
+    """The product with a kernel that is gathered for it alone, and again in the backward pass. Its gradient is summed
+    into the kernel's shards: a reduce-scatter, with half the bytes of the all-reduce that follows from a gather."""
     return jnp.matmul(x, reshard(kernel, dot.kernel), out_sharding=dot.result)
 
 

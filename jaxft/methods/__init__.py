@@ -1,5 +1,4 @@
-"""Fine-tuning methods, one frozen dataclass in one short file each: what trains, which adapters, which optax transform,
-which final edit. README.md beside this file has the table of them, and says how to add one."""
+"""Fine-tuning methods, one frozen dataclass per file; README.md in this folder lists them and says how to add one."""
 
 from jaxft.methods.base import Method, Statistics
 from jaxft.methods.corda import Corda

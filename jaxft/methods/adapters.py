@@ -20,7 +20,7 @@ from jaxft.sharding import reshard, reshard_like
 @partial(jax.tree_util.register_dataclass, data_fields=["change"], meta_fields=[])
 @dataclass(frozen=True)
 class Dense:
-    """y = x (W + dW); dW is kept apart in float32 so that small changes of large weights lose nothing to rounding."""
+    """y = x (W + dW); dW is stored separately in float32, so that no small change of a large weight is rounded away."""
 
     change: Float[Array, "L d n"]
 
@@ -66,7 +66,7 @@ class LowRank:
 class LowRankChange:
     """y = x W + scale * (x A B - x A0 B0): factors that start at a part A0 B0 of the weight, which is frozen.
 
-    Both products are made alike, so that y is x W to the last bit as long as A B is A0 B0.
+    Both products are computed in the same way, so that y equals x W bit for bit while A B is A0 B0.
     """
 
     factors: LowRank
@@ -91,8 +91,8 @@ class LowRankChange:
 class Decomposed:
     """y = (x W + scale * dropout(x) A B) m / |W + scale A B|, one norm and one magnitude m for each output.
 
-    Liu et al. 2024 (DoRA), eq. 5, with the norm taken for a constant by the gradient (section 4.3). kernel: W, which
-    `delta` needs; absent in what is trained.
+    Liu et al. 2024 (DoRA), eq. 5; the gradient treats the norm as a constant (section 4.3). kernel: W, which `delta`
+    needs; None in trained parameters.
     """
 
     factors: LowRank
@@ -117,12 +117,12 @@ class Decomposed:
 
 
 def column_norms(kernel: Float[Array, "L d n"]) -> Float[Array, "L n"]:
-    """Norm over the inputs of each output, in float32."""
+    """Norm of each output's column, over the inputs, in float32."""
     return jnp.linalg.norm(kernel.astype(jnp.float32), axis=1)
 
 
 def no_change(base: Llama, targets: Iterable[str]) -> dict[str, Dense]:
-    """Zeros for each of these linears, in float32, sharded as what is trained is."""
+    """Zeros for each of these linears, in float32, sharded as trained weights."""
     layout, shapes, layers = base.compute.layout, base.config.linear_shapes, base.config.num_layers
     return {
         name: Dense(reshard(jnp.zeros((layers, *shapes[name])), parameter_spec(layout, "layers", name, "trained")))
@@ -132,7 +132,7 @@ def no_change(base: Llama, targets: Iterable[str]) -> dict[str, Dense]:
 
 def merge(model: Llama, adapters: Adapters | None) -> Llama:
     """The model with W + dW in place of every adapted kernel, in float32."""
-    merged = jax.tree.map(lambda a: a, model)  # a new container: the base stays as it is
+    merged = jax.tree.map(lambda a: a, model)  # a new container: the base is unchanged
     for name, adapter in (adapters or {}).items():
         kernel = getattr(merged.layers, name)
         kernel.set_value(kernel[...].astype(jnp.float32) + reshard_like(adapter.delta(), kernel[...]))

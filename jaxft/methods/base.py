@@ -1,4 +1,4 @@
-"""What a fine-tuning method may decide. The training step knows nothing else of it."""
+"""The interface of a fine-tuning method; the training step knows nothing else about it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ALL_LINEARS = tuple(LINEARS)
 Targets = Annotated[
     tuple[str, ...], Predicate(lambda t: bool(t) and set(t) <= set(ALL_LINEARS)), f"some of {ALL_LINEARS}"
 ]
-#: What `Method.reads` may name: measured on reference text before training (fields of `Statistics`) ...
+#: Names allowed in `Method.reads`: fields of `Statistics`, measured on reference text before training ...
 MEASURED = frozenset({"bases", "input_moments", "output_moments", "fisher"})
 #: ... and a batch of reference text in every step, for `Method.penalty`.
 REFERENCE = "reference"
@@ -37,7 +37,7 @@ REFERENCE = "reference"
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a method reads beside the domain; what its `reads` does not name may be absent.
+    """Inputs of a method in addition to the domain; fields that its `reads` does not name may be absent.
 
     bases: protected bases by input space. input_moments: E[x x^T] of the reference text by input space, the mean over
     tokens, whole matrices [L, d, d] or a `LowRankMoment`. output_moments: E[g g^T] of the output gradients, by linear.
@@ -56,7 +56,7 @@ class Statistics:
 
 
 class StepFlops(NamedTuple):
-    """Floating-point operations of one training step. method: what plain training does not have."""
+    """Floating-point operations of one training step. method: those that the method adds to plain training."""
 
     forward: int
     backward: int
@@ -69,10 +69,10 @@ class StepFlops(NamedTuple):
 
 @dataclass(frozen=True)
 class Method:
-    """The defaults: every weight is trained with AdamW, nothing is added and nothing edited at the end.
+    """The default method: AdamW trains every weight, without a penalty and without an edit at the end.
 
-    A subclass adds its knobs as fields and overrides what it changes. What is trained is a copy of the model, or
-    adapters by linear beside the frozen base, as any pytree. Methods that differ in learning rates alone are equal, and
+    A subclass adds its knobs as fields and overrides what it changes. The trained parameters are a pytree: a copy of
+    the model, or adapters of the frozen base by linear. Methods that differ in learning rates alone are equal, and
     share compiled steps.
     """
 
@@ -81,27 +81,27 @@ class Method:
     reads: ClassVar[frozenset[str]] = frozenset()
 
     learning_rates: tuple[Positive, ...] = field(default=(), compare=False)  # to choose from
-    mix: Mix | None = None  # other text among what is trained on; None: the domain alone
+    mix: Mix | None = None  # other text mixed into the training data; None: the domain alone
 
     @property
     def reference(self) -> Literal["none", "before training", "while training"]:
-        """When the method reads reference text."""
+        """The phase in which the method reads reference text."""
         if REFERENCE in self.reads:
             return "while training"
         return "before training" if self.reads & MEASURED else "none"
 
     @property
     def moment_rank(self) -> int:
-        """Directions of each moment that the method reads, beside its diagonal; 0: whole matrices."""
+        """Number of directions of each moment that the method reads with its diagonal; 0: whole matrices."""
         return 0
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """Text that the method trains on, beside the domain."""
+        """Text that the method trains on in addition to the domain."""
         return self.mix.sources if self.mix else ()
 
     def check_model(self, key: str, config: LlamaConfig) -> None:
-        """UserError for a knob that does not fit a model of this shape. key: where the method stands in a config."""
+        """UserError for a knob that does not fit a model of this shape. key: the method's place in a config."""
 
     def constants(self, statistics: Statistics, layout: Layout = Layout(), dtype: str = "float32") -> Any:
         """Arrays that training reads (bases, moments): a pytree, passed to the jitted step.
@@ -110,9 +110,9 @@ class Method:
         """
 
     def initial(self, base: Llama, key: Array, constants: Any) -> Any:
-        """The trained parameters before the first step, in float32, sharded as what is trained is.
+        """The trained parameters before the first step, in float32, sharded as trained weights.
 
-        They are stored in `weights_dtype` of the settings, and every update is computed in float32.
+        Training stores them in `weights_dtype` of the settings and computes every update in float32.
         """
         return jax.tree.map(lambda a: jnp.array(a, jnp.float32), base).placed("trained")  # a copy: steps donate it
 
@@ -121,33 +121,33 @@ class Method:
         return (trainable, None) if isinstance(trainable, Llama) else (base, trainable)
 
     def penalty(self, base: Llama, trainable: Any, reference: Mapping[str, Array]) -> Array:
-        """A second term of the loss, of a method that reads `REFERENCE`: a sum over a batch of reference text, in nat.
+        """A second term of the loss, for methods that read `REFERENCE`: a sum over a batch of reference text, in nat.
 
-        Each token counts by its weight, and the weights sum to those of the domain's batch.
+        Each token counts by its weight; the weights have the same sum as those of the domain's batch.
         """
         raise NotImplementedError
 
     def optimizer(
         self, adam: AdamSettings, schedule: Schedule, constants: Any, base: Llama
     ) -> optax.GradientTransformation:
-        """The optax transform from summed, token-averaged gradients to the update."""
+        """The optax transform from gradients, averaged over tokens, to the update."""
         return adamw(adam, schedule)
 
     def finalize(self, trainable: Any, base: Llama, statistics: Statistics) -> Any:
-        """The last edit of the trained parameters, after the last step."""
+        """The trained parameters after the method's edit at the end of training."""
         return trainable
 
     def trained_parameters(self, trainable: Any) -> int:
-        """Number of parameters that were trained, of what `finalize` left."""
+        """Number of parameters that were trained, from the result of `finalize`."""
         return sum(leaf.size for leaf in jax.tree.leaves(trainable))
 
     def merge(self, base: Llama, trainable: Any) -> Llama:
-        """The fine-tuned model: every adapter merged into its kernels in float32, other weights as they are stored."""
+        """The fine-tuned model: every adapter merged into its kernels in float32, other weights unchanged."""
         return merge(*self.assemble(base, trainable))
 
     @property
     def trained_kernels(self) -> tuple[str, ...] | None:
-        """Targets whose kernels get a gradient of full size, all else being frozen; None: every weight does."""
+        """Targets whose kernels get a full gradient while all other weights are frozen; None: no weight is frozen."""
         return None
 
     def flops(self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int]) -> int:
@@ -160,9 +160,9 @@ class Method:
     def step_flops(
         self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int] | None = None
     ) -> StepFlops:
-        """One optimizer step, by the convention of `jaxft/llama/flops.py`.
+        """Operations of one optimizer step, by the convention of `jaxft/llama/flops.py`.
 
-        Every layer is counted alike: that the first needs no gradient of its frozen input is not taken off.
+        All layers count the same, although the first needs no gradient of a frozen input.
         """
         forward, kernels = flops.forward(config, rows, length), self.trained_kernels
         backward = 2 * forward  # gradients of inputs and of weights; attention has two inputs

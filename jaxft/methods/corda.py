@@ -25,9 +25,9 @@ DAMPING, INVERSE_ERROR = 0.01, 0.05  # the authors' constants
 class Corda(ResidualLora):
     """scale A0 B0 = C^-1 P_r diag(s_r) R_r^T, the r smallest components of the decomposition C W = P diag(s) R^T.
 
-    C = E[x x^T] of reference inputs, damped until it can be inverted (see `damped`); sum of all components is W. The
-    paper has y = W x and decomposes W C, the transpose. A0 = C^-1 P_r sqrt(s_r / scale) and
-    B0 = sqrt(s_r / scale) R_r^T. The moments stay on the devices while training, split like the weights.
+    C = E[x x^T] of reference inputs, damped until it can be inverted (see `damped`). The sum of all components is W.
+    The paper has y = W x and decomposes W C, the transpose. A0 = C^-1 P_r sqrt(s_r / scale) and
+    B0 = sqrt(s_r / scale) R_r^T. The moments stay on the devices during training, split like the weights.
     """
 
     kind = "corda"
@@ -40,7 +40,7 @@ class Corda(ResidualLora):
 
     def start(self, base: Llama, name: str, constants: Any) -> tuple[Array, Array]:
         stacked = constants[SPACE_OF[name]], getattr(base.layers, name)[...]
-        return lax.map(partial(_smallest, rank=self.rank), stacked)  # one layer's matrices at once
+        return lax.map(partial(_smallest, rank=self.rank), stacked)  # one layer at a time
 
 
 def _smallest(layer: tuple[Array, Array], rank: int) -> tuple[Array, Array]:

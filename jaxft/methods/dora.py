@@ -1,4 +1,4 @@
-"""DoRA: direction and size of each weight column are trained apart (Liu et al. 2024, arXiv:2402.09353)."""
+"""DoRA: direction and size of each weight column are trained separately (Liu et al. 2024, arXiv:2402.09353)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from jaxft.sharding import reshard
 class Dora(Lora):
     """W' = m (W + scale A B) / |W + scale A B|, with m = |W| and B = 0 at the start (eq. 5).
 
-    The norm of a column is that of all weights into one output, as in the authors' code and peft. Dropout acts on the
-    adapter's input alone. Weight decay acts on A and B: m is a size, not a change, and would decay away from the base.
+    A column holds all weights into one output, as in the authors' code and peft. Dropout acts on the adapter's input
+    alone. Weight decay acts on A and B alone: m is a size, not a change, and its decay would lead away from the base.
     """
 
     kind = "dora"
@@ -53,5 +53,5 @@ class Dora(Lora):
         return adamw(adam, schedule, decay=optax.add_decayed_weights(adam.weight_decay, factors))
 
     def flops(self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int]) -> int:
-        """LoRA's, and A B for the norms."""
+        """LoRA's operations, and A B for the norms."""
         return super().flops(config, rows, length, ranks) + self.rank * flops.linears(config, self.targets)

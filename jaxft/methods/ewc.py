@@ -2,8 +2,8 @@
 
 loss + strength / 2 sum_i F_i (W_i - W0_i)^2 over all parameters, F the diagonal of the Fisher information of the base
 on reference text, per token, with labels sampled from the base (`jaxft/llama/fisher.py`). With strength 1 the term is
-the KL to the base in nat per token to second order, of its Hessian the diagonal alone. Its gradient is added before
-clipping and Adam. Weight decay stays what `training.weight_decay` says: decoupled, and toward zero.
+the second-order approximation of the KL to the base in nat per token, with the diagonal of its Hessian alone. Its
+gradient is added before clipping and Adam. `training.weight_decay` applies too: decoupled, toward zero.
 """
 
 from __future__ import annotations

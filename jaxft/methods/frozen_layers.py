@@ -25,13 +25,13 @@ Range = Annotated[
 class FrozenLayers(Method):
     """Full fine-tuning of all but some layers, which get no gradient and no weight decay.
 
-    Which layers hold the safety training differs from model to model; the paper finds those of Llama-2-7B-chat in the
+    The layers that hold the safety training differ between models; the paper finds those of Llama-2-7B-chat in the
     middle. Layers are scanned, so the gradients of the frozen ones are computed and dropped.
     """
 
     kind = "frozen_layers"
 
-    layers: Range = field(kw_only=True)  # first and last that stay as they are, from 0
+    layers: Range = field(kw_only=True)  # first and last frozen layer, from 0
 
     def check_model(self, key: str, config: LlamaConfig) -> None:
         last = config.num_layers - 1
@@ -42,12 +42,12 @@ class FrozenLayers(Method):
         self, adam: AdamSettings, schedule: Schedule, constants: Any, base: Llama
     ) -> optax.GradientTransformation:
         mask = mask_updates(free_layers(base, *self.layers))
-        # Before clipping, whose norm is that of what is trained; and last, for the weight decay.
+        # First, so that clipping sees the gradients of trained weights alone; last, against weight decay.
         return optax.chain(mask, adamw(adam, schedule), mask)
 
 
 def free_layers(model: Llama, first: int, last: int) -> Llama:
-    """Masks shaped as the parameters but for axes of length 1: 0 in the layers first..last, 1 elsewhere."""
+    """Masks that broadcast against the parameters: 0 in the layers first..last, 1 elsewhere."""
     number = jnp.arange(model.config.num_layers)
     free = ((number < first) | (number > last)).astype(jnp.float32)
     masks = jax.tree.map(lambda a: jnp.ones([1] * a.ndim), model)

@@ -1,11 +1,11 @@
 """GaLore: Adam's moments of the linears in a few directions of their gradients (Zhao et al. 2024, arXiv:2403.03507).
 
 For a gradient G [d, n] and every `gap` steps, P holds the first `rank` singular vectors of G on its narrower side:
-left ones where d <= n, then R = P^T G and the update is scale * P adam(R); right ones where d > n, then R = G P and
-scale * adam(R) P^T (algorithm 2 and section 4.2, as in the authors' code). Moments stay as they are when P changes.
+left ones if d <= n, then R = P^T G and the update is scale * P adam(R); right ones if d > n, then R = G P and the
+update is scale * adam(R) P^T (algorithm 2 and section 4.2, as in the authors' code). Moments are kept if P changes.
 All other parameters, and weight decay, are AdamW's.
 
-Not optax.contrib.galore: that projects the wider side, and none of its products run on weights that a mesh splits.
+Not optax.contrib.galore: it projects the wider side, and its products fail on weights that a mesh splits.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _dot = partial(jnp.einsum, precision="highest")
 
 
 class GaloreState(NamedTuple):
-    """projectors: P of every parameter in turn, [L, min(d, n), r], None of those that are not [L, d, n].
-    adam: the inner state of all parameters, of the small R in place of those with a P."""
+    """projectors: P of every parameter in order, [L, min(d, n), r]; None if it is not [L, d, n]. adam: the state of the
+    inner optimizer, which sees R in place of a parameter with a P."""
 
     count: Int[Array, ""]
     projectors: tuple[Array | None, ...]
@@ -49,7 +49,7 @@ class Galore(Method):
 
     kind = "galore"
 
-    rank: Count = 8  # of the directions
+    rank: Count = 8  # directions of each linear's gradient
     gap: Count = 200  # steps between two choices of them
     scale: Positive = 0.25  # of the linears' updates
 
@@ -78,7 +78,7 @@ class Galore(Method):
 def scale_by_galore(
     inner: optax.GradientTransformation, rank: int, gap: int = 200, scale: float = 0.25, layout: Layout = Layout()
 ) -> optax.GradientTransformation:
-    """`inner` on the projected gradients of all weights [L, d, n], and on those of all other parameters as they are."""
+    """`inner` on the projected gradients of all weights [L, d, n] and on the plain gradients of other parameters."""
 
     def smaller(projectors: Any, leaves: list[Array]) -> tuple[Array, ...]:
         pairs = zip(projectors, leaves, strict=True)
@@ -120,7 +120,7 @@ def directions(gradient: Float[Array, "L d n"], rank: int, layout: Layout) -> Fl
 
 
 def project(p: Float[Array, "L m r"], g: Float[Array, "L d n"], layout: Layout) -> Array:
-    """R = P^T G [L, r, n] where d <= n, else G P [L, d, r]; spread over all devices."""
+    """R = P^T G [L, r, n] if d <= n, else G P [L, d, r]; split over all devices."""
     _, d, n = jax.typeof(g).sharding.spec
     if g.shape[1] <= g.shape[2]:
         p, whole = reshard(p, PartitionSpec(None, d, None)), out_sharding(PartitionSpec(None, None, n))
@@ -130,7 +130,7 @@ def project(p: Float[Array, "L m r"], g: Float[Array, "L d n"], layout: Layout) 
 
 
 def expand(p: Float[Array, "L m r"], small: Array, like: Float[Array, "L d n"]) -> Float[Array, "L d n"]:
-    """P R where d <= n, else R P^T; of the shape and sharding of `like`."""
+    """P R if d <= n, else R P^T, with the shape and sharding of `like`."""
     _, d, n = jax.typeof(like).sharding.spec
     if like.shape[1] <= like.shape[2]:
         return _dot(

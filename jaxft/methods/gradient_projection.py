@@ -1,4 +1,4 @@
-"""Gradient projection: dense changes of the linears that stay out of the directions reference text uses.
+"""Gradient projection: dense changes of the linears outside of the directions that reference text uses.
 
 The strongest directions are protected by projection (Saha et al. 2021; under Adam: Adam-NSCL, Wang et al. 2021,
 arXiv:2103.07113). Changes in the others decay toward the base, weighted by the moments of the inputs and, with
@@ -38,21 +38,21 @@ from jaxft.subspace.projection import gradient_projection_adamw, moment_decay, r
 
 @dataclass(frozen=True)
 class GradientProjection(Protecting):
-    """Embeddings, norms and head are frozen, so on inputs inside the protected directions nothing changes."""
+    """Embeddings, norms and head are frozen, so that outputs for inputs in the protected directions do not change."""
 
     kind = "gradient_projection"
 
     kfac_strength: NotNegative = 0.0  # lambda of the moment-weighted decay toward the base weights
     kfac_outputs: bool = False  # weight that decay with the moments of the output gradients too
-    #: Directions of each of these moments, beside their diagonals; 0, or no fewer than the width: whole matrices.
+    #: Directions of each of these moments in addition to its diagonal; 0, or at least the width: whole matrices.
     kfac_rank: Annotated[int, Ge(0), "0 or more directions"] = 0
-    #: Share of the protected directions, strongest first, that gradients are kept out of.
+    #: Share of the protected directions, strongest first, that are projected out of gradients.
     gradients: Annotated[float, Ge(0), Le(1), "a fraction in [0, 1]"] = 1.0
-    updates: bool = True  # project updates, last, out of all protected directions
-    neurons: Neurons | None = None  # None: all may change; energy 0 chooses neurons and protects no direction
+    updates: bool = True  # at the end, project all protected directions out of updates
+    neurons: Neurons | None = None  # None: all may change; with energy 0, no direction is protected
 
     def check(self, key: str) -> None:
-        """UserError for knobs that do not go together."""
+        """UserError for incompatible knobs."""
         expected = "0 where neurons are chosen, which takes whole moments"
         require(self.neurons is None or self.kfac_rank == 0, f"{key}.kfac_rank", self.kfac_rank, expected)
 
@@ -70,8 +70,8 @@ class GradientProjection(Protecting):
         """Bases and input moments by input space, output moments and masks of neurons by linear.
 
         Each is split like the axis of the weights that it multiplies, so that no weight is gathered for it. Bases are
-        kept in `dtype`: where activations are bfloat16, so are the products of a step's projections, which in float32
-        take six times as long on a TPU and fifteen times on a GPU; what that leaks, `finalize` removes.
+        stored in `dtype`. With bfloat16 activations, a step's projections run in bfloat16 too: in float32 they take six
+        times as long on a TPU and fifteen times on a GPU. `finalize` removes the leak of that rounding.
         """
         found: dict[str, Any] = {"bases": {}, "inputs": {}, "outputs": {}, "neurons": {}}
         for name in self.targets:
@@ -95,7 +95,7 @@ class GradientProjection(Protecting):
         return no_change(base, self.targets)
 
     def finalize(self, trainable: Any, base: Llama, statistics: Statistics) -> dict[str, Dense]:
-        """All changes projected once more in float32, (I - Q Q^T) dW, and rounded as they are stored."""
+        """All changes projected once more in float32, (I - Q Q^T) dW, then rounded to the dtype they are stored in."""
         if not self.updates:
             return trainable
         bases = self.constants(statistics, base.compute.layout)["bases"]
@@ -140,8 +140,7 @@ class GradientProjection(Protecting):
         return products
 
     def decay_flops(self, config: LlamaConfig) -> int:
-        """C dW, and (C dW) S with the moments of the outputs; 4 r d n each by r directions, 2 d d n and 2 d n n by
-        whole matrices."""
+        """C dW, and (C dW) S with output moments: 4 r d n each for r directions, 2 d d n and 2 d n n for matrices."""
         if self.kfac_strength <= 0:
             return 0
 

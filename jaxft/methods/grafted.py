@@ -1,8 +1,8 @@
-"""Grafting: the weights that changed most onto the base (Panigrahi et al. 2023, arXiv:2302.06600).
+"""Grafting: put the weights that changed most onto the base (Panigrahi et al. 2023, arXiv:2302.06600).
 
-The share s of all parameters with the largest |W - W0| keeps its trained values, the others go back to W0. This is the
-mask of largest movement over the whole model, from which the paper starts; its mask is then optimised on the task's
-loss, which is not done here.
+The share s of all parameters with the largest |W - W0| keeps its trained values, the others return to W0. The paper
+starts from this mask of largest movement over the whole model and then optimises it on the task's loss, which is not
+done here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jaxft.llama.model import Llama
 from jaxft.methods.base import Method, Statistics
 from jaxft.sharding import reshard_like
 
-INFINITY = 0x7F800000  # bits of float32's; those of numbers that are not negative are ordered as the numbers are
+INFINITY = 0x7F800000  # bits of float32 infinity; bits of non-negative floats have the order of the floats
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Grafted(Method):
 
 
 def graft(trained: Llama, base: Llama, share: float) -> Llama:
-    """W where |W - W0| is among the largest `share` of all parameters, ties included; W0 elsewhere, in float32."""
+    """W if |W - W0| is among the largest `share` of all parameters, ties included; else W0; in float32."""
     total = sum(leaf.size for leaf in jax.tree.leaves(trained))
     least = np.float32(_kth_largest(trained, base, max(1, round(share * total))))
     return _graft(trained, base, least)
@@ -60,7 +60,7 @@ def _moved(w: Array, w0: Array) -> Array:
 
 @jax.jit
 def _count(trained: Llama, base: Llama, least: Float[Array, ""]) -> list[Array]:
-    """How many weights moved so far, by parameter and layer: all of a large model's are more than int32 holds."""
+    """Number of weights that moved by `least` or more, by parameter and layer: a large model's total exceeds int32."""
     moved = jax.tree.leaves(jax.tree.map(_moved, trained, base))
     return [(m >= least).astype(jnp.int32).sum(axis=tuple(range(1, m.ndim))) for m in moved]
 

@@ -17,11 +17,11 @@ from jaxft.sharding import reshard_like
 
 @dataclass(frozen=True)
 class Interpolated(Method):
-    """Full fine-tuning, then W0 + weight (W - W0) for all parameters: 0 is the base, 1 what training left."""
+    """Full fine-tuning, then W0 + weight (W - W0) for all parameters: 0 is the base, 1 the trained model."""
 
     kind = "interpolated"
 
-    weight: Fraction = 0.5  # of what training left
+    weight: Fraction = 0.5  # of the trained model
 
     def finalize(self, trainable: Any, base: Llama, statistics: Statistics) -> Any:
         return interpolate(trainable, base, self.weight)

@@ -1,8 +1,8 @@
-"""Staying near the base's own predictions on reference text, by distillation.
+"""Distillation from the base on reference text.
 
-loss + strength * KL(p_base || p_model), the mean over tokens of reference text: the base is the teacher (Hinton et al.
-2015, arXiv:1503.02531, at temperature 1) and its old behaviour what is taught (Li and Hoiem 2016, learning without
-forgetting, arXiv:1606.09282, with reference text in place of the new task's inputs).
+loss + strength * KL(p_base || p_model), the mean over tokens of reference text. The base is the teacher (Hinton et al.
+2015, arXiv:1503.02531, at temperature 1) of its own old behaviour (Li and Hoiem 2016, learning without forgetting,
+arXiv:1606.09282, with reference text in place of the new task's inputs).
 """
 
 from __future__ import annotations

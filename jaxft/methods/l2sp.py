@@ -1,7 +1,7 @@
-"""L2-SP: the weights that training starts from as the centre of the penalty (Li et al. 2018, arXiv:1802.01483, eq. 2).
+"""L2-SP: an L2 penalty centred at the weights that training starts from (Li et al. 2018, arXiv:1802.01483, eq. 2).
 
 loss + strength / 2 |W - W0|^2 over all parameters. Its gradient, strength (W - W0), is added before clipping and Adam.
-Weight decay stays what `training.weight_decay` says: decoupled, and toward zero.
+`training.weight_decay` applies too: decoupled, toward zero.
 """
 
 from __future__ import annotations

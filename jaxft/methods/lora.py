@@ -33,7 +33,7 @@ Decay = Annotated[
 class Lora(Method):
     """W + scale A B, A uniform as in the authors' code and peft, B zero at the start.
 
-    On MLPs alone: targets=("gate", "up", "down").
+    For MLPs alone: targets=("gate", "up", "down").
     """
 
     kind = "lora"
@@ -47,8 +47,7 @@ class Lora(Method):
 
     @property
     def scale(self) -> float:
-        """What A B is multiplied by: alpha / rank, or alpha / sqrt(rank) (rsLoRA, Kalajdzievski 2023,
-        arXiv:2312.03732)."""
+        """Factor of A B: alpha / rank, or alpha / sqrt(rank) (rsLoRA, Kalajdzievski 2023, arXiv:2312.03732)."""
         return self.alpha / (math.sqrt(self.rank) if self.scaling == "rslora" else self.rank)
 
     def check_model(self, key: str, config: LlamaConfig) -> None:

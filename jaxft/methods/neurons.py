@@ -28,12 +28,14 @@ class Neurons:
 def chosen_neurons(
     settings: Neurons, kernel: Float[Array, "L d n"], moment: Float[Array, "L d d"]
 ) -> Float[Array, "L 1 n"]:
-    """1 for the neurons that may change, 0 for the others: in each layer the `share` of them (at least one) that has
-    the lowest score, the first ones where scores are equal. With w_j the column of neuron j, C = E[x x^T]:
+    """1 for the neurons that may change, 0 for the others.
+
+    They are the `share` (at least one) with the lowest score in each layer; among equal scores, the first ones. With
+    w_j the column of neuron j and C = E[x x^T], the scores are:
 
     importance: w_j^T C w_j = E[y_j^2], the energy of its output on reference text, diag(W^T C W).
-    similarity: w_j^T C w_j / |w_j|^2 = sum_i l_i cos(w_j, u_i)^2 for C = sum_i l_i u_i u_i^T: how far the column points
-    along the directions of the reference text's inputs, each weighted by its energy, whatever the column's length.
+    similarity: w_j^T C w_j / |w_j|^2 = sum_i l_i cos(w_j, u_i)^2 for C = sum_i l_i u_i u_i^T, the alignment of the
+    column with the directions of the reference text's inputs, each weighted by its energy, for any length of w_j.
     """
     _, d, n = jax.typeof(kernel).sharding.spec
 

@@ -1,4 +1,4 @@
-"""Null-space LoRA: adapters that read nothing of the directions that reference text uses."""
+"""Null-space LoRA: adapters that do not read the directions that reference text uses."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from jaxft.subspace.projection import gradient_projection_adamw, remove
 class NullSpaceLora(Lora, Protecting):
     """W + scale A B with A = (I - Q Q^T) A: x A B = 0 for every x in span(Q), the protected directions.
 
-    A starts inside the free directions, and its gradients and its updates are projected there: the very steps of
-    training A' with A = (I - Q Q^T) A' in the forward pass, at 8 k d r operations a step and none for each token. B is
-    free. Training B alone against a random A would be exact too, but is confined to r random free directions.
+    A starts inside the free directions, and its gradients and its updates are projected onto them. These are the same
+    steps as training A' with A = (I - Q Q^T) A' in the forward pass, but cost 8 k d r operations per step and none per
+    token. B is free. Training B alone with a random A would be exact too, but only in r random free directions.
     """
 
     kind = "null_space_lora"
     reads = frozenset({"bases"})
 
     def constants(self, statistics: Statistics, layout: Layout = Layout(), dtype: str = "float32") -> dict[str, Basis]:
-        """Bases by input space, split like A, in `dtype`; what its rounding leaks, `finalize` removes."""
+        """Bases by input space, split like A, in `dtype`; `finalize` removes the leak of its rounding."""
         spaces = {SPACE_OF[name] for name in self.targets}
         return {
             space: replace(basis, vectors=reshard(basis.vectors.astype(dtype), layout.low_rank("a")))
@@ -59,14 +59,14 @@ class NullSpaceLora(Lora, Protecting):
         return jax.jit(remove)(bases, exact)
 
     def _of_factors(self, bases: Mapping[str, Basis]) -> dict[str, LowRank]:
-        """The basis of every A by linear; None for B, which passes as it is."""
+        """The basis of every A by linear; None for B, which is not projected."""
         return {
             name: LowRank(bases[SPACE_OF[name]], None, self.scale, self.dropout)  # pyright: ignore[reportArgumentType]
             for name in self.targets
         }
 
     def flops(self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int]) -> int:
-        """LoRA's, and the projections of A's gradient and of its update, 4 k d r each."""
+        """LoRA's operations, and the projections of A's gradient and of its update, 4 k d r each."""
         widths = [(config.linear_shapes[name][0], ranks[SPACE_OF[name]]) for name in self.targets]
         projections = 8 * config.num_layers * self.rank * sum(min(k, width - k) * width for width, k in widths)
         return super().flops(config, rows, length, ranks) + projections

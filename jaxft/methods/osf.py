@@ -1,9 +1,9 @@
 """OSF: changes orthogonal to the weights' own leading singular directions (Nayak et al. 2025, arXiv:2504.07097).
 
-With W = U S V^T, the first `keep` of the singular directions are frozen, and the change stays out of both of their
-sides: dW = (I - U_k U_k^T) dW (I - V_k V_k^T). Full rank is left inside the complement, which is the space that the
-paper's trained factors of the low part span. One share is kept in every linear, as in peft's default; the paper also
-sets it by layer, after how alike a layer's input and output are.
+With W = U S V^T, the leading share `keep` of the singular directions is frozen on both sides:
+dW = (I - U_k U_k^T) dW (I - V_k V_k^T). The change may have full rank in the complement, which is the space spanned by
+the paper's trained factors of the low part. Every linear keeps the same share, as in peft's default; the paper also
+sets it by layer, from the similarity of the layer's input and output.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Osf(Method):
         return max(1, int(self.keep * min(d, n)))
 
     def constants(self, statistics: Statistics, layout: Layout = Layout(), dtype: str = "float32") -> dict[str, Sides]:
-        """Both sides of every linear, in `dtype`: what a step's products in bfloat16 leak, `finalize` removes."""
+        """Both sides of every linear, in `dtype`; `finalize` removes the leak of a step's products in bfloat16."""
         base, found = statistics.base, {}
         assert base is not None
         for name in self.targets:

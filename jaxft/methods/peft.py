@@ -1,4 +1,4 @@
-"""LoRA and DoRA adapters as peft reads them: adapter_config.json and adapter_model.safetensors."""
+"""LoRA and DoRA adapters in peft's format: adapter_config.json and adapter_model.safetensors."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ Adapter = LowRank | Decomposed
 def save_adapter(adapters: Mapping[str, Adapter], scaling: str, base: str, folder: Path) -> None:
     """Write adapters as a peft folder, whole or not at all; peft keeps A as [r, in] and B as [out, r].
 
-    All adapters have one rank, scale and dropout. scaling: "lora", or "rslora" where peft is to divide lora_alpha by
-    sqrt(r); either way lora_alpha is such that peft has their scale.
-    Where several processes share the arrays, all of them call this and the first one writes; the others return when
-    it is done.
+    All adapters have the same rank, scale and dropout. scaling: "lora", or "rslora" to make peft divide lora_alpha by
+    sqrt(r); lora_alpha is set so that peft uses the adapters' scale in both cases.
+    All processes call this; the leader writes, and the others wait until it is done.
     """
     if folder.exists():
         raise UserError(f"{folder}: exists already; nothing is overwritten")
@@ -37,7 +36,7 @@ def save_adapter(adapters: Mapping[str, Adapter], scaling: str, base: str, folde
 
 
 def _trained(adapter: Adapter) -> Adapter:
-    """Without the kernel that DoRA carries along."""
+    """The adapter without the kernel that DoRA carries."""
     return replace(adapter, kernel=None) if isinstance(adapter, Decomposed) else adapter
 
 

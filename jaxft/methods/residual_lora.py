@@ -23,8 +23,8 @@ from jaxft.sharding import reshard
 class ResidualLora(Lora):
     """(W - scale A0 B0) + scale A B, with A = A0 and B = B0 at the start; a subclass chooses A0 and B0.
 
-    A0 and B0 lie beside A and B in float32 or what weights are stored in, without gradient or optimizer state, so that
-    a resumed run starts from the same decomposition. Weight decay pulls A and B toward them, which is toward the base.
+    A0 and B0 are stored with A and B, in the dtype of trained weights, without gradient or optimizer state, so that a
+    resumed run has the same decomposition. Weight decay pulls A and B toward them, which is toward the base.
     """
 
     def start(self, base: Llama, name: str, constants: Any) -> tuple[Array, Array]:
@@ -70,5 +70,5 @@ class ResidualLora(Lora):
         return super().trained_parameters(trainable) // 2  # the other half is the start
 
     def flops(self, config: LlamaConfig, rows: int, length: int, ranks: Mapping[str, int]) -> int:
-        """LoRA's, and the factors of the start without their own gradients."""
+        """LoRA's operations, and the factors of the start without their own gradients."""
         return super().flops(config, rows, length, ranks) + 2 * rows * length * self.factor_flops(config)

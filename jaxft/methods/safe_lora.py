@@ -25,7 +25,7 @@ Cosine = Annotated[float, Ge(-1), Le(1), "a cosine in [-1, 1]"]
 
 
 class Aligned(NamedTuple):
-    """An adapter's B after alignment, and how like the change then is to what it was, for each layer."""
+    """An adapter's B after alignment, and the cosine between the changes before and after it, for each layer."""
 
     b: Float[Array, "L r n"]
     similarity: Float[Array, " L"]
@@ -35,9 +35,9 @@ class Aligned(NamedTuple):
 def align(adapter: LowRank, aligned: Float[Array, "L d n"], unaligned: Float[Array, "L d n"]) -> Aligned:
     """dW C and cos(dW, dW C) of dW = scale A B, with C = V^T V / |V| and V = W_aligned - W_unaligned.
 
-    C is the paper's fast form of the projection onto the directions that safety training changed (there y = W x, and so
-    C dW); |V| is the Frobenius norm. It acts on the outputs: dW C = scale A (B C) keeps its rank, and no [n, n] matrix
-    is formed. Where the two models are equal, C = 0 and the cosine is 0.
+    C is the paper's fast form of the projection onto the directions that safety training changed (the paper has y = W x
+    and C dW); |V| is the Frobenius norm. It acts on the outputs: dW C = scale A (B C) keeps its rank, and no [n, n]
+    matrix is formed. If the two models are equal, C = 0 and the cosine is 0.
     """
     dot, whole = partial(jnp.einsum, precision="highest"), out_sharding(PartitionSpec())
     a, b = (reshard(factor.astype(jnp.float32), PartitionSpec()) for factor in (adapter.a, adapter.b))
@@ -60,7 +60,7 @@ def align(adapter: LowRank, aligned: Float[Array, "L d n"], unaligned: Float[Arr
 def below(
     trainable: Mapping[str, LowRank], base: Llama, statistics: Statistics, threshold: float
 ) -> dict[str, tuple[Float[Array, "L 1 1"], Aligned]]:
-    """For every linear, the layers whose similarity lies below the threshold, and the aligned adapter."""
+    """For every linear, the mask of layers whose similarity is below the threshold, and the aligned adapter."""
     assert statistics.unaligned is not None
     found = {}
     for name, adapter in trainable.items():
@@ -72,12 +72,12 @@ def below(
 
 @dataclass(frozen=True)
 class SafeLora(Lora):
-    """LoRA; then dW <- dW C in every linear of every layer where cos(dW, dW C) < threshold, see `align`."""
+    """LoRA; then dW <- dW C in every linear of every layer with cos(dW, dW C) < threshold, see `align`."""
 
     kind = "safe_lora"
     reads = frozenset({"unaligned"})
 
-    unaligned: str = field(kw_only=True)  # folder of the base as it was before its safety training
+    unaligned: str = field(kw_only=True)  # folder of the base before its safety training
     threshold: Cosine = 0.5  # linears whose change is less like its aligned part are edited
 
     def finalize(self, trainable: dict[str, LowRank], base: Llama, statistics: Statistics) -> dict[str, LowRank]:

@@ -21,7 +21,7 @@ from jaxft.methods.safe_lora import Cosine, SafeLora, below
 
 @dataclass(frozen=True)
 class SafeMerge(SafeLora):
-    """LoRA; then dW <- (1 - w) dW + w dW_safe in every linear of every layer where cos(dW, dW C) < threshold.
+    """LoRA; then dW <- (1 - w) dW + w dW_safe in every linear of every layer with cos(dW, dW C) < threshold.
 
     C as in Safe LoRA. dW_safe is a LoRA that was trained with the same settings, learning rate and seed on safe replies
     alone, and w its weight. The sum is kept as factors of twice the rank, [A, A_safe] [(1 - w) B; w B_safe].
@@ -31,7 +31,7 @@ class SafeMerge(SafeLora):
     reads = frozenset({"unaligned", "safe"})
 
     safe_sources: Annotated[tuple[Source, ...], MinLen(1), "at least one Source"] = field(kw_only=True)
-    safe_weight: Fraction = 0.2  # of the safe adapter where both are merged; the trained one has the rest
+    safe_weight: Fraction = 0.2  # of the safe adapter in a merge; the trained one has the rest
     threshold: Cosine = 0.35
 
     @property
@@ -40,7 +40,7 @@ class SafeMerge(SafeLora):
 
     @property
     def safe_method(self) -> Lora:
-        """What trains the safe adapter: plain LoRA with the same settings."""
+        """The method that trains the safe adapter: plain LoRA with the same settings."""
         return Lora(**{f.name: getattr(self, f.name) for f in fields(Lora)})
 
     def finalize(self, trainable: dict[str, LowRank], base: Llama, statistics: Statistics) -> dict[str, LowRank]:

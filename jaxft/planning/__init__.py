@@ -1,1 +1,1 @@
-"""What a run will need, before anything is paid for: memory, collectives and a bound of speed."""
+"""Forecast of a run before any device is paid for: memory, collectives and an upper bound of speed."""

@@ -1,4 +1,4 @@
-"""Accelerators that a plan can be made for: what their makers state, and how they are named."""
+"""Accelerators that a plan can be made for: their names and their makers' specifications."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jaxft.training.memory import GIB
 
 @dataclass(frozen=True)
 class Chip:
-    """Of one chip: dense bf16 FLOP/s, bytes/s of its memory and of its links to others, and bytes a program may use."""
+    """One chip: dense bf16 FLOP/s, bytes/s of its memory and of its links to other chips, bytes a program may use."""
 
     flops: float
     memory_bandwidth: float
@@ -24,7 +24,7 @@ class Chip:
     memory: float
 
 
-#: Google Cloud's TPU documentation, "System architecture", one page a generation; memory as the TPU compiler limits it.
+#: Google Cloud's TPU documentation, "System architecture", a page per generation; memory as the TPU compiler limits it.
 TPUS = {
     "v4": Chip(275e12, 1228e9, 300e9, 30.75 * GIB),
     "v5e": Chip(197e12, 819e9, 200e9, 15.75 * GIB),
@@ -50,7 +50,7 @@ SLICES = {
 
 
 def chip_of(topology: str) -> Chip | None:
-    """The chip that a topology is made of; None where nothing is stated of it."""
+    """The chip that a topology consists of; None if its specification is unknown."""
     return {**TPUS, **GPUS}.get(topology.split(":")[0])
 
 
@@ -59,7 +59,7 @@ def is_gpu(topology: str) -> bool:
 
 
 def gpu_count(topology: str) -> int:
-    """How many GPUs "h100:8" has."""
+    """Number of GPUs of a topology such as "h100:8"."""
     kind, _, count = topology.partition(":")
     if not count.isdecimal() or int(count) < 1:
         raise UserError(f"topology {topology!r}: expected {kind}:COUNT, such as {kind}:8")
@@ -67,18 +67,18 @@ def gpu_count(topology: str) -> int:
 
 
 def chip_count(topology: str) -> int:
-    """How many chips a named topology has."""
+    """Number of chips of a named topology."""
     if is_gpu(topology):
         return gpu_count(topology)
     return math.prod(int(side) for side in topology.split(":")[1].split("x"))
 
 
-@cache  # asked for when the mesh is checked and for every method
+@cache  # called when the mesh is checked and for every method
 def topology_devices(name: str) -> list[Any]:
-    """The devices of a TPU topology such as "v5e:4x4"; UserError where there is no compiler or no such name."""
-    # Off a TPU virtual machine libtpu looks for its metadata; these keep it from asking the network.
+    """The devices of a TPU topology such as "v5e:4x4"; UserError without a compiler or for an unknown name."""
+    # Outside a TPU virtual machine libtpu would ask the network for metadata.
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # several plans at a time share no chip
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # plans that run at the same time use no chip
     generation = name.split(":")[0]
     if generation not in TPUS or ":" not in name:
         raise UserError(

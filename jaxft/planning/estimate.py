@@ -1,4 +1,4 @@
-"""A memory model of the training step, for devices that are neither attached nor known to a compiler that is here."""
+"""A memory model of the training step, for devices that are not attached and that no installed compiler knows."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def estimate_step(
     chip: Chip,
     rank: int,
 ) -> Plan:
-    """The plan of a training step by formula: what is kept is exact, what the step needs meanwhile is `temporaries`.
+    """The plan of a training step by formula: stored arrays exactly, and an estimate of the `temporaries`.
 
-    Collectives are not counted: the bound of speed is that of computing and of reading memory alone.
+    Collectives are not counted: the roofline is that of computing and of reading memory alone.
     """
     mesh = abstract_mesh(sharding, chips)
     with jax.sharding.use_abstract_mesh(mesh):
@@ -76,10 +76,10 @@ def temporaries(
     sizes: dict[str, int],
     trained: int,
 ) -> int:
-    """Bytes of one chip that come and go within a step, to a third of what compilers say.
+    """Bytes of one chip for the temporary arrays of a step, with an error of at most a third against compilers.
 
-    The gradients in float32 (twice where microbatches are summed), what the forward pass saves for the backward, one
-    layer's gathered weights and, whichever is more, one block's intermediates or the logits with their gradient.
+    They are the gradients in float32 (twice if microbatches are summed), the values saved for the backward pass, one
+    layer's gathered weights, and the larger of one block's intermediates and the logits with their gradient.
     sizes: devices along each mesh axis. trained: bytes of the trained weights on one chip.
     """
     layout, item = compute.layout, jnp.dtype(compute.dtype).itemsize
@@ -100,12 +100,12 @@ def temporaries(
     saved = tokens * item * model.hidden_size  # a block's input
     if compute.remat == "nothing":
         saved = block
-    elif compute.remat == "dots" and not sizes:  # on a mesh the policy does not see into the gathered products
+    elif compute.remat == "dots" and not sizes:  # on a mesh the policy does not see inside the gathered products
         saved += tokens * item * outputs
     part = tokens if not training.loss_chunk else rows * min(training.loss_chunk, training.row_length)
     logits = 3 * 4 * part * model.vocab_size / parts  # logits, probabilities, gradient
     gathered = sum(math.prod(shape) for shape in shapes.values()) / parts * item if layout.hidden else 0
     gradients = trained * 4 // jnp.dtype(training.weights_dtype).itemsize * (2 if training.accumulation > 1 else 1)
-    # Backward, the gradients of the scores or of the MLP's features come on top of a block's intermediates.
+    # In the backward pass, the gradients of the scores or of the MLP's features add to a block's intermediates.
     mlp = 3 * tokens * item * model.intermediate_size / parts
     return int(gradients + model.num_layers * saved + gathered + max(block + max(scores, mlp), logits))

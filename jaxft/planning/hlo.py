@@ -1,4 +1,4 @@
-"""Read collectives out of a compiled program's text."""
+"""Collectives of a compiled program, read from its text."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _CONSTANT = re.compile(r"= s32\[\]\S* constant\((\d+)\)")
 
 
 def collective_bytes(text: str) -> tuple[dict[str, int], int]:
-    """(bytes by kind of collective that one device receives when the program runs once, the largest single result).
+    """(bytes that one device receives in one run of the program, by kind of collective; the largest single result).
 
-    A collective counts with the size of its result, as often as the loops around it run; an all-reduce twice, as it
-    scatters and gathers. The compiler may spell one collective as several fused pieces: they share a channel and
-    count once. A loop whose number of turns cannot be read off counts once.
+    A collective counts the size of its result times the runs of the loops around it; an all-reduce counts twice, as it
+    scatters and gathers. The compiler may split one collective into several pieces: they share a channel and count
+    once. A loop with an unknown number of iterations counts once.
     """
     computations = dict(_computations(text))
     runs = _runs(computations)
@@ -58,7 +58,7 @@ def _computations(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _runs(computations: dict[str, list[str]]) -> dict[str, int]:
-    """How often each computation runs when the entry runs once."""
+    """Number of runs of each computation in one run of the entry."""
     runs: dict[str, int] = {}
     pending = [("ENTRY", 1)]
     while pending:
@@ -78,7 +78,7 @@ def _runs(computations: dict[str, list[str]]) -> dict[str, int]:
 
 
 def _result_bytes(shape: str, started: bool) -> int:
-    """Bytes of a result; that of a started collective lists its operands first, and the larger half is the result."""
+    """Bytes of a result; a started collective lists its operands first, and the larger half is its result."""
     sizes = []
     for dtype, dims in _ARRAY.findall(shape):
         bits = 8 if dtype == "pred" or dtype.startswith("f8") else int(re.sub(r"\D", "", dtype) or 8)

@@ -1,7 +1,7 @@
-"""Compile what jaxft will run for devices that nobody has attached, and say what fits.
+"""Compile jaxft's programs for devices that need not be attached, and find out which fit.
 
-The TPU compiler (`pip install libtpu`) needs no TPU: it compiles for a named topology and says how much memory every
-chip will need and which collectives run. Without a topology, programs are compiled for the attached devices.
+The TPU compiler (`pip install libtpu`) needs no TPU: it compiles for a named topology and reports the memory of each
+chip and the collectives. Without a topology, programs are compiled for the attached devices.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from jaxft.training.memory import planned_bytes, refusal
 
 @dataclass(frozen=True)
 class Plan:
-    """One program on one topology; bytes are of one chip, times in seconds.
+    """The plan of one program on one topology; bytes are of one chip, times in seconds.
 
-    source: "compiled", or "model" where the memory model of jaxft/planning/estimate.py stands in for a compiler.
-    peak: arguments, temporaries and code at once, as the compiler lays them out; what it asked for where that does
-    not fit; None where it does not say. limit: what a program may use; None where unknown. collectives: bytes that
-    arrive at a chip in one run, by kind. flops: of the whole run by formula, without recomputation. roofline: the
-    longest of computing at the stated peak, reading what is held as often as it is read, and moving the collectives,
-    all perfectly overlapped: no run is faster. error: what the compiler said where it does not fit.
+    source: "compiled", or "model" for the memory model of jaxft/planning/estimate.py. peak: arguments, temporaries and
+    code at once, as the compiler places them; the bytes it asked for if they do not fit; None if it does not say.
+    limit: bytes that a program may use; None if unknown. collectives: bytes that arrive at a chip in one run, by kind.
+    flops: of the whole run by formula, without recomputation. roofline: a lower bound of the time of a run, the longest
+    of computing at the chip's peak, all reads of the stored arrays, and moving the collectives, which overlap
+    perfectly. error: the compiler's message if the program does not fit.
     """
 
     topology: str
@@ -59,13 +59,13 @@ class Plan:
 
     @property
     def temporaries(self) -> int | None:
-        """What the peak holds beside what is kept."""
+        """Bytes of the peak except for the stored arrays."""
         kept = self.parameters + self.trained + self.optimizer + self.constants
         return None if self.peak is None else max(self.peak - kept, 0)
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Of one chip, at the roofline."""
+        """Tokens per second of one chip at the roofline."""
         return None if self.roofline is None else self.tokens / self.chips / self.roofline
 
 
@@ -79,7 +79,7 @@ def plan_program(
     accumulation: int,
     limit: int | None,
 ) -> Plan:
-    """Compile a program, which `lower` gives on the mesh, for the mesh's devices."""
+    """Compile the program that `lower` returns, for the devices of the mesh, on which `lower` is called."""
     began, chips = time.perf_counter(), 1 if mesh is None else mesh.size
     peaks, error, collectives, largest = [], None, {}, 0
     with use_mesh(mesh):
@@ -126,7 +126,7 @@ def plan_program(
 
 
 def roofline(program: Program, chips: int, chip: Chip, moved: int) -> float:
-    """Seconds that a run takes at least; `moved`: bytes that arrive at a chip."""
+    """A lower bound of the seconds of a run. moved: bytes that arrive at a chip."""
     return max(
         program.flops / chips / chip.flops,
         program.reads * sum(program.held.values()) / chip.memory_bandwidth,
@@ -135,13 +135,13 @@ def roofline(program: Program, chips: int, chip: Chip, moved: int) -> float:
 
 
 def _asked(message: str) -> int | None:
-    """Bytes that the TPU compiler says a program needs where it refuses it: "Used 20.1G of 15.75G hbm"."""
+    """Bytes that a refused program needs, from the TPU compiler's message: "Used 20.1G of 15.75G hbm"."""
     found = re.search(r"Used ([\d.]+)([KMGT]) of", message)
     return None if found is None else int(float(found[1]) * 1024 ** ("KMGT".index(found[2]) + 1))
 
 
 def to_json(plans: list[Plan]) -> list[dict[str, Any]]:
-    """The plans as a record holds them."""
+    """The plans as JSON data for a record."""
     return [
         {**asdict(p), "temporaries": p.temporaries, "tokens_per_second_per_chip": p.tokens_per_second} for p in plans
     ]

@@ -1,6 +1,6 @@
-"""The functions that jaxft runs, lowered from shapes alone: the training step, calibration, generation.
+"""Programs of jaxft, lowered from shapes alone: the training step, calibration, generation.
 
-All are called on the mesh. What is not an argument of a function but stays on the devices beside it is counted too.
+All functions are called on the mesh. Arrays that stay on the devices without being arguments are counted too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from jaxft.training.step import initial_state, make_step
 
 @dataclass(frozen=True)
 class Part:
-    """One lowered function, how often it runs, and the bytes on a chip beside its arguments while it does."""
+    """One lowered function, its number of runs, and the bytes on a chip in addition to its arguments while it runs."""
 
     lowered: Any
     times: int = 1
@@ -40,10 +40,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Program:
-    """What one line of a plan is about.
+    """One row of a plan.
 
-    held: bytes of one chip by what they are. reads: how often all of that is read from memory. flops: of the whole
-    program by formula. tokens: that it handles.
+    held: bytes of one chip by kind of stored array. reads: number of times that all of them are read from memory.
+    flops: operations of the whole program by formula. tokens: number of tokens that it processes.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Program:
 
 
 def abstract_base(model: LlamaConfig, compute: Compute, dtype: str) -> Llama:
-    """The base as shapes, dtypes and shardings alone."""
+    """The base model as shapes, dtypes and shardings alone."""
 
     def make() -> Llama:
         base = Llama(model, rngs=nnx.Rngs(0), dtype=dtype, compute=compute)
@@ -85,7 +85,7 @@ def step(name: str, method: Method, training: Training, base: Llama, rank: int) 
         batch = {**batch, "reference": batch}
     lowered = make.lower(state, base, constants, batch, rate)  # pyright: ignore
     held = held_bytes(base, state, constants)
-    # A base that the step does not read is no argument of it, and stays on the devices all the same.
+    # A base that the step does not read is not an argument, but stays on the devices.
     unread = isinstance(state.trainable, Llama) and "base" not in method.reads
     return Program(
         name,
@@ -101,7 +101,7 @@ def step(name: str, method: Method, training: Training, base: Llama, rank: int) 
 def calibration(rows: int, length: int, base: Llama) -> Program:
     """One batch of reference text through all layers, and the moments of every linear's input.
 
-    Of the hidden states that wait for their next layer, those of this batch alone are counted.
+    Calibration stores the hidden states of all batches between layers; those of this batch alone are counted.
     """
     model, layout, layers = base.config, base.compute.layout, base.config.num_layers
     batch = _rows(base, rows, length)
@@ -131,7 +131,7 @@ def calibration(rows: int, length: int, base: Llama) -> Program:
 
 
 def generation(rows: int, length: int, new_tokens: int, base: Llama) -> Program:
-    """A batch of replies to prompts of `length` tokens, by the base alone."""
+    """A batch of replies to prompts of `length` tokens, by the base without adapters."""
     length = -(-length // BUCKET) * BUCKET
     key = jax.eval_shape(lambda: jax.random.key(0))
     prompts, lengths = jax.ShapeDtypeStruct((rows, length), jnp.int32), jax.ShapeDtypeStruct((rows,), jnp.int32)
@@ -142,7 +142,7 @@ def generation(rows: int, length: int, new_tokens: int, base: Llama) -> Program:
 
 
 def step_flops(method: Method, model: LlamaConfig, training: Training, rank: int) -> int:
-    """Of one training step, with bases of `rank` directions (at most half of the width)."""
+    """Operations of one training step, with bases of `rank` directions (at most half of the width)."""
     ranks = {space: min(rank, width // 2) for space, width in _widths(model).items()}
     return method.step_flops(model, training.batch_rows, training.row_length, ranks).total
 
@@ -154,7 +154,7 @@ def held_bytes(base: Llama, state: Any, constants: Any) -> dict[str, int]:
 
 
 def _widths(model: LlamaConfig) -> dict[str, int]:
-    """Features of each input space."""
+    """Number of features of each input space."""
     return {space: model.linear_shapes[names[0]][0] for space, names in INPUT_SPACES.items()}
 
 
@@ -169,7 +169,7 @@ def _rows(base: Llama, rows: int, length: int) -> dict[str, Any]:
 
 
 def _constants(method: Method, base: Llama, rank: int) -> Any:
-    """What a method keeps beside its optimizer, with bases of `rank` directions (at most half of the width)."""
+    """A method's abstract constants, with bases of `rank` directions (at most half of the width)."""
     model, layers, directions = base.config, base.config.num_layers, method.moment_rank
 
     def moment(width: int) -> Any:

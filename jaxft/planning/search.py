@@ -1,4 +1,4 @@
-"""What is the most that fits: the cheapest recomputation, then the largest batch, on the smallest slice."""
+"""The largest run that fits: first the cheapest recomputation, then the largest batch, on the smallest slice."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from collections.abc import Callable
 from jaxft.llama.model import REMAT_POLICIES
 from jaxft.planning.plan import Plan
 
-#: Rows of one device at most: beyond them a step gains no speed.
+#: Most rows per device: more rows do not make a step faster.
 MOST_ROWS = 64
 
 Attempt = Callable[[str, int], Plan]  # (remat policy, rows of one device) -> the plan
 
 
 def largest(attempt: Attempt) -> Plan | None:
-    """The plan with the first of REMAT_POLICIES, cheapest first, that fits one row a device, and with as many rows as
-    fit then; None where nothing fits.
+    """The plan with the cheapest of REMAT_POLICIES that fits one row per device, and with the most rows that then fit.
 
-    What a step needs grows linearly with its rows, so that two plans tell where the limit is; plans beside it prove it.
+    None if nothing fits. Memory grows linearly with rows: two plans predict the limit, and plans next to it prove it.
     """
     for policy in REMAT_POLICIES:
         one = attempt(policy, 1)
@@ -45,7 +44,7 @@ def _most_rows(attempt: Callable[[int], Plan], one: Plan) -> Plan:
 
 
 def _predicted(one: Plan, two: Plan) -> int:
-    """How many rows should fit, by what one and two of them need."""
+    """Number of rows that should fit, extrapolated from the peaks of one and two rows."""
     if one.peak is None or two.peak is None or two.limit is None:
         return 2
     return min(2 + (two.limit - two.peak) // max(two.peak - one.peak, 1), MOST_ROWS)

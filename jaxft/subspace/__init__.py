@@ -1,4 +1,4 @@
-"""Which directions of each linear's input space are in use, and how to train outside of them.
+"""The directions of each linear's input space that are in use, and training outside of them.
 
-This package knows nothing of Llama: it sees named linears, y = x W with W [d_in, d_out], stacked over layers.
+This package does not depend on Llama: it sees named linears, y = x W with W [d_in, d_out], stacked over layers.
 """

@@ -1,4 +1,4 @@
-"""From second moments to protected bases: which directions to protect, how many, and where they are kept."""
+"""Protected bases from second moments: the choice of directions, their number, and the files that store them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from jaxft.sharding import out_sharding, reshard
 class Basis:
     """Orthonormal protected directions Q of one input space, stacked over layers.
 
-    vectors: [L, d, k] columns, strongest first; ragged ranks are padded with zero columns, which change no product.
-        Products are computed in their dtype, summed in float32.
+    vectors: [L, d, k] columns, strongest first; layers with fewer are padded with zero columns, which change no
+        product. Products are computed in their dtype and summed in float32.
     ranks: number of protected directions of each layer.
-    complement: `vectors` hold the free directions instead, where those are fewer.
+    complement: True if `vectors` hold the free directions instead, because those are fewer.
     """
 
     vectors: Float[Array, "L d k"]
@@ -45,7 +45,7 @@ class Basis:
         """(protected part Q Q^T x, free part (I - Q Q^T) x); their sum is x."""
         _, d, n = jax.typeof(x).sharding.spec
         vectors = reshard(self.vectors, PartitionSpec(None, d, None))
-        whole = out_sharding(PartitionSpec(None, None, n))  # where the width is split, k x n is summed over its devices
+        whole = out_sharding(PartitionSpec(None, None, n))  # if the width is split, [k, n] is summed over its devices
         dot = partial(jnp.einsum, precision="highest", preferred_element_type=jnp.float32)
         coefficients = dot("ldk,ldn->lkn", vectors, x.astype(vectors.dtype), out_sharding=whole)
         inside = dot("ldk,lkn->ldn", vectors, coefficients.astype(vectors.dtype))
@@ -57,7 +57,7 @@ class Basis:
         return self.split(x)[1].astype(x.dtype)
 
     def leading(self, share: float) -> Basis:
-        """The strongest directions, `share` of the largest rank; all where the free ones are kept instead."""
+        """The strongest directions, `share` of the largest rank; all of them if the free ones are stored instead."""
         if self.complement:
             return self
         count = math.ceil(share * self.vectors.shape[-1])
@@ -68,7 +68,7 @@ class Basis:
 def directions(moment: Float[Array, "d d"]) -> tuple[Float[Array, " d"], Float[Array, "d d"]]:
     """Eigenvalues, largest first, and orthonormal eigenvectors (columns) of a second moment.
 
-    One Newton-Schulz step, U (3 I - U^T U) / 2, brings the orthonormality of a float32 eigh to rounding.
+    One Newton-Schulz step, U (3 I - U^T U) / 2, makes the vectors of a float32 eigh orthonormal up to rounding.
     """
     with jax.default_matmul_precision("highest"):
         values, vectors = jnp.linalg.eigh(moment.astype(jnp.float32))
@@ -80,7 +80,7 @@ def directions(moment: Float[Array, "d d"]) -> tuple[Float[Array, " d"], Float[A
 def rank_for_energy(values: np.ndarray, energy: float) -> int:
     """Smallest k with values[:k].sum() >= energy * values.sum(); values [d] need not be sorted.
 
-    energy 1 asks for every direction that carries more than float32 rounding of the largest.
+    energy 1 takes every direction with more energy than the float32 rounding error of the largest.
     """
     if not 0 <= energy <= 1:
         raise UserError(f"energy {energy}: the captured energy must lie in (0, 1]; 0 protects nothing")
@@ -102,7 +102,7 @@ def captured(basis: np.ndarray, moment: np.ndarray) -> float:
 def plasticity(vectors: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     """|(I - Q_k Q_k^T) G| / |G| for k = 0..d, where Q_k are the first k columns; G [d, n] -> [d + 1].
 
-    What is left of the domain's gradient when the first k directions are protected.
+    It is the share of the domain's gradient that is left if the first k directions are protected.
     """
     energy = np.square(vectors.T.astype(np.float64) @ gradient).sum(axis=1)
     left = np.concatenate([np.cumsum(energy[::-1])[::-1], [0.0]])
@@ -112,7 +112,7 @@ def plasticity(vectors: np.ndarray, gradient: np.ndarray) -> np.ndarray:
 def automatic_rank(vectors: np.ndarray, heldout: np.ndarray, gradient: np.ndarray, capture: float, floor: float) -> int:
     """The rank that captures `capture` of the held-out energy, lowered until `floor` of the gradient stays free.
 
-    vectors [d, d]: directions, most used first. heldout [d, d]: moment of tokens that did not make them.
+    vectors [d, d]: directions, most used first. heldout [d, d]: moment of tokens that `vectors` do not come from.
     gradient [d, n]: the domain's gradients of all linears that read this space, side by side.
     """
     energies = np.einsum("dk,de,ek->k", vectors, heldout, vectors, optimize=True)
@@ -122,7 +122,7 @@ def automatic_rank(vectors: np.ndarray, heldout: np.ndarray, gradient: np.ndarra
 
 
 def stack(protected: Sequence[np.ndarray], free: Sequence[np.ndarray]) -> Basis:
-    """One Basis from each layer's protected [d, k_l] and free [d, d - k_l] directions; keeps the smaller side."""
+    """One Basis from each layer's protected [d, k_l] and free [d, d - k_l] directions; it stores the smaller side."""
     ranks = tuple(int(q.shape[1]) for q in protected)
     complement = max(f.shape[1] for f in free) < max(ranks)
     side = free if complement else protected
@@ -134,8 +134,7 @@ def stack(protected: Sequence[np.ndarray], free: Sequence[np.ndarray]) -> Basis:
 def save_bases(bases: Mapping[str, Basis], path: Path) -> None:
     """Write bases as plain arrays: `<space>/vectors`, `<space>/ranks`, `<space>/complement`; whole or not at all.
 
-    All processes call this; the leader writes, and they go on together when it is done. UserError where the disk
-    refuses.
+    All processes call this; the leader writes, and the others wait. UserError if the disk refuses.
     """
     run_on_leader(f"{path} written", lambda: _write(bases, path))
 
@@ -151,7 +150,7 @@ def _write(bases: Mapping[str, Basis], path: Path) -> None:
 
 
 def load_bases(path: Path) -> dict[str, Basis]:
-    """Read what `save_bases` wrote; UserError where the file is damaged."""
+    """Read bases that `save_bases` wrote; UserError if the file is damaged."""
     bases = {}
     try:
         with safe_open(path, framework="numpy") as file:

@@ -1,4 +1,4 @@
-"""The weight side of a certificate: what leaked into the protected directions."""
+"""The part of a certificate about weights: the leak into the protected directions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jaxft.subspace.basis import Basis
 
 @jax.jit
 def leak(basis: Basis, change: Float[Array, "L d n"]) -> Float[Array, " L"]:
-    """|Q^T dW| / |dW| of each layer, Frobenius norms; 0 where a layer did not change."""
+    """|Q^T dW| / |dW| of each layer, Frobenius norms; 0 for a layer that did not change."""
     inside, _ = basis.split(change)
     whole = jnp.linalg.norm(change.astype(jnp.float32), axis=(1, 2))
     return jnp.linalg.norm(inside, axis=(1, 2)) / jnp.where(whole == 0, 1.0, whole)
@@ -49,7 +49,7 @@ def certify(
     space_of: Mapping[str, str],
     unprojected: list[str],
 ) -> dict[str, Any]:
-    """The weight side of a certificate.
+    """The part of a certificate about weights, as JSON data.
 
     changes: dW by linear, [L, d, n]. kernels: the base's W0, the same shapes. bases, heldout: by input space, the
     protected bases and the held-out moments [L, d, d]. unprojected: parameters that changed outside of the linears.

@@ -1,6 +1,6 @@
-"""Second moments as low rank plus diagonal: the metric of the decay toward the base where whole matrices are large.
+"""Second moments as low rank plus diagonal, for the decay toward the base if whole matrices are too large.
 
-The input of Llama-2-7B's `down` has 11,008 features, and the moments of 32 layers take 15 GB; of 64 directions, 0.1 GB.
+The input of Llama-2-7B's `down` has 11,008 features: the moments of 32 layers take 15 GB, 64 directions take 0.1 GB.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _dot = partial(jnp.einsum, precision="highest", preferred_element_type=jnp.float
 class LowRankMoment:
     """C ~ V diag(l) V^T + diag(D), stacked over layers; trace and diagonal are those of C.
 
-    vectors: V [L, d, r], orthonormal columns, in whose dtype products are computed, summed in float32.
-    values: l [L, r]. diagonal: D [L, d], what the columns leave of C's diagonal.
+    vectors: V [L, d, r], orthonormal columns; products are computed in their dtype and summed in float32.
+    values: l [L, r]. diagonal: D [L, d], the rest of C's diagonal.
     """
 
     vectors: Float[Array, "L d r"]
@@ -54,7 +54,7 @@ class LowRankMoment:
 
 
 def is_full(rank: int, width: int) -> bool:
-    """Whether moments of `width` features stay whole matrices where `rank` directions are asked for; 0: all."""
+    """True if moments of `width` features stay whole matrices for a setting of `rank` directions (0: all)."""
     return not 0 < rank < width
 
 
@@ -63,7 +63,7 @@ def factor(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(V [d, rank], l [rank], D [d]) of a moment from its eigenvalues and eigenvectors, largest first.
 
-    skip: leading directions that are left out altogether, because nothing that is multiplied lies in them.
+    skip: number of leading directions to leave out, because the arrays to be multiplied are zero along them.
     """
     end = min(skip + rank, len(values))
     kept = slice(skip, end)

@@ -35,7 +35,7 @@ class Moment(NamedTuple):
         return cls(reshard(jnp.zeros((width, width), jnp.float32), spec), jnp.zeros((), jnp.float32))
 
     def mean(self) -> np.ndarray:
-        """E[x x^T], [d, d] float32; zeros where no token was seen."""
+        """E[x x^T], [d, d] float32; zeros if no token was added."""
         return gather(self.total) / max(float(self.weight), 1e-30)
 
 
@@ -60,8 +60,8 @@ class LayerMoments:
 
     inputs: by input space, on the reference tokens. heldout: the same on tokens kept out of `inputs`.
     outputs: by linear, of the gradients of -log p(label) with respect to its outputs, the labels sampled from the
-    model itself (the Kronecker factor of K-FAC, Martens and Grosse 2015), or of the like at a temperature; empty where
-    not asked for.
+    model itself (the Kronecker factor of K-FAC, Martens and Grosse 2015), or of the same at a temperature; empty if
+    not requested.
     """
 
     inputs: Mapping[str, np.ndarray]
@@ -70,10 +70,10 @@ class LayerMoments:
 
 
 class MomentFiles:
-    """A folder of moments, one file a layer, so that one layer at a time is in memory.
+    """A folder of moments, one file per layer, so that one layer at a time is in memory.
 
-    moments.json: the "format", the number of "layers", the "shapes" of each, by "<group>/<name>", and what the moments
-    were "measured_on".
+    moments.json has the "format", the number of "layers", the "shapes" of one layer's arrays by "<group>/<name>", and a
+    description of the data that the moments were "measured_on".
     """
 
     FORMAT = 2
@@ -92,13 +92,13 @@ class MomentFiles:
         save_file(arrays, self._path(index))
 
     def finish(self, description: Mapping[str, object]) -> None:
-        """Mark the folder complete, after all layers; `description` says what the moments were measured on."""
+        """Mark the folder complete, after all layers. description: of the data that the moments were measured on."""
         header = {"format": self.FORMAT, "layers": len(self), "shapes": self._written, "measured_on": description}
         (self.folder / "moments.json").write_text(json.dumps(header, indent=1))
 
     @cached_property
     def _header(self) -> dict:
-        """moments.json; UserError where it is damaged or of another format, or a layer's file is missing."""
+        """moments.json; UserError if it is damaged or of another format, or a layer's file is missing."""
         path = self.folder / "moments.json"
         header = read_json(path)
         if not isinstance(header, dict) or header.get("format") != self.FORMAT:
@@ -109,11 +109,11 @@ class MomentFiles:
 
     @property
     def description(self) -> dict:
-        """What the moments were measured on."""
+        """The description of the data that the moments were measured on."""
         return self._header["measured_on"]
 
     def read(self, index: int) -> LayerMoments:
-        """One layer's moments; UserError where its file is missing, damaged or of another shape."""
+        """One layer's moments; UserError if its file is missing, damaged or of another shape."""
         path = self._path(index)
         arrays: dict[str, np.ndarray] = {}
         try:

@@ -1,4 +1,4 @@
-"""Where the linears moved: how much of every layer changed, of which rank, and along which directions of its input."""
+"""Movement of the linears: the size and rank of each layer's change, and its share along directions of the input."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from jaxtyping import Array, Float
 from jaxft.sharding import reshard
 from jaxft.subspace.basis import directions, rank_for_energy
 
-#: A weight counts as changed where |dW| exceeds this many times the rms weight of its linear in its layer.
+#: A weight counts as changed if |dW| exceeds this many times the rms weight of its linear in its layer.
 CHANGED_ABOVE = 1e-3
-#: Shares of the reference energy whose strongest directions a change is looked for in.
+#: Shares of the reference energy; a change is measured inside the strongest directions that hold each of them.
 ENERGIES = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 
 
 @dataclass(frozen=True)
 class Movement:
-    """What fine-tuning did to one stacked linear: a row for each of its L layers, 0 where a layer did not change.
+    """The change of one stacked linear by fine-tuning: a row for each of its L layers, 0 if a layer did not change.
 
     norm: |dW|, Frobenius. relative: |dW| / |W|. effective_rank: exp(-sum p log p) of the shares p of the squared
     singular values of dW, from 1 (rank one) to min(d, n) (all singular values equal); Roy and Vetterli 2007 define it
     on the singular values themselves, here they are squared so that p are shares of |dW|^2. changed: share of the
     weights with |dW| > CHANGED_ABOVE rms(W). shares [L, E]: |Q^T dW|^2 / |dW|^2, Q the fewest directions of the
-    reference inputs that hold each of ENERGIES. directions [L, E]: Q's share of all directions, which is what `shares`
-    would be for a change that prefers none.
+    reference inputs that hold each of ENERGIES. directions [L, E]: Q's share of all directions, the value of `shares`
+    for a change that prefers no direction.
     """
 
     norm: np.ndarray
@@ -46,11 +46,11 @@ def movement(
     moments: Iterable[Mapping[str, Float[np.ndarray, "d d"]]],
     space_of: Mapping[str, str],
 ) -> dict[str, Movement]:
-    """The movement of every changed linear. One layer at a time is measured, and on a mesh gathered.
+    """The movement of every changed linear. Layers are measured, and on a mesh gathered, one at a time.
 
-    changes: dW by linear. kernels: the base's W. moments: layer after layer, the second moments of the reference
-    inputs by input space. Costs a layer one eigendecomposition for every space and the eigenvalues of one matrix
-    [min(d, n), min(d, n)] for every linear.
+    changes: dW by linear. kernels: the base's W. moments: for each layer in order, the second moments of the reference
+    inputs by input space. Each layer costs one eigendecomposition per space, and the eigenvalues of one matrix
+    [min(d, n), min(d, n)] per linear.
     """
     rows: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in changes}
     for layer, by_space in enumerate(moments):
@@ -67,9 +67,9 @@ def movement(
 
 
 def share_of_all(moved: Iterable[Movement]) -> tuple[Float[np.ndarray, " E"], Float[np.ndarray, " E"]]:
-    """(share of the whole change, over linears and layers, inside each of ENERGIES; that of one without preference).
+    """(share of the whole change inside the directions of each of ENERGIES; that of a change that prefers none).
 
-    The second is the mean of the directions' share with the same weights |dW|^2.
+    They are the means of `shares` and of `directions` over all linears and layers, weighted by |dW|^2.
     """
     inside = even = np.zeros(len(ENERGIES))
     total = 0.0

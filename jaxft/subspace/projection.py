@@ -2,7 +2,7 @@
 
 Weights are [L, d_in, d_out] with y = x W, so protecting input directions Q means projecting on the left:
 G <- (I - Q Q^T) G (Saha et al. 2021, gradient projection memory, eq. 6). Adam's elementwise scaling, momentum and
-weight decay all leave the subspace again; hence the projection that counts is the last transform, on the update.
+weight decay all leave the subspace again, so the decisive projection is the last transform, on the update.
 Updates in the null space of E[x x^T] under Adam are Adam-NSCL (Wang et al. 2021, arXiv:2103.07113).
 """
 
@@ -39,7 +39,7 @@ class Sides(NamedTuple):
 def remove(bases: Tree, tree: Tree) -> Tree:
     """(I - Q Q^T) of every array [L, d, n] of a tree, each in its own dtype.
 
-    bases: a tree prefix of it with a Basis, Sides, or None for arrays that stay as they are.
+    bases: a tree prefix of it with a Basis, Sides, or None for arrays that are not projected.
     """
 
     def one(basis: Basis | Sides | None, tree: Tree) -> Tree:
@@ -65,7 +65,7 @@ def moment_decay(
     arXiv:2512.17720).
 
     inputs: tree prefix of the params with C, [L, d_in, d_in] or a `LowRankMoment`. outputs: the same with S of d_out.
-    base: W0; where None, the params are the change W - W0 itself.
+    base: W0; None: the params are the change W - W0 itself.
     """
 
     def add(c: Moment, s: Moment | None, gradient: jax.Array, change: jax.Array) -> jax.Array:
@@ -87,8 +87,8 @@ def moment_decay(
 def decay_toward(strength: float, base: Tree | None, importance: Tree | None = None) -> optax.GradientTransformation:
     """Decay toward the base weights: u <- u + strength * F (W - W0), elementwise; W0 as in `moment_decay`.
 
-    Behind Adam it is decoupled weight decay, before it the gradient of strength / 2 * sum F (W - W0)^2.
-    importance: F, shaped as the params; 1 where None.
+    After Adam it is decoupled weight decay; before Adam it is the gradient of strength / 2 * sum F (W - W0)^2.
+    importance: F, shaped as the params; None: 1.
     """
 
     def update(updates: Tree, params: Tree) -> Tree:
@@ -128,7 +128,7 @@ def gradient_projection_adamw(
     """AdamW between two projections: of the gradients, which keeps Adam's moments clean, and last of the updates.
 
     decay: a `moment_decay`, applied to the gradient first. weight_decay: decoupled, toward `base` (None: the params
-    are changes of weights, and decay to zero). gradient_bases: what gradients are projected out of; None: `bases` too.
+    are changes of weights, and decay to zero). gradient_bases: directions to remove from gradients; None: `bases`.
     updates: False leaves the last projection out, for ablations.
     moments_dtype: of Adam's stored moments; see `scale_by_adam`.
     """

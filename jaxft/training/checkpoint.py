@@ -19,7 +19,7 @@ from jaxft.training.step import TrainState
 
 
 def _named(state: TrainState) -> dict[str, jax.Array]:
-    """The state's arrays by path: plain arrays, whatever containers the method uses."""
+    """The state's arrays by path: a plain dict, independent of the method's containers."""
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
@@ -30,7 +30,7 @@ def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:
 
 
 def _reason(error: Exception) -> str:
-    """The system's own words, which TensorStore hides in a long message, or the first line of the message."""
+    """The operating system's message, which TensorStore hides in a long one; without it, the error's first line."""
     code = re.search(r"os_error_code='(\d+)'", str(error))
     return os.strerror(int(code[1])) if code else (str(error).splitlines() or [type(error).__name__])[0][:200]
 
@@ -38,10 +38,8 @@ def _reason(error: Exception) -> str:
 class Checkpoints:
     """The latest checkpoint of one run. A save is complete or absent: Orbax renames it into place at the end.
 
-    If several processes share the arrays, all of them call every method together and use the same folder; the number
-    of processes may change between saving and restoring.
-
-    identity: what the run computes (config, model, data) as plain JSON; another identity in the folder is a UserError.
+    All processes call every method together and use the same folder; the number of processes may change between saving
+    and restoring. identity: config, model and data of the run as plain JSON; UserError if the folder holds another one.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
@@ -79,13 +77,13 @@ class Checkpoints:
     def save(self, state: TrainState) -> None:
         """Write the state under its step.
 
-        Returns when it is copied; it is written while training goes on. `wait`, `close` or the next save waits until it
-        is on disk and raises what went wrong.
+        Returns when the state is copied; it is written in the background. `wait`, `close` or the next save waits until
+        it is on disk and raises the error of a failed write.
         """
         self.wait()
         step, arrays = int(state.step), _named(state)
         needed, free = sum(array.nbytes for array in arrays.values()), shutil.disk_usage(self.folder).free
-        if distributed.agreed(free < needed):  # asked first: Orbax notices in threads that outlive the error
+        if distributed.agreed(free < needed):  # checked first: Orbax notices in threads that outlive the error
             raise UserError(
                 f"{self.folder}: the checkpoint of step {step} takes {needed:,} bytes, and {free:,} are free.\n"
                 "Free some space, then give the same command again."
@@ -113,14 +111,14 @@ class Checkpoints:
             ) from error
 
     def restore(self, like: TrainState) -> TrainState | None:
-        """The latest state, shaped and spread over devices as `like`; None without a checkpoint."""
+        """The latest state, with the shapes and shardings of `like`; None without a checkpoint."""
         latest = self._checkpointer.latest
         if latest is None:
             return None
         try:
             wanted = {"state": jax.tree.map(_abstract, _named(like))}
             loaded = self._checkpointer.load_checkpointables(latest.step, wanted)
-        except Exception as error:  # Orbax and TensorStore have no one class for a damaged file
+        except Exception as error:  # Orbax and TensorStore have no common class for a damaged file
             raise UserError(
                 f"{self.folder}: the checkpoint of step {latest.step} cannot be read ({_reason(error)}).\n"
                 "Delete the folder to train anew."

@@ -13,7 +13,7 @@ from jaxft.optim import AdamSettings
 
 @dataclass(frozen=True)
 class Training(AdamSettings):
-    """One optimisation run; the same for every method. Lengths in tokens."""
+    """The settings of one optimisation run, the same for every method. Lengths in tokens."""
 
     steps: Count = 300
     batch_rows: Count = 16  # packed rows per optimizer step, over all accumulated microbatches

@@ -26,7 +26,7 @@ from jaxft.training.watch import Seen, Watch
 
 
 class Trained(NamedTuple):
-    """The trained parameters, and how fast training was."""
+    """The trained parameters, and the speed of training."""
 
     trainable: Any
     timings: dict[str, float] | None  # None if an earlier call had done all steps
@@ -49,15 +49,12 @@ def train(
 ) -> Trained:
     """Train for `training.steps` steps, or the rest of them if `folder` holds a checkpoint.
 
-    reference: rows of reference text, for methods that read as many of them in every step as of the domain.
+    reference: rows of reference text, for methods that read as many of them in every step as rows of the domain.
     seed: of the initial adapters, the dropout and the order of the data. folder: for checkpoints, metrics.jsonl and
-    memory.json (of `check_memory`); nothing is written where None. A resumed run continues bit for bit. On SIGTERM the
-    step under way is finished and saved, then Preempted is raised.
-
-    watch: measures the weights on the way and may stop training. If it keeps the best weights, these are returned; they
-    lie among the checkpoints, so `folder` is then needed.
-
-    Where several processes train together, each calls this with the same arguments, `rows` being all rows.
+    memory.json (of `check_memory`); None: nothing is written. A resumed run equals an uninterrupted one bit for bit. On
+    SIGTERM the current step is finished and saved, then Preempted is raised. watch: measures the weights during
+    training and may stop it. If it keeps the best weights, these are returned; they are stored with the checkpoints, so
+    `folder` is needed. All processes call this with the same arguments; `rows` are all rows in each of them.
     """
     layout = base.compute.layout
     data = batches(rows, training.batch_rows, seed)
@@ -82,7 +79,7 @@ def train(
                     f"{kept.folder}: does not hold the weights of step {seen.best}, the best of this run.\n"
                     f"Delete {kept.folder.parent} to train anew."
                 )
-            kept.save(_without_optimizer(state))  # a stop or a kill came before this
+            kept.save(_without_optimizer(state))  # the earlier call was stopped before this save
             kept.wait()
         with distributed.preemption_notice() as told_to_stop:
             for number in range(start + 1, training.steps + 1):
@@ -100,8 +97,8 @@ def train(
                 state, values = step(state, base, constants, batch, learning_rate)
                 metrics.add(number, values)
                 last = number == training.steps
-                stopping = told_to_stop(number) or (last and told_to_stop(number + 1))  # the others may be a step ahead
-                if watch is not None and watch.due(number) and not stopping:  # else it is made up for on resumption
+                stopping = told_to_stop(number) or (last and told_to_stop(number + 1))  # others may be a step ahead
+                if watch is not None and watch.due(number) and not stopping:  # else measured on resumption
                     with metrics.paused():
                         seen = watch.look(number, state.trainable)
                 keeping = kept is not None and seen.best == number
@@ -111,7 +108,7 @@ def train(
                 if saving and checkpoints is not None:
                     checkpoints.save(state)
                 if checkpoints is not None and kept is not None and keeping:
-                    # On disk one after the other: a resumed run then finds the weights that it takes for the best.
+                    # In this order: if killed in between, the resumed run starts at the best weights and saves them.
                     checkpoints.wait()
                     kept.save(_without_optimizer(state))
                     kept.wait()
@@ -120,7 +117,7 @@ def train(
                     raise Preempted(f"{label}: stopped by SIGTERM after step {number} of {training.steps}, {told}")
         timings = metrics.timings if int(state.step) > start else None
         if kept is not None and seen.best != int(state.step):
-            state = _without_optimizer(state)  # frees its memory before the best weights come
+            state = _without_optimizer(state)  # frees its memory before the best weights are loaded
             state = kept.restore(state) or state
     finally:
         for opened in (checkpoints, kept):

@@ -1,4 +1,4 @@
-"""What programs need of a device's memory, what it has, and whether a training step fits."""
+"""Device memory: bytes that programs need, bytes that are free, and the check that a training step fits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEMINFO = Path("/proc/meminfo")
 
 
 def planned_bytes(memory: Any) -> int:
-    """Bytes of a compiled program: arguments and results, counted once if donated, and temporaries."""
+    """Bytes of a compiled program: arguments, temporaries and results, except for results in donated arguments."""
     return int(memory.argument_size_in_bytes) + added_bytes(memory)
 
 
@@ -36,14 +36,14 @@ def refusal(error: Exception) -> str | None:
 
 
 def memory_limit(device: Any) -> int | None:
-    """Bytes that programs may use on an attached device; None if it does not say. CPU devices share the machine's."""
+    """Bytes that programs may use on an attached device; None if unknown. CPU devices share the machine's memory."""
     if device.platform == "cpu":
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // device.client.local_device_count()
     return (device.memory_stats() or {}).get("bytes_limit")
 
 
 def free_memory(device: Any) -> int | None:
-    """Bytes that programs may still take on a device; None if it does not say. CPU devices share the machine's."""
+    """Bytes that are free on a device; None if unknown. CPU devices share the machine's memory."""
     found = device.memory_stats() or {}
     if "bytes_limit" in found:
         return found["bytes_limit"] - found["bytes_in_use"]
@@ -54,11 +54,10 @@ def free_memory(device: Any) -> int | None:
 
 
 def check_memory(step: Any, arguments: tuple[Any, ...], training: Training) -> dict[str, int]:
-    """Bytes on one device that a step takes at its peak as compiled, and of these the trained weights, the optimizer's
-    state and the method's constants. DoesNotFit where more is needed than is free, with what would fit.
+    """Bytes of one device at the peak of a compiled step, and those of trained weights, optimizer state and constants.
 
-    step, arguments: the jitted step of `make_step` and what it will be called with, which is on the devices already. It
-    is compiled here, once for all calls.
+    DoesNotFit, with advice on what would fit, if the step needs more than is free. step, arguments: the jitted step of
+    `make_step` and its arguments, which are on the devices already. It is compiled here, once for all calls.
     """
     state, base, constants, _, _ = arguments
     shards = math.prod(jax.sharding.get_mesh().shape[axis] for axis in base.compute.layout.batch)
@@ -72,7 +71,7 @@ def check_memory(step: Any, arguments: tuple[Any, ...], training: Training) -> d
     needed = added_bytes(memory)
     free = free_memory(jax.local_devices()[0])
     if free is not None and needed > free:
-        fixed = chip_bytes(state.trainable)  # the gradients, whatever the rows
+        fixed = chip_bytes(state.trainable)  # the gradients, for any number of rows
         share = (free - fixed) / max(needed - fixed, 1)
         raise DoesNotFit(
             f"the training step needs {needed / GIB:.2f} GiB on each device beside what is there, and "
@@ -83,7 +82,7 @@ def check_memory(step: Any, arguments: tuple[Any, ...], training: Training) -> d
 
 
 def _advice(training: Training, shards: int, share: float | None) -> str:
-    """What would fit. shards: devices that rows are split over. share: of a microbatch's rows that fits, if known."""
+    """Advice on what fits. shards: devices that split the rows. share: of a microbatch's rows that fit, if known."""
     if share is None or share <= 0:
         return "Spread it over more devices, or try remat 'full'."
     rows, present = training.batch_rows, training.accumulation

@@ -32,10 +32,9 @@ def format_seconds(seconds: float) -> str:
 
 
 class Metrics:
-    """The metrics of every step; the device is read, and metrics.jsonl written, only when flushed.
+    """The metrics of every step; only a flush reads them from the device and writes them to metrics.jsonl.
 
-    On resumption, lines of steps that will run again are dropped. Of several processes the leader alone writes and
-    prints.
+    On resumption, lines of steps that will run again are dropped. The leader alone writes and prints.
     """
 
     def __init__(self, path: Path | None, label: str, steps: int, start: int) -> None:
@@ -57,7 +56,7 @@ class Metrics:
         """Keep one step's metrics until the next flush."""
         self._pending.append((step, metrics))
         if self.first is None:
-            float(metrics["loss"])  # the first step compiles; speed is measured from its end
+            float(metrics["loss"])  # waits for the first step, which compiles; speed is measured from its end
             self.began, self.first = time.perf_counter(), step
 
     def flush(self) -> None:
@@ -83,7 +82,7 @@ class Metrics:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """A context whose time does not count as training; the steps before it are finished and written."""
+        """A context whose time does not count as training; the metrics of earlier steps are flushed first."""
         self.flush()
         began = time.perf_counter()
         yield
@@ -97,7 +96,7 @@ class Metrics:
 
     @property
     def timings(self) -> dict[str, float]:
-        """TIMINGS without the first step, which compiles."""
+        """The values of TIMINGS by name."""
         steps = max(self.done - (self.first or 0), 1)
         seconds = max(self.seconds, 1e-9)
         return dict(zip(TIMINGS, (seconds, self.tokens / seconds, 1000 * seconds / steps), strict=True))

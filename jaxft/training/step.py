@@ -1,4 +1,4 @@
-"""The one training step of every method."""
+"""The training step, the same for every method."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from jaxft.methods.base import Method
 from jaxft.training.config import Training
 
 ROUNDING = 0x726F756E  # folded into a step's key for the rounding of weights
-#: tokens, positions, segments, targets, weights, each [batch, length]; for methods that read reference text in every
-#: step a batch of it too, as "reference".
+#: tokens, positions, segments, targets, weights, each [batch, length]; "reference" is a batch of reference text, for
+#: methods that read it in every step.
 Batch = Mapping[str, Any]
 
 
 class TrainState(NamedTuple):
-    """All that changes while training."""
+    """All arrays that change during training."""
 
     trainable: Any
     optimizer: optax.OptState
@@ -58,9 +58,9 @@ def initial_state(method: Method, training: Training, base: Llama, constants: An
 def loss_sum(
     method: Method, trainable: Any, base: Llama, batch: Batch, key: Array | None, chunk: int = 0
 ) -> Float[Array, ""]:
-    """Summed weighted token losses of a batch, and the method's penalty where the batch has reference text, in nat.
+    """Summed weighted token losses of a batch, plus the method's penalty if the batch has reference text, in nat.
 
-    key: randomness of dropout, none where None. chunk: tokens of a row whose logits are in memory at once; 0: all.
+    key: randomness of dropout; None: no dropout. chunk: tokens of a row whose logits are in memory at once; 0: all.
     """
     model, adapters = method.assemble(base, trainable)
     x = hidden(model, batch["tokens"], batch["positions"], batch["segments"], adapters=adapters, key=key)
@@ -78,10 +78,9 @@ Step = Callable[[TrainState, Llama, Any, Batch, float], tuple[TrainState, dict[s
 def make_step(method: Method, training: Training) -> Step:
     """The jitted step (state, base, constants, batch, learning rate) -> (state, metrics); the state is donated.
 
-    Equal methods and settings share one compiled step, whatever the learning rate.
-
-    The loss is the mean over weighted tokens of the whole batch: microbatches are summed and divided once, so that
-    accumulation changes nothing but memory. The base and the constants are inputs and get no gradient.
+    Equal methods and settings share one compiled step for all learning rates. The loss is the mean over weighted tokens
+    of the whole batch: microbatches are summed and divided once, so that accumulation changes nothing but memory. The
+    base and the constants are inputs and get no gradient.
     """
 
     differentiate = jax.value_and_grad(partial(loss_sum, method, chunk=training.loss_chunk))
@@ -104,7 +103,7 @@ def make_step(method: Method, training: Training) -> Step:
     ) -> tuple[TrainState, dict[str, Array]]:
         key = jax.random.fold_in(state.key, state.step)
         tokens = batch["weights"].sum()
-        if "reference" in batch:  # every token of the reference rows counts, together as much as those of the domain
+        if "reference" in batch:  # all reference tokens weigh the same, together as much as the domain's
             real = (batch["reference"]["segments"] > 0).astype(jnp.float32)
             batch = {**batch, "reference": {**batch["reference"], "weights": real * tokens / real.sum()}}
         loss, gradient = gradients(state.trainable, base, batch, key)

@@ -1,4 +1,4 @@
-"""The interface of the training loop to measurements of the weights on the way."""
+"""The interface between the training loop and measurements of the weights during training."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ class Seen(NamedTuple):
     """The decision that follows from all measurements so far."""
 
     best: int | None  # the step whose weights are the best so far; None before the first measurement
-    stop: bool  # whether training ends here
+    stop: bool  # True: training ends here
 
 
 class Watch(Protocol):
-    """Measures the trained weights after some of the steps. Of several processes all call every method together.
+    """Measures the trained weights after some of the steps. All processes call every method together.
 
-    The answers depend on the measurements alone, so that a killed and resumed run gets those of an uninterrupted one.
+    The answers depend on the measurements alone, so that a resumed run gets the same ones as an uninterrupted run.
     """
 
     @property
     def keeps(self) -> bool:
-        """Whether training returns the best weights, or the last ones."""
+        """True if training returns the best weights; False: the last ones."""
         ...
 
     def due(self, step: int) -> bool:
-        """Whether `look` is to be called after this step; never for 0, always for the last one."""
+        """True if `look` must be called after this step; never for step 0, always for the last one."""
         ...
 
     def resume(self, step: int, trainable: Any) -> Seen:
