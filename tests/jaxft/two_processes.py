@@ -24,6 +24,7 @@ if __name__ == "__main__":
 
 import numpy as np
 
+from experiments.store.log import show_progress
 from jaxft import distributed, methods, preemption
 from jaxft.errors import UserError
 from jaxft.sharding import LAYOUTS, Sharding, make_mesh, use_mesh
@@ -80,10 +81,10 @@ def die_saving(step: int) -> None:
     """The last process dies while the others are in the middle of saving a step."""
     save = Checkpoints.save
 
-    def save_or_die(self: Checkpoints, state: Any, data: Any) -> None:
+    def save_or_die(self: Checkpoints, state: Any) -> None:
         if int(state.step) == step and jax.process_index() == jax.process_count() - 1:
             self._checkpointer.save_checkpointables_async = die  # type: ignore[method-assign]
-        save(self, state, data)
+        save(self, state)
 
     def die(*_: Any) -> None:
         time.sleep(2)  # the other one writes meanwhile
@@ -120,4 +121,5 @@ def main(jobs: list[dict[str, Any]]) -> int:
 
 if __name__ == "__main__":
     distributed.HEARTBEAT_SECONDS = 10
+    show_progress()
     sys.exit(main(json.loads(sys.argv[1])))
