@@ -16,7 +16,7 @@ import pytest
 
 from experiments.config_loader import load_experiment, to_json
 from experiments.evaluation.scores import Scores
-from experiments.runs import compare, run
+from experiments.runs import compare, output, run
 from jaxft.methods import Lora
 from tests.experiments.world import one_error, snapshot
 
@@ -233,7 +233,7 @@ def test_the_folder_of_another_version_is_refused(done, world, tmp_path, capsys)
     shutil.copytree(done.out, out)
     path = out / "config.json"
     identity = json.loads(path.read_text())
-    assert identity.pop("format") == compare.FORMAT
+    assert identity.pop("format") == output.FORMAT
     path.write_text(json.dumps(identity))  # as the first version wrote it
     before = snapshot(out)
     for verb in ("compare", "calibrate"):
