@@ -53,6 +53,8 @@ def _load(path: str, kinds: Mapping[str, type[T]], overrides: Sequence[str]) -> 
     file = Path(path)
     if not file.is_file():
         raise UserError(f"{path}: no such config file; the ones that ship are under configs/")
+    if file.suffix != ".py":
+        raise UserError(f"{path}: found a file of another kind, expected a config, a Python file (.py)")
     spec = importlib.util.spec_from_file_location(f"jaxft_config_{file.stem}", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

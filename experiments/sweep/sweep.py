@@ -18,7 +18,7 @@ from pathlib import Path
 
 from experiments.config import Sweep
 from experiments.runs.checks import check_experiment
-from experiments.store.record import SweepRecord, write_record
+from experiments.store.record import SweepRecord, read_record, write_record
 from experiments.sweep.places import Place, places
 from experiments.sweep.process import work
 from experiments.sweep.record import sweep_record
@@ -34,6 +34,7 @@ METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 
 def sweep(settings: Sweep, out: Path, jobs: int, command: str) -> SweepRecord:
     """Check all settings, do all open and failed units, `jobs` at a time, and write the record of all units."""
+    _check_folder(settings, out)
     found = units(settings, out)
     for unit in found:
         _check(unit, jobs)
@@ -49,6 +50,15 @@ def sweep(settings: Sweep, out: Path, jobs: int, command: str) -> SweepRecord:
     record = sweep_record(settings, found, command)
     write_record(out / "record.json", record)
     return record
+
+
+def _check_folder(settings: Sweep, out: Path) -> None:
+    """UserError if the folder holds a comparison, or another sweep."""
+    if (out / "config.json").is_file():
+        raise UserError(f"{out}: holds a comparison; choose another folder with --out")
+    path = out / "record.json"
+    if path.is_file() and (name := read_record(path).name) != settings.name:
+        raise UserError(f"{out}: holds {name!r}, not the sweep {settings.name!r}; choose another folder with --out")
 
 
 def _check(unit: Unit, jobs: int) -> None:

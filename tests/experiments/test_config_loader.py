@@ -208,3 +208,10 @@ def test_to_json_is_plain_data(config) -> None:
         {"name": "a", "split": "train", "limit": None},
         {"k": [1, None]},
     ]
+
+
+def test_a_file_of_another_kind_is_no_config(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text("{}")
+    with pytest.raises(UserError, match="record.json: found a file of another kind, expected a config"):
+        load_any(str(path))

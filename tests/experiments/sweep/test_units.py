@@ -9,6 +9,9 @@ import pytest
 
 from experiments.config import Sweep
 from experiments.config_loader import changed, load
+from experiments.store.record import encode
+from experiments.sweep.record import sweep_record
+from experiments.sweep.sweep import sweep as sweep_of
 from experiments.sweep.units import Unit, units
 from jaxft.data.source import Mix, Source
 from jaxft.errors import UserError
@@ -122,3 +125,12 @@ def test_a_finished_unit_gives_its_weights_back(sweep, tmp_path) -> None:
     (run / "result.json").write_text("{}")
     unit.free()
     assert [path.name for path in run.iterdir()] == ["result.json"]
+
+
+def test_a_folder_of_something_else_is_refused(sweep, tmp_path) -> None:
+    write_json(tmp_path / "one" / "config.json", {})
+    with pytest.raises(UserError, match="one: holds a comparison; choose another folder"):
+        sweep_of(sweep, tmp_path / "one", 1, "")
+    write_json(tmp_path / "two" / "record.json", encode(sweep_record(replace(sweep, name="other"), [], "")))
+    with pytest.raises(UserError, match="two: holds 'other', not the sweep '.*'; choose another folder"):
+        sweep_of(sweep, tmp_path / "two", 1, "")
