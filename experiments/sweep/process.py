@@ -40,7 +40,8 @@ def work(unit: Unit, place: Place, shared: Path, compiled: Path, command: str) -
         os.dup2(file.fileno(), sys.stderr.fileno())
     absl_logging.set_verbosity(absl_logging.FATAL)  # as in the command line
     show_progress()
-    if jax.config.jax_compilation_cache_dir is None:  # unless the user has set a folder
+    # Unless the user has set a folder.
+    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
         jax.config.update("jax_compilation_cache_dir", str(compiled))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     try:
