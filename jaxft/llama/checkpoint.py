@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
-from safetensors import SafetensorError
 
 from jaxft.bounds import fit
 from jaxft.distributed import barrier, is_leader
 from jaxft.errors import UserError
+from jaxft.io import whole
 from jaxft.llama.hf_config import config_json, read_config
 from jaxft.llama.hf_tensors import FloatDtype, Parameter, Tensors, parameters
 from jaxft.llama.hf_writer import entries, write_weights
@@ -92,22 +91,18 @@ def save(
 
 
 def _write(model: Llama, folder: Path, source: Path | None, max_shard_bytes: int) -> None:
-    target = folder.absolute()
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     try:
-        partial.mkdir(parents=True)
-        write_weights(model, partial, max_shard_bytes)
-        for path in sorted({path for pattern in CARRIED for path in source.glob(pattern)} if source else ()):
-            if path.is_file():
-                shutil.copyfile(path, partial / path.name)
-        dtype = np.dtype(model.embed[...].dtype).name
-        (partial / "config.json").write_text(config_json(model.config, dtype), encoding="utf-8")
-        partial.replace(target)
-    except (OSError, SafetensorError) as error:
+        with whole(folder.absolute()) as scratch:
+            scratch.mkdir()
+            write_weights(model, scratch, max_shard_bytes)
+            for path in sorted({path for pattern in CARRIED for path in source.glob(pattern)} if source else ()):
+                if path.is_file():
+                    shutil.copyfile(path, scratch / path.name)
+            dtype = np.dtype(model.embed[...].dtype).name
+            (scratch / "config.json").write_text(config_json(model.config, dtype), encoding="utf-8")
+    except UserError as error:
         size = sum(entry.nbytes for entry in entries(model))
-        raise UserError(f"{folder}: cannot be written ({error}).\nThe weights take {size:,} bytes.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)  # gone already after the rename
+        raise UserError(f"{error}\nThe weights take {size:,} bytes.") from error
 
 
 def content_hash(folder: str | Path) -> str:

@@ -22,7 +22,7 @@ DRIFT = {"logit_kl": 0.5, "logit_max_difference": 7.0}
 
 
 def moved(size: float, linears: tuple[str, ...] = builder.LINEARS) -> dict[str, Any]:
-    """What `certify_model` adds for a change of |dW|/|W| = size, 2 size and 3 size in the three layers, as JSON."""
+    """The movement that `certify_model` adds, as JSON: |dW|/|W| is size, 2 size and 3 size in the three layers."""
     shares = [energy**2 for energy in ENERGIES]
     linear = {
         "full_rank": 64,

@@ -1,4 +1,4 @@
-"""What is computed once: by whom, what a kill leaves, and who may work in an output folder."""
+"""The cache makes a result once, also after a kill; one process works in an output folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jaxft.errors import UserError
 from jaxft.io import write_atomically
 from tests.experiments.world import REPOSITORY, World, one_error
 
-#: Makes a folder of two files, slowly: the second one is written when the file "go" beside it exists.
+#: Makes a folder of two files, slowly: the second one is written when the file "go" exists next to the folder.
 MAKER = """
 import sys, time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a record says of where it comes from."""
+"""The provenance part of a record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all methods have in common: equality, kinds, and when they read reference text."""
+"""Properties of all methods: equality, kinds, and when they read reference text."""
 
 from __future__ import annotations
 
