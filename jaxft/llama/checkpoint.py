@@ -94,7 +94,7 @@ def _write(model: Llama, folder: Path, source: Path | None, max_shard_bytes: int
     try:
         with whole(folder.absolute()) as scratch:
             scratch.mkdir()
-            write_weights(model, scratch, max_shard_bytes)
+            write_weights(entries(model), scratch, max_shard_bytes)
             for path in sorted({path for pattern in CARRIED for path in source.glob(pattern)} if source else ()):
                 if path.is_file():
                     shutil.copyfile(path, scratch / path.name)
