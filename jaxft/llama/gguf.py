@@ -83,7 +83,9 @@ def write_folder(path: Path, folder: Path) -> None:
         raise UserError(f"{path}: not a complete GGUF file ({error}). Download it again.") from None
     architecture = values.get("general.architecture")
     if architecture not in ARCHITECTURES:
-        raise UserError(f'{path}: architecture "{architecture}" is not supported. Supported: {", ".join(ARCHITECTURES)}.')
+        raise UserError(
+            f'{path}: architecture "{architecture}" is not supported. Supported: {", ".join(ARCHITECTURES)}.'
+        )
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     config = _config(path, architecture, values, tensors)
     tokenizer = read_tokenizer(path, values, architecture)

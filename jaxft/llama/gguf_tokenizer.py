@@ -38,7 +38,7 @@ PRE_TOKENIZERS = {
 
 
 def read_tokenizer(path: Path, values: Mapping[str, Any], architecture: str) -> PreTrainedTokenizerFast:
-    """The tokenizer that the metadata `values` of the GGUF file `path` describe; UserError for a kind not known here."""
+    """The tokenizer described by the metadata `values` of the GGUF file `path`; UserError for an unknown kind."""
     kind, pre = values.get(f"{_KEY}.model"), values.get(f"{_KEY}.pre", "default")
     tokens = list(_value(path, values, "tokens"))
     if kind == "gpt2" and pre in PRE_TOKENIZERS:

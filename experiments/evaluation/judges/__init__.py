@@ -24,6 +24,9 @@ def build(settings: config.Judge, folder: Path, turned: bool = False) -> Judge:
         case "local":
             if not settings.folder:
                 raise UserError('judge.folder: not set; a judge of kind "local" needs a Hugging Face folder')
+
+            from experiments.base_model import model_folder
+
             if not (path := model_folder(settings.folder)).is_dir():
                 raise UserError(f"judge.folder: {path} is not a folder; give the Hugging Face folder of the judge")
 
