@@ -10,11 +10,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from safetensors.numpy import save_file
 
 from jaxft.distributed import barrier, gather, run_on_leader
 from jaxft.errors import UserError
-from jaxft.io import whole
+from jaxft.io import whole, write_tensors
 from jaxft.llama.config import LINEARS
 from jaxft.methods.adapters import Decomposed, LowRank
 
@@ -68,5 +67,5 @@ def _write(adapters: Mapping[str, Adapter], scaling: str, base: str, folder: Pat
     }
     with whole(folder) as scratch:
         scratch.mkdir()
-        save_file(tensors, scratch / "adapter_model.safetensors", metadata={"format": "pt"})
+        write_tensors(scratch / "adapter_model.safetensors", tensors, {"format": "pt"})
         (scratch / "adapter_config.json").write_text(json.dumps(description, indent=1) + "\n")
