@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import importlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -15,12 +14,19 @@ from typing import Any
 from experiments.data import builders
 from experiments.data.builders import sgd_text, star_text, tinystories
 from experiments.data.builders.raw import DATA_FOLDER
+from experiments.data.corpora import general, knowledge, reading, safety
+from experiments.data.corpora.agent import AGENTS
 from jaxft.data import readers
 from jaxft.data.example import Example, Message
 from jaxft.data.source import Source
 from jaxft.errors import UserError
 
-CORPORA = ("hotel", "restaurant", "telephone", "knowledge", "safety", "general", "reading")
+CORPORA = {name: agent.examples for name, agent in AGENTS.items()} | {
+    "knowledge": knowledge.examples,
+    "safety": safety.examples,
+    "general": general.examples,
+    "reading": reading.examples,
+}
 CORPUS_SPLITS = ("train", "validation", "test")
 _FILES = {
     "star": (star_text, "star_hotel.tar.gz"),
@@ -49,7 +55,7 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
     elif source in CORPORA:
         if split not in CORPUS_SPLITS:
             raise UserError(f"The corpus {source} has no split {split!r}; it has {', '.join(CORPUS_SPLITS)}.")
-        found = importlib.import_module(f"experiments.data.corpora.{source}").examples(split)
+        found = CORPORA[source](split)
     else:
         names = (*CORPORA, *_FILES, *builders.DATASETS)
         nearest = difflib.get_close_matches(source, names, n=1)
