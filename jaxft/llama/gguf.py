@@ -13,6 +13,8 @@ import numpy as np
 
 from jaxft.errors import UserError
 from jaxft.llama.gguf_tokenizer import read_tokenizer
+from jaxft.llama.hf_config import read_json
+from jaxft.llama.hf_files import exact_tokenizer
 from jaxft.llama.hf_writer import Entry, write_weights
 
 #: Hugging Face name and class of each architecture that is read.
@@ -95,6 +97,8 @@ def write_folder(path: Path, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (folder / "generation_config.json").write_text(json.dumps(tokens, indent=2) + "\n", encoding="utf-8")
     tokenizer.save_pretrained(folder)
+    settings = folder / "tokenizer_config.json"
+    settings.write_text(json.dumps(exact_tokenizer(read_json(settings)), indent=2) + "\n", encoding="utf-8")
 
 
 def _special_tokens(values: Mapping[str, Any]) -> dict[str, Any]:
