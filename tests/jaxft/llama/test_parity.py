@@ -111,7 +111,9 @@ def test_what_transformers_saves_loads_here(tmp_path: Path, variant: str) -> Non
 def test_gguf_files_are_read_as_transformers_reads_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
 ) -> None:
-    torch = pytest.importorskip("torch", reason="live parity needs torch; test_gguf.py compares with the source weights")
+    torch = pytest.importorskip(
+        "torch", reason="live parity needs torch; test_gguf.py compares with the source weights"
+    )
     from transformers import AutoModelForCausalLM
 
     from tests.jaxft.llama.gguf_files import write
