@@ -104,10 +104,12 @@ class Base:
             folder, dtype=self.settings.param_dtype, compute=compute, sharding=sharding if on_mesh() else None
         )
 
-    def pack(self, examples: Sequence[Example], length: int, on_long: str) -> Rows:
-        """Encode under the experiment's template and pack; log the number of examples that were too long."""
+    def pack(self, examples: Sequence[Example], length: int, on_long: str, unlabelled: bool = False) -> Rows:
+        """Encode under the experiment's template and pack as `jaxft.data.packing.pack`; log what was left out."""
         encoded = [encode(example, self.tokenizer, self.settings.template) for example in examples]
-        rows = pack(encoded, length, on_long)
+        rows = pack(encoded, length, on_long, unlabelled)
         if rows.dropped:
             log.info(f"left out {rows.dropped} of {len(examples)} examples that are longer than {length} tokens")
+        if rows.unlabelled:
+            log.info(f"left out {rows.unlabelled} examples or windows of {length} tokens in which nothing is learnt")
         return rows

@@ -33,6 +33,24 @@ def choice(row: dict[str, Any]) -> Example | None:
     return one if one.options else None
 
 
+def dialogue(rows: Sequence[dict[str, Any]]) -> Example:
+    """A whole dialogue, given by its steps, with every reply of the agent to learn.
+
+    The system message stays the same. What the agent has newly noted or looked up before a reply ends the customer's
+    message there: a reply sees all that its step saw, and nothing that was found out later. Each reply is a message of
+    its own, as in the steps, so between two replies in a row the customer says nothing.
+    """
+    messages, told, read = [Message("system", AGENT)], {}, 0
+    for one in map(Step.from_row, rows):
+        known = json.loads(one.known) if one.known else {}
+        news = {name: value for name, value in known.items() if told.get(name) != value}
+        said = turns(one.history[read:])[-1].content
+        said += f"\nWhat you know: {json.dumps(news, ensure_ascii=False)}" if news else ""
+        messages += [Message("user", said), Message("assistant", one.text)]
+        told, read = known, len(one.history) + 1
+    return Example.of(messages, key={"group": one.task, "dialogue": one.dialogue}, learn="all")
+
+
 def turns(history: Sequence[Turn]) -> tuple[Message, ...]:
     """The conversation as alternating messages, of which the first and the last are the user's.
 
