@@ -12,10 +12,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import save_file
 
 from jaxft.distributed import gather
 from jaxft.errors import UserError
+from jaxft.io import write_tensors
 from jaxft.llama.hf_tensors import DTYPES, INDEX, WEIGHTS, Parameter, parameters
 from jaxft.llama.model import Llama
 
@@ -73,7 +73,12 @@ def write_weights(model: Llama, folder: Path, max_shard_bytes: int) -> None:
 
 def _write_shard(path: Path, shard: Sequence[Entry]) -> None:
     """Write a safetensors file; it is on the disk when this returns."""
-    tensors = {entry.name: np.ascontiguousarray(entry.values()) for entry in shard}
-    save_file(tensors, path, metadata={"format": "pt"})  # transformers insists on the format
+    tensors, start = {}, 0
+    memory = np.empty(sum(entry.nbytes for entry in shard), np.uint8)  # one allocation: many leave gaps that stay taken
+    for entry in shard:
+        part = memory[start : start + entry.nbytes].view(entry.dtype).reshape(entry.shape)
+        part[...] = entry.values()
+        tensors[entry.name], start = part, start + entry.nbytes
+    write_tensors(path, tensors, {"format": "pt"})  # transformers insists on the format
     with path.open("rb") as file:
         os.fsync(file.fileno())
