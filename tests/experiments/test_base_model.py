@@ -13,7 +13,7 @@ from experiments.config import Model
 from experiments.config_loader import load_experiment
 from experiments.data.rows import training_rows
 from experiments.data.sources import load_examples
-from jaxft.data.example import Example
+from jaxft.data.example import Example, Message
 from jaxft.data.source import Mix, Source
 
 
@@ -68,6 +68,10 @@ def test_what_is_left_out_is_said(world, capsys) -> None:
     examples = [Example((), "a short text"), Example((), "a long text, " * 20)]
     assert base.pack(examples, 64, "drop").dropped == 1
     assert "left out 1 of 2 examples that are longer than 64 tokens" in capsys.readouterr().err
+    examples.append(Example((Message("user", "a long text, " * 20),), "a reply"))
+    packed, every = base.pack(examples, 64, "split"), base.pack(examples, 64, "split", True)
+    assert packed.unlabelled > 0 and packed.counts["labels"] == every.counts["labels"]
+    assert f"left out {packed.unlabelled} examples or windows of 64 tokens in which" in capsys.readouterr().err
 
 
 def test_the_tokenizer_hash_sees_the_chat_template(own_world) -> None:

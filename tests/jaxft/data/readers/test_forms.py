@@ -69,7 +69,8 @@ def test_alpaca_is_put_as_published():
     with_input = {"instruction": "Add.", "input": "1+1", "output": "2"}
     prompt = (
         "Below is an instruction that describes a task, paired with an input that provides further context. Write a "
-        "response that appropriately completes the request.\n\n### Instruction:\nAdd.\n\n### Input:\n1+1\n\n### Response:"
+        "response that appropriately completes the request.\n\n### Instruction:\nAdd.\n\n### Input:\n1+1\n\n"
+        "### Response:"
     )
     assert example(with_input, "") == Example((Message("user", prompt),), "2")
     assert example({**with_input, "text": f"{prompt}\n2"}, "") == example(with_input, "")
