@@ -18,5 +18,5 @@ def examples(path: str | Path) -> list[Example]:
     """
     found = [example(record, where) for where, record in records(Path(path))]
     if not found:
-        raise UserError(f"{path} holds no examples; expected {EXPECTED}.")
+        raise UserError(f"{path} holds no examples; expected records like {EXPECTED}.")
     return found

@@ -124,8 +124,8 @@ def _messages(field: str) -> Callable[[dict[str, Any], str], list[Message]]:
 
 def _message(fields: dict[str, Any], where: str) -> Message:
     """One message in OpenAI's spelling (role, content) or ShareGPT's (from, value)."""
-    role, content, roles = ("from", "value", _SHAREGPT) if "from" in fields else ("role", "content", _ROLES)
-    found = fields.get(role)
+    role, content, roles = ("from", "value", [*_SHAREGPT]) if "from" in fields else ("role", "content", _ROLES)
+    found: Any = fields.get(role)
     if found not in roles:
         raise UserError(f"{where} is of the role {found!r}; expected one of {', '.join(roles)}.")
     given = _given(fields)

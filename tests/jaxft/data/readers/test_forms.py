@@ -134,6 +134,7 @@ def test_weights_and_what_only_a_template_knows_are_kept():
         (dialogue({"role": "human", "content": "b"}), "message 2 is of the role 'human'; expected one of system, user"),
         (dialogue({"role": ["user"], "content": "b"}), "message 2 is of the role"),
         ({"conversations": [{"from": "bot", "value": "a"}]}, "role 'bot'; expected one of human, gpt"),
+        ({"conversations": [{"from": ["human"], "value": "a"}]}, "message 1 is of the role"),
         ({"conversations": [{"from": "human", "content": "a"}]}, "message 1 has the field 'content'"),
         (dialogue(reply("")), "message 2: \"content\" is ''"),
         (dialogue(reply(3)), '"content" is 3'),
