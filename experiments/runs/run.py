@@ -21,6 +21,7 @@ from experiments.evaluation.scores import Scores, cached_scores, means
 from experiments.runs import watch
 from experiments.runs.calibrate import ranks
 from experiments.runs.certify import certify_model, delta_norm, describe_movement, kernel_changes
+from experiments.runs.output import binding
 from experiments.runs.workspace import Workspace
 from experiments.store.cache import cached_json, digest
 from experiments.store.record.codec import from_json
@@ -31,6 +32,7 @@ from jaxft.io import read_json, write_json
 from jaxft.llama import checkpoint
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods import Method, SafeLora, SafeMerge
+from jaxft.progress import about
 from jaxft.training.loop import train
 
 log = logging.getLogger("jaxft")
@@ -66,7 +68,7 @@ class Run:
             "tokenizer": self.work.base.tokenizer_sha256,
             "template": experiment.model.template,
             "domain": self.work.domain_sha256,
-            "training": digest(to_json(experiment.training)),
+            "training": digest(binding(experiment)["training"]),
             "method": digest(to_json(replace(self.method, learning_rates=()))),
             "reference": digest(self.work.calibration.description) if self.method.reference != "none" else "",
             "mix": data_hashes(self.method.mix.sources) if self.method.mix else {},
@@ -126,7 +128,8 @@ class Run:
 
         def measure(trainable: Any) -> watch.Means:
             assembled = self.method.assemble(base, self.method.finalize(trainable, base, statistics))
-            return means(measure_axes(work.base, *assembled, work.watched, work.judge, validation=True))
+            with about(self.label):
+                return means(measure_axes(work.base, *assembled, work.watched, work.judge, validation=True))
 
         trained = train(
             self.method,
@@ -169,16 +172,14 @@ class Run:
     def scores(self, *, validation: bool) -> dict[str, Scores]:
         """The scores of every axis on validation or test examples."""
         path = self.folder / ("validation.json" if validation else "test.json")
-        return cached_scores(
-            path,
-            lambda: measure_axes(
-                self.work.base,
-                *self.assembled,
-                self.work.experiment.evaluation,
-                self.work.judge,
-                validation=validation,
-            ),
-        )
+        work = self.work
+
+        def measure() -> dict[str, Scores]:
+            evaluation, assembled = work.experiment.evaluation, self.assembled
+            with about(self.label):
+                return measure_axes(work.base, *assembled, evaluation, work.judge, validation=validation)
+
+        return cached_scores(path, measure)
 
     @property
     def delta_norm(self) -> float:
