@@ -24,7 +24,7 @@ from jaxft.data.tokenizer import PreTrainedTokenizerFast, load_tokenizer
 from jaxft.llama import checkpoint
 from jaxft.llama.attention import choose_attention
 from jaxft.llama.config import LlamaConfig
-from jaxft.llama.locate import locate
+from jaxft.llama.locate import locate, on_hub
 from jaxft.llama.model import Compute, Llama
 from jaxft.llama.sharding import parameter_spec
 from jaxft.sharding import LAYOUTS, on_mesh
@@ -65,6 +65,12 @@ class Base:
     @property
     def folder(self) -> Path:
         return model_folder(self.settings.folder)
+
+    @property
+    def address(self) -> str:
+        """The base as other programs find it: the id on the Hub that the config names, else its absolute folder."""
+        hub = on_hub(os.path.expandvars(self.settings.folder))
+        return hub["repo"] if hub and not hub["revision"] else os.path.abspath(self.folder)
 
     @cached_property
     def model(self) -> Llama:
