@@ -101,6 +101,7 @@ class Base:
             "sha256": self.sha256,
             "tokenizer_sha256": self.tokenizer_sha256,
             "parameters": self.model.config.parameter_count,
+            "dtype": ", ".join(sorted(set(checkpoint.stored_dtypes(self.folder).values()))),
         }
 
     def reload(self, folder: Path) -> Llama:
