@@ -33,6 +33,7 @@ from jaxft.llama import checkpoint
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods import Lora, Method, SafeLora, SafeMerge
 from jaxft.methods.peft import save_adapter
+from jaxft.progress import about
 from jaxft.training.loop import train
 
 log = logging.getLogger("jaxft")
@@ -128,7 +129,8 @@ class Run:
 
         def measure(trainable: Any) -> watch.Means:
             assembled = self.method.assemble(base, self.method.finalize(trainable, base, statistics))
-            return means(measure_axes(work.base, *assembled, work.watched, work.judge, validation=True))
+            with about(self.label):
+                return means(measure_axes(work.base, *assembled, work.watched, work.judge, validation=True))
 
         trained = train(
             self.method,
@@ -171,16 +173,14 @@ class Run:
     def scores(self, *, validation: bool) -> dict[str, Scores]:
         """The scores of every axis on validation or test examples."""
         path = self.folder / ("validation.json" if validation else "test.json")
-        return cached_scores(
-            path,
-            lambda: measure_axes(
-                self.work.base,
-                *self.assembled,
-                self.work.experiment.evaluation,
-                self.work.judge,
-                validation=validation,
-            ),
-        )
+        work = self.work
+
+        def measure() -> dict[str, Scores]:
+            evaluation, assembled = work.experiment.evaluation, self.assembled
+            with about(self.label):
+                return measure_axes(work.base, *assembled, evaluation, work.judge, validation=validation)
+
+        return cached_scores(path, measure)
 
     @property
     def delta_norm(self) -> float:
