@@ -148,7 +148,7 @@ class Workspace:
         if self.shared is None:
             return self.out
         experiment, evaluation = self.experiment, replace(self.experiment.evaluation, target=0.0, matched=())
-        model = replace(experiment.model, folder="", sharding=Sharding())
+        model = replace(experiment.model, folder="", sharding=Sharding(), export_dtype="base")
         data = data_hashes(source for axis in evaluation.axes.values() for source in (axis.source, axis.validation))
         weights = [self.base.sha256, self.base.tokenizer_sha256]
         key = [*weights, *to_json([model, evaluation, experiment.judge]), data]

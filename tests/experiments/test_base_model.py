@@ -23,6 +23,30 @@ def test_the_name_base_is_the_model_that_ships() -> None:
     assert model_folder("./some/where") == Path("some/where")
 
 
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("base", str(SHIPPED_BASE)),
+        ("$MODELS/small", "{here}/models/small"),
+        ("${MODELS}/small", "{here}/models/small"),
+        ("models/small", "{here}/models/small"),
+        ("./models/../models/small", "{here}/models/small"),
+        ("{here}/models/small", "{here}/models/small"),
+        ("meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-7b-hf"),
+        ("hub/models--org--small", "{here}/hub/models--org--small/snapshots/1234"),
+    ],
+)
+def test_others_find_the_base_by_its_address(
+    name: str, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("models/small", "hub/models--org--small/snapshots/1234"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELS", "models")
+    name, address = (text.replace("{here}", str(tmp_path)) for text in (name, address))
+    assert Base(Model(folder=name)).address == address
+
+
 def test_sources_follow_each_other() -> None:
     found = load_examples([Source("safety", "test", 2), Source("hotel", "test", 3)])
     assert [bool(example.key.get("act")) for example in found] == [False, False, True, True, True]
