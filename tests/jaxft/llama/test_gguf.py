@@ -19,7 +19,7 @@ from jaxft.data.tokenizer import load_tokenizer
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import content_hash, load
 from jaxft.llama.locate import locate
-from tests.jaxft.llama.gguf_files import TINY_TOKENIZER, gguf, tokenizer_of, write
+from tests.jaxft.llama.gguf_files import TINY_TOKENIZER, gguf, quantised, tokenizer_of, write
 from tests.jaxft.llama.small import CONFIGS, tensors
 
 BASE = Path(jaxft.__file__).parent / "assets" / "base"
@@ -65,8 +65,17 @@ def test_weights_of_every_kind(tmp_path: Path, dtype: str) -> None:
         np.testing.assert_array_equal(found[name].astype(np.float32), expected, name)
         assert found[name].dtype == ("float32" if value.ndim == 1 else stored)
     assert config_of(folder)["torch_dtype"] == stored
-    assert load(folder).config.rope_theta == 5e5
-    assert load(folder).config.rms_norm_eps == 1e-5
+    assert (load(folder).config.rms_norm_eps, config_of(folder)["rope_theta"]) == (1e-5, 5e5)
+
+
+@pytest.mark.parametrize("dtype", ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"])
+def test_weights_in_large_blocks(tmp_path: Path, dtype: str) -> None:
+    config = {**CONFIG, "hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 1}
+    source, kind = tensors(config), gguf.GGMLQuantizationType[dtype]
+    found = load_file(locate(write(tmp_path / "a.gguf", "llama", config, source, dtype=dtype)) / "model.safetensors")
+    for name in ("model.embed_tokens.weight", "model.layers.0.mlp.down_proj.weight"):
+        np.testing.assert_array_equal(found[name], gguf.dequantize(quantised(source[name], kind), kind), name)
+        assert np.isfinite(found[name]).all() and found[name].std() > 0
 
 
 def added(config: dict[str, Any], source: dict[str, np.ndarray], *ends: str) -> dict[str, np.ndarray]:
