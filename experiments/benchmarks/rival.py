@@ -85,7 +85,7 @@ def _model(settings: Benchmark, dtype: str) -> Any:
         head_dim=config.head_dim,
         max_position_embeddings=config.max_positions,
         rms_norm_eps=config.rms_norm_eps,
-        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
+        rope_parameters={"rope_type": "default", "rope_theta": config.rope.rope_theta},
         tie_word_embeddings=config.tied_head,
         attention_dropout=0.0,
         bos_token_id=config.bos_token,
