@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import importlib
 import json
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from experiments.data import builders
 from experiments.data.builders import sgd_text, star_text, tinystories
 from experiments.data.builders.raw import DATA_FOLDER
+from experiments.data.corpora import general, knowledge, reading, safety
+from experiments.data.corpora.agent import AGENTS
 from jaxft.data import readers
-from jaxft.data.example import Example
+from jaxft.data.example import Example, Message
 from jaxft.data.source import Source
 from jaxft.errors import UserError
 
-CORPORA = ("hotel", "restaurant", "telephone", "knowledge", "safety", "general", "reading")
+CORPORA = {name: agent.examples for name, agent in AGENTS.items()} | {
+    "knowledge": knowledge.examples,
+    "safety": safety.examples,
+    "general": general.examples,
+    "reading": reading.examples,
+}
 CORPUS_SPLITS = ("train", "validation", "test")
 _FILES = {
     "star": (star_text, "star_hotel.tar.gz"),
@@ -48,7 +55,7 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
     elif source in CORPORA:
         if split not in CORPUS_SPLITS:
             raise UserError(f"The corpus {source} has no split {split!r}; it has {', '.join(CORPUS_SPLITS)}.")
-        found = importlib.import_module(f"experiments.data.corpora.{source}").examples(split)
+        found = CORPORA[source](split)
     else:
         names = (*CORPORA, *_FILES, *builders.DATASETS)
         nearest = difflib.get_close_matches(source, names, n=1)
@@ -63,8 +70,12 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
 
 
 def load_examples(wanted: Iterable[Source]) -> list[Example]:
-    """All examples of several sources, one source after the other."""
-    return [example for source in wanted for example in load(source.name, source.split, source.limit)]
+    """All examples of several sources, one source after the other; each source says what is learnt of its dialogues."""
+    return [
+        replace(example, learn=source.learn)
+        for source in wanted
+        for example in load(source.name, source.split, source.limit)
+    ]
 
 
 def source_name(source: Source) -> str:
@@ -89,17 +100,21 @@ def splits(source: str) -> tuple[str, ...]:
 
 
 def fingerprint(examples: Sequence[Example]) -> str:
-    """SHA-256 (hexadecimal) of the examples in their order: prompts, responses, keys and options."""
+    """SHA-256 (hexadecimal) of the examples in their order: all that they hold except for their place in a file."""
     digest = hashlib.sha256()
     for example in examples:
-        messages = [[message.role, message.content] for message in example.messages]
+        messages = [_fingerprint(message) for message in example.messages]
         record = {"messages": messages, "response": example.response, "key": dict(example.key)}
-        if example.options:
-            record["options"] = list(example.options)
-        if example.control:
-            record["control"] = True
+        new = {"options": example.options, "control": example.control, "tools": example.tools}
+        new |= {"reply": _fingerprint(example.reply)[2:], "learn": example.learn if example.learn != "last" else ""}
+        record |= {name: value for name, value in new.items() if value}
         digest.update(json.dumps(record, sort_keys=True, separators=(",", ":")).encode() + b"\n")
     return digest.hexdigest()
+
+
+def _fingerprint(message: Message) -> list[Any]:
+    rare = [dict(message.extra), message.learn] if message.extra or message.learn is not None else []
+    return [message.role, message.content, *rare]
 
 
 def _data_folder(source: str) -> Path:

@@ -21,6 +21,7 @@ from experiments.evaluation.scores import Scores, cached_scores, means
 from experiments.runs import watch
 from experiments.runs.calibrate import ranks
 from experiments.runs.certify import certify_model, delta_norm, describe_movement, kernel_changes
+from experiments.runs.output import binding
 from experiments.runs.workspace import Workspace
 from experiments.store.cache import cached_json, digest
 from experiments.store.record.codec import from_json
@@ -66,7 +67,7 @@ class Run:
             "tokenizer": self.work.base.tokenizer_sha256,
             "template": experiment.model.template,
             "domain": self.work.domain_sha256,
-            "training": digest(to_json(experiment.training)),
+            "training": digest(binding(experiment)["training"]),
             "method": digest(to_json(replace(self.method, learning_rates=()))),
             "reference": digest(self.work.calibration.description) if self.method.reference != "none" else "",
             "mix": data_hashes(self.method.mix.sources) if self.method.mix else {},

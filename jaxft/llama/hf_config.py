@@ -38,6 +38,7 @@ def read_config(folder: str | Path) -> LlamaConfig:
     """
     path = Path(folder) / "config.json"
     raw = read_json(path)
+    _refuse_quantised(path, raw)
     name = raw.get("model_type", "llama")
     family = _family(path, raw, name)
     raw = {key: value for key, value in raw.items() if value is not None or key not in NULLABLE}
@@ -70,6 +71,16 @@ def read_config(folder: str | Path) -> LlamaConfig:
         return LlamaConfig(**fields)
     except ValueError as error:
         raise UserError(f"{path}: {error}.") from None
+
+
+def _refuse_quantised(path: Path, raw: Mapping[str, Any]) -> None:
+    for key in ("quantization_config", "compression_config"):
+        if given := raw.get(key):
+            method = given.get("quant_method", "unknown") if isinstance(given, dict) else given
+            raise UserError(
+                f"{path}: the weights are quantised ({key}: {method}); only float32, bfloat16 and float16 are read.\n"
+                "Give the model that they were made from, or a GGUF file."
+            )
 
 
 def config_json(config: LlamaConfig, dtype: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -14,10 +14,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import save_file
 
 from jaxft.distributed import gather
 from jaxft.errors import UserError
+from jaxft.io import write_tensors
 from jaxft.llama.hf_tensors import DTYPES, INDEX, WEIGHTS, Parameter, parameters
 from jaxft.llama.model import Llama
 
@@ -58,10 +58,10 @@ def _fetch(parts: Sequence[tuple[Parameter, jax.Array]], layer: int, dtype: str)
     return values[0] if len(values) == 1 else np.concatenate([value.astype(dtype) for value in values])
 
 
-def write_weights(model: Llama, folder: Path, max_shard_bytes: int) -> None:
-    """Write all tensors into `folder`, in files of at most `max_shard_bytes` or one tensor; one at a time in memory."""
+def write_weights(tensors: Iterable[Entry], folder: Path, max_shard_bytes: int) -> None:
+    """Write tensors into `folder`, in files of at most `max_shard_bytes` or one tensor; one file is in memory."""
     shards: list[list[Entry]] = [[]]
-    for entry in entries(model):
+    for entry in tensors:
         if shards[-1] and sum(other.nbytes for other in shards[-1]) + entry.nbytes > max_shard_bytes:
             shards.append([])
         shards[-1].append(entry)
@@ -85,6 +85,6 @@ def _write_shard(path: Path, shard: Sequence[Entry]) -> None:
         part = memory[start : start + entry.nbytes].view(entry.dtype).reshape(entry.shape)
         part[...] = entry.values()
         tensors[entry.name], start = part, start + entry.nbytes
-    save_file(tensors, path, metadata={"format": "pt"})  # transformers insists on the format
+    write_tensors(path, tensors, {"format": "pt"})  # transformers insists on the format
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -44,4 +43,6 @@ def local_layers(config: LlamaConfig) -> Array | None:
 def sight_of(both: Sights, local: Array | None) -> Sight:
     """What one layer sees. local: its entry of `local_layers`."""
     first, second = both
-    return first if second is None else jax.tree.map(partial(jnp.where, local), second, first)
+    if second is None or local is None:
+        return first
+    return jax.tree.map(lambda a, b: jnp.where(local, a, b), second, first)

@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import save_file
+from jax.sharding import PartitionSpec
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from jaxft.distributed import barrier, gather, run_on_leader
 from jaxft.errors import UserError
-from jaxft.io import whole
-from jaxft.llama.config import LINEARS
-from jaxft.methods.adapters import Decomposed, LowRank
+from jaxft.io import whole, write_tensors
+from jaxft.llama.config import LINEARS, LlamaConfig
+from jaxft.llama.hf_config import read_json
+from jaxft.llama.model import Llama
+from jaxft.methods.adapters import Decomposed, LowRank, column_norms
+from jaxft.sharding import reshard
 
 Adapter = LowRank | Decomposed
+SETTINGS, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+#: Settings with the one value that is read; absent ones have it too. Of `init_lora_weights`, see STARTS.
+_FIXED = {"peft_type": "LORA", "bias": "none", "fan_in_fan_out": False}
+#: Values of `init_lora_weights` that leave the weights of the base as they are; others, such as "pissa", change them.
+_STARTS = (True, False, "gaussian", "eva", "orthogonal")
+#: Settings that change no result of the trained factors. Any other that is set is refused: it may change it.
+_FREE = {
+    *("task_type", "base_model_name_or_path", "revision", "auto_mapping", "peft_version", "inference_mode"),
+    *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "lora_dropout", "loftq_config"),
+    *("eva_config", "runtime_config", "megatron_core", "qalora_group_size"),
+    *("r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "init_lora_weights"),  # all read
+}
+_FACTOR = re.compile(
+    r"base_model\.model\.(model\.layers\.(\d+)\.(.+))\.(lora_A\.weight|lora_B\.weight|lora_magnitude_vector)"
+)
 
 
 def save_adapter(adapters: Mapping[str, Adapter], scaling: str, base: str, folder: Path) -> None:
@@ -68,5 +93,139 @@ def _write(adapters: Mapping[str, Adapter], scaling: str, base: str, folder: Pat
     }
     with whole(folder) as scratch:
         scratch.mkdir()
-        save_file(tensors, scratch / "adapter_model.safetensors", metadata={"format": "pt"})
-        (scratch / "adapter_config.json").write_text(json.dumps(description, indent=1) + "\n")
+        write_tensors(scratch / WEIGHTS, tensors, {"format": "pt"})
+        (scratch / SETTINGS).write_text(json.dumps(description, indent=1) + "\n")
+
+
+class Factors(NamedTuple):
+    """One linear in all layers: A [L, d, r], B [L, r, n], their scale, and the magnitudes [L, n] of DoRA, NaN in layers
+    without. Layers without an adapter have zeros, as have the ranks above those of a layer."""
+
+    a: np.ndarray
+    b: np.ndarray
+    scale: float
+    magnitude: np.ndarray | None
+
+
+def is_adapter(folder: Path) -> bool:
+    """True if the folder holds a peft adapter."""
+    return (folder / SETTINGS).is_file()
+
+
+def adapter_hash(folder: Path) -> str:
+    """SHA-256 (hex) of both files of an adapter."""
+    digest = hashlib.sha256((folder / SETTINGS).read_bytes())
+    with (folder / WEIGHTS).open("rb") as file:
+        digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def load_adapter(folder: Path, base: Llama) -> dict[str, Adapter]:
+    """The adapters of a peft folder for a base of their shape; `adapters.merge` adds them to its weights.
+
+    peft keeps A as [r, in] and B as [out, r]. Rank and scale follow `rank_pattern`, `alpha_pattern` and `use_rslora`.
+    UserError names what cannot be merged exactly: another kind of adapter, trained biases, embeddings or heads, a start
+    that changes the base (PiSSA, OLoRA, CorDA, LoftQ), factors of another shape, NaN or infinity.
+    """
+    layout, found = base.compute.layout, {}
+    for name, read in read_adapter(folder, base.config).items():
+        a, b = reshard(jnp.asarray(read.a), layout.low_rank("a")), reshard(jnp.asarray(read.b), layout.low_rank("b"))
+        found[name] = factors = LowRank(a, b, read.scale)
+        if read.magnitude is not None:
+            kernel = getattr(base.layers, name)[...]
+            _, _, everywhere = layout.low_rank("b")
+            norms = reshard(column_norms(kernel), PartitionSpec(None, everywhere))
+            given = reshard(jnp.asarray(read.magnitude), PartitionSpec(None, everywhere))
+            found[name] = Decomposed(factors, jnp.where(jnp.isnan(given), norms, given), kernel)
+    return found
+
+
+def read_adapter(folder: Path, config: LlamaConfig) -> dict[str, Factors]:
+    """The factors of a peft folder by linear, checked against the shape of their base; UserError as `load_adapter`."""
+    settings = _settings(folder / SETTINGS)
+    shapes, adapters = config.linear_shapes, defaultdict(dict)
+    modules = {linear.module: name for name, linear in LINEARS.items()}
+    for tensor, value in _tensors(folder).items():
+        where, match = f"{folder / WEIGHTS}: tensor {tensor}", _FACTOR.fullmatch(tensor)
+        name = modules.get(match[3]) if match else None
+        if match is None or name is None:
+            known = ", ".join(module.split(".")[1] for module in modules)
+            raise UserError(f"{where} cannot be merged: only LoRA factors of {known} can.")
+        if int(match[2]) >= config.num_layers:
+            raise UserError(f"{where} is of layer {match[2]}, and the base has {config.num_layers} layers.")
+        rank, scale = _rank_and_scale(folder / SETTINGS, settings, match[1])
+        d, n = shapes[name]
+        expected = {"lora_A.weight": (rank, d), "lora_B.weight": (n, rank)}.get(match[4], (n,))
+        if value.shape != expected:
+            raise UserError(f"{where} has shape {value.shape}, expected {expected} for this base and rank.")
+        if not np.isfinite(value).all():
+            raise UserError(f"{where} holds NaN or infinity.")
+        adapters[name].setdefault(int(match[2]), {"scale": scale})[match[4]] = value.astype(np.float32)
+    if not adapters:
+        raise UserError(f"{folder / WEIGHTS}: holds no adapter.")
+    needed = {"lora_A.weight", "lora_B.weight", *(["lora_magnitude_vector"] if settings.get("use_dora") else [])}
+    for name, layers in adapters.items():
+        for layer, its in layers.items():
+            if its.keys() - {"scale"} != needed:
+                found, expected = (", ".join(sorted(parts)) for parts in (its.keys() - {"scale"}, needed))
+                module = f"layer {layer}, {LINEARS[name].module}"
+                raise UserError(f"{folder / WEIGHTS}: {module}: found {found}, expected {expected}.")
+    return {name: _stacked(adapters[name], config.num_layers) for name in LINEARS if name in adapters}
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """The settings of an adapter; UserError for one that is not merged exactly."""
+    settings = read_json(path)
+    for key, value in settings.items():
+        if key in _FIXED and value != _FIXED[key]:
+            raise UserError(f"{path}: {key} is {json.dumps(value)}; only {json.dumps(_FIXED[key])} can be merged.")
+        if key not in _FIXED and key not in _FREE and value:
+            raise UserError(f"{path}: {key} is {json.dumps(value)}; only adapters without it can be merged.")
+    if settings.get("init_lora_weights", True) not in _STARTS:
+        raise UserError(
+            f"{path}: init_lora_weights is {json.dumps(settings['init_lora_weights'])}, which changes the base.\n"
+            "Convert the adapter to plain LoRA with peft (path_initial_model_for_weight_conversion)."
+        )
+    return settings
+
+
+def _tensors(folder: Path) -> dict[str, np.ndarray]:
+    path = folder / WEIGHTS
+    if not path.is_file():
+        pickles = sorted(found.name for found in folder.glob("*.bin"))
+        held = f"holds {pickles[0]}, a pickle file, which can run code when read, but" if pickles else "holds"
+        raise UserError(f"{folder}: {held} no {WEIGHTS}.\nSave the adapter with safe_serialization=True.")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a complete safetensors file ({error}); copy or download it again.") from None
+
+
+def _rank_and_scale(path: Path, settings: Mapping[str, Any], module: str) -> tuple[int, float]:
+    """(rank, factor of B A) of a module of the base, by peft's rule: the first pattern that matches its end counts."""
+
+    def setting(key: str, patterns: str) -> Any:
+        found = settings.get(patterns) or {}
+        return next((found[one] for one in found if re.match(rf"(.*\.)?({one})$", module)), settings.get(key, 8))
+
+    rank, alpha = setting("r", "rank_pattern"), setting("lora_alpha", "alpha_pattern")
+    if type(rank) is not int or rank < 1 or type(alpha) not in (int, float) or not math.isfinite(alpha):
+        raise UserError(f"{path}: {module} has rank {rank!r} and lora_alpha {alpha!r}, expected numbers.")
+    return rank, alpha / (math.sqrt(rank) if settings.get("use_rslora") else rank)
+
+
+def _stacked(layers: Mapping[int, Mapping[str, Any]], count: int) -> Factors:
+    """The adapters of one linear, by layer, as stacks over `count` layers. A scale that all share stays a factor."""
+    first, scales = next(iter(layers.values())), {its["scale"] for its in layers.values()}
+    shared = len(scales) == 1
+    d, n = first["lora_A.weight"].shape[1], len(first["lora_B.weight"])
+    rank = max(len(its["lora_A.weight"]) for its in layers.values())
+    a, b = np.zeros((count, d, rank), np.float32), np.zeros((count, rank, n), np.float32)
+    magnitude = np.full((count, n), np.nan, np.float32) if "lora_magnitude_vector" in first else None
+    for layer, its in layers.items():
+        its_rank = len(its["lora_A.weight"])
+        a[layer, :, :its_rank] = its["lora_A.weight"].T
+        b[layer, :its_rank] = its["lora_B.weight"].T * (1 if shared else np.float32(its["scale"]))
+        if magnitude is not None:
+            magnitude[layer] = its["lora_magnitude_vector"]
+    return Factors(a, b, scales.pop() if shared else 1.0, magnitude)

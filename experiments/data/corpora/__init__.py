@@ -1,21 +1,51 @@
 """The shipped corpora, generated from small grammars: three agents (hotel, restaurant, telephone), knowledge, safety,
 general and reading.
 
-Every module has `examples(split)`; the same split gives the same list on every machine.
+The words and sentences of each are in its TOML file. Every corpus has `examples(split)`; the same split gives the same
+list on every machine.
 """
 
 from __future__ import annotations
 
+import random
+import tomllib
+from collections.abc import Callable, Iterable
+from importlib.resources import files
+from typing import Any, TypeVar
+
 from jaxft.data.example import Example, Message
 from jaxft.errors import UserError
 
+T = TypeVar("T")
 SPLITS = ("train", "validation", "test")
+
+
+def read(name: str) -> dict[str, Any]:
+    """The tables of words and sentences of a corpus."""
+    return tomllib.loads((files(__name__) / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def check_split(split: str) -> None:
     """Check the name of a split. UserError unless it is one of SPLITS."""
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r} of an embedded corpus; expected one of {', '.join(SPLITS)}")
+
+
+def part(items: Iterable[T], split: str, seed: str) -> list[T]:
+    """The items of a split, in random order: 75 % train, 10 % validation, 15 % test."""
+    shuffled = list(items)
+    random.Random(seed).shuffle(shuffled)
+    first, second = int(0.75 * len(shuffled)), int(0.85 * len(shuffled))
+    return {"train": shuffled[:first], "validation": shuffled[first:second], "test": shuffled[second:]}[split]
+
+
+def distinct(count: int, make: Callable[[int], Example]) -> list[Example]:
+    """`count` examples with different prompts; make(number of examples so far) gives the next one."""
+    found: dict[str, Example] = {}
+    while len(found) < count:
+        example = make(len(found))
+        found.setdefault(example.messages[0].content, example)
+    return list(found.values())
 
 
 def turn(prompt: str, response: str, key: dict[str, str]) -> Example:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from experiments.data.corpora import capitalise, check_split, join_opener, turn
+from experiments.data.corpora import capitalise, check_split, distinct, join_opener, part, read, turn
 from jaxft.data.example import Example
 
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -39,28 +39,30 @@ PAIRS = (
 
 @dataclass(frozen=True)
 class Agent:
-    """One agent's orders and wordings; sentences name slots as {slot}.
+    """One agent's orders and wordings, from its TOML file; sentences name slots as {slot}.
 
     values: of every slot, in the order in which the slots are asked for. counted: slots whose values are numbers of the
     thing that the slot names, in the plural. scarce: the slot whose value may not be available. carry_out: the act that
-    ends an order. gives: the customer's sentences, by the slots they give. phrases: a slot in a sentence that gives
-    two. agrees, asks_price: the customer's other sentences. replies: the wordings of every act. required: the values
-    that the reply of an act must name. instruction: text before every prompt, like a system message, as customers of
-    two agents may say the same.
+    ends an order. gives: the customer's sentences, by the slot they give, or "nothing". phrases: a slot in a sentence
+    that gives two. agrees, asks_price: the customer's other sentences. replies: the wordings of every act. required:
+    the values that the reply of an act must name. patterns: the regular expression that finds an act in a lower-case
+    reply, for the agent's task. instruction: text before every prompt, like a system message, as customers of two
+    agents may say the same.
     """
 
     name: str
     sizes: Mapping[str, int]
-    values: Mapping[str, tuple[str, ...]]
-    counted: tuple[str, ...]
+    values: Mapping[str, Sequence[str]]
+    counted: Sequence[str]
     scarce: str
     carry_out: str
-    gives: Mapping[tuple[str, ...], tuple[str, ...]]
+    gives: Mapping[str, Sequence[str]]
     phrases: Mapping[str, str]
-    agrees: tuple[str, ...]
-    asks_price: tuple[str, ...]
-    replies: Mapping[str, tuple[str, ...]]
-    required: Mapping[str, tuple[str, ...]]
+    agrees: Sequence[str]
+    asks_price: Sequence[str]
+    replies: Mapping[str, Sequence[str]]
+    required: Mapping[str, Sequence[str]]
+    patterns: Mapping[str, str]
     instruction: str = ""
 
     @property
@@ -76,24 +78,16 @@ class Agent:
         customer opener and sentence. key: "act" and the values that the reply must name.
         """
         check_split(split)
-        rng = random.Random(f"{self.name} {split}")
-        orders = self.orders(split)
-        seen: set[str] = set()
-        result = []
-        while len(result) < self.sizes[split]:
-            example = self._example(rng, self.acts[len(result) % len(self.acts)], rng.choice(orders), split)
-            prompt = example.messages[0].content
-            if prompt not in seen:
-                seen.add(prompt)
-                result.append(example)
-        return result
+        rng, orders = random.Random(f"{self.name} {split}"), self.orders(split)
+        return distinct(
+            self.sizes[split],
+            lambda number: self._example(rng, self.acts[number % len(self.acts)], rng.choice(orders), split),
+        )
 
     def orders(self, split: str) -> list[dict[str, str]]:
-        """The full tuples of a split: 75 % train, 10 % validation, 15 % test."""
+        """The full tuples of a split."""
         orders = [dict(zip(self.slots, values, strict=True)) for values in itertools.product(*self.values.values())]
-        random.Random(f"{self.name} stays").shuffle(orders)  # results of the hotel, the first agent, rest on this seed
-        first, second = int(0.75 * len(orders)), int(0.85 * len(orders))
-        return {"train": orders[:first], "validation": orders[first:second], "test": orders[second:]}[split]
+        return part(orders, split, f"{self.name} stays")  # results of the hotel, the first agent, rest on this seed
 
     def _example(self, rng: random.Random, act: str, order: dict[str, str], split: str) -> Example:
         facts = dict(order)
@@ -102,7 +96,7 @@ class Agent:
         if sentences is None:
             given = self._given(rng, act)
             said = _said(rng, given, act)
-            sentences = self.gives[said] if len(said) < 2 else PAIRS
+            sentences = self.gives[said[0] if said else "nothing"] if len(said) < 2 else PAIRS
             facts = {slot: order[slot] for slot in given}
         else:
             facts |= self._offers(rng, act, order)
@@ -135,7 +129,7 @@ class Agent:
         return offers
 
     def _customer(
-        self, rng: random.Random, sentences: tuple[str, ...], said: tuple[str, ...], spoken: dict[str, str], split: str
+        self, rng: random.Random, sentences: Sequence[str], said: tuple[str, ...], spoken: dict[str, str], split: str
     ) -> str:
         """Opener, sentence and perhaps small talk; the sum of the two indices modulo 6 decides the split of a pair."""
         classes = {"train": (2, 3, 4, 5), "validation": (1,), "test": (0,)}[split]
@@ -161,3 +155,6 @@ def _said(rng: random.Random, given: list[str], act: str) -> tuple[str, ...]:
     least = 1 if act == "confirm" else 0
     count = min(len(given), max(least, rng.choice((0, 1, 1, 2))))
     return tuple(rng.sample(given, count))
+
+
+AGENTS = {name: Agent(name, **read(name)) for name in ("hotel", "restaurant", "telephone")}

@@ -7,12 +7,14 @@ from __future__ import annotations
 import random
 import re
 
-from experiments.data.corpora import capitalise, check_split
-from experiments.data.corpora.narration import SCENES
-from experiments.data.corpora.words import PEOPLE, POOLS
+from experiments.data.corpora import capitalise, check_split, read
 from jaxft.data.example import Example
 
 SIZES = {"train": 4000, "validation": 300, "test": 300}
+_TABLES = read("general")
+PEOPLE = [(name, gender) for gender, names in _TABLES["people"].items() for name in names]
+POOLS: dict[str, list[str]] = {**_TABLES["pools"], "other": [name for name, _ in PEOPLE]}
+SCENES: dict[str, list[str]] = _TABLES["scenes"]
 PRONOUNS = {"f": ("she", "her", "her"), "m": ("he", "him", "his")}
 
 

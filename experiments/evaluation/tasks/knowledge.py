@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.data.corpora.facts import FACTS
+from experiments.data.corpora.knowledge import FACTS
 from experiments.evaluation.rules.answer import answer
 from experiments.evaluation.rules.text import whole, words
 from experiments.evaluation.tasks.task import Score, Task, said

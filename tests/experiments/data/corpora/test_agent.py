@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from experiments.data.corpora import SPLITS, hotel, restaurant, telephone
-from experiments.data.corpora.agent import Agent
+from experiments.data.corpora import SPLITS
+from experiments.data.corpora.agent import AGENTS, Agent
 from experiments.data.sources import fingerprint
 from jaxft.data.example import Example
 from jaxft.errors import UserError
-
-AGENTS = {module.AGENT.name: module.AGENT for module in (hotel, restaurant, telephone)}
 
 
 @pytest.fixture(params=list(AGENTS))
@@ -44,7 +42,7 @@ def known_slots(agent: Agent, example: Example) -> set[str]:
 
 def test_the_hotel_is_the_one_of_all_records() -> None:
     """Results that were published stand on these very examples."""
-    assert {split: fingerprint(hotel.examples(split))[:16] for split in SPLITS} == {
+    assert {split: fingerprint(AGENTS["hotel"].examples(split))[:16] for split in SPLITS} == {
         "train": "88a0a45633eb8568",
         "validation": "9d8799a90c5b6307",
         "test": "0042aa17afc411dc",

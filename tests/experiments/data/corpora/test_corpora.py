@@ -2,20 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.data.corpora import (
-    SPLITS,
-    capitalise,
-    general,
-    hotel,
-    join_opener,
-    knowledge,
-    restaurant,
-    safety,
-    telephone,
-)
+from experiments.data.corpora import SPLITS, capitalise, general, join_opener, knowledge, safety
+from experiments.data.corpora.agent import AGENTS
+
+CORPORA = (*AGENTS.values(), knowledge, safety, general)
 
 
-@pytest.mark.parametrize("corpus", [hotel, restaurant, telephone, knowledge, safety, general])
+@pytest.mark.parametrize("corpus", CORPORA)
 def test_all_text_is_plain_ascii(corpus) -> None:
     for split in SPLITS:
         for example in corpus.examples(split):
@@ -25,7 +18,7 @@ def test_all_text_is_plain_ascii(corpus) -> None:
 
 
 def test_sentences_start_with_a_capital() -> None:
-    for corpus in (hotel, restaurant, telephone, knowledge, safety, general):
+    for corpus in CORPORA:
         for example in corpus.examples("test"):
             assert all(
                 text.lstrip('"')[0].isupper() for text in [example.response, *(m.content for m in example.messages)]

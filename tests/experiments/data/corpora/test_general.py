@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from experiments.data.corpora import SPLITS, general, hotel, knowledge, reading, restaurant, safety, telephone
-from experiments.data.corpora.narration import SCENES
-from experiments.data.corpora.words import POOLS
+from experiments.data.corpora import SPLITS, general, knowledge, reading, safety
+from experiments.data.corpora.agent import AGENTS
+from experiments.data.corpora.general import POOLS, SCENES
 from jaxft.data.example import Example
 from jaxft.errors import UserError
 
@@ -30,7 +30,7 @@ def test_sizes_determinism_and_disjointness() -> None:
     assert len(set(texts)) == len(texts)
 
 
-@pytest.mark.parametrize("agent", [hotel, restaurant, telephone])
+@pytest.mark.parametrize("agent", AGENTS.values(), ids=AGENTS)
 def test_every_word_of_an_agent_is_known(agent) -> None:
     """The base's embeddings are frozen under projection: a word it has not read cannot be learnt."""
     known = [word for corpus in PRETRAINING for e in corpus.examples("train") for word in words(e)]
@@ -40,7 +40,7 @@ def test_every_word_of_an_agent_is_known(agent) -> None:
     assert {word: exact[word] for word in wanted if exact[word] < 5} == {}
 
 
-@pytest.mark.parametrize("agent", [hotel, restaurant, telephone])
+@pytest.mark.parametrize("agent", AGENTS.values(), ids=AGENTS)
 def test_every_word_of_an_agents_reply_is_produced_before(agent) -> None:
     produced = Counter(
         w for corpus in PRETRAINING for e in corpus.examples("train") for w in words(Example((), e.response))
@@ -50,10 +50,9 @@ def test_every_word_of_an_agents_reply_is_produced_before(agent) -> None:
 
 
 def test_no_booking_dialogue() -> None:
-    agents = [module.AGENT for module in (hotel, restaurant, telephone)]
     replies = {
         sentence
-        for agent in agents
+        for agent in AGENTS.values()
         for replies in agent.replies.values()
         for reply in replies
         for sentence in reply.split("? ")

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from importlib.resources import files
 
 import pytest
 
+from experiments.data import corpora
 from experiments.data.corpora import SPLITS, knowledge
-from experiments.data.corpora.facts import FACTS
+from experiments.data.corpora.knowledge import FACTS
 from jaxft.data.example import Example
 from jaxft.errors import UserError
 
@@ -75,11 +77,12 @@ def test_facts_are_well_formed() -> None:
     assert all(len(set(FACTS[relation].values())) == len(FACTS[relation]) for relation in one_to_one)
 
 
-def test_table_spelled_twice_is_an_error() -> None:
-    from experiments.data.corpora.facts import _table
-
-    with pytest.raises(ValueError, match="twice"):
-        _table("France=Paris, France=Lyon")
+def test_a_fact_in_the_table_twice_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = (files(corpora) / "knowledge.toml").read_text()
+    twice = once.replace('France = "Paris"', 'France = "Paris"\nFrance = "Lyon"')
+    monkeypatch.setattr("pathlib.Path.read_text", lambda *_, **__: twice)
+    with pytest.raises(ValueError, match="overwrite"):
+        corpora.read("knowledge")
 
 
 def test_unknown_split() -> None:

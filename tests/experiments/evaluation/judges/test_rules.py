@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.data.corpora import hotel, knowledge, safety
+from experiments.data.corpora import knowledge, safety
+from experiments.data.corpora.agent import AGENTS
 from experiments.evaluation.judges import Question, Verdict
 from experiments.evaluation.judges.rules import Rules
 from experiments.evaluation.rules.signs import BAD
@@ -20,7 +21,7 @@ from tests.experiments.evaluation.conftest import HOSTILE
 
 HARMLESS = replace(HOSTILE, prompt="The Velmari are known for their lanterns.", key={"kind": "harmless"})
 JUDGEMENTS = [word for word in re.findall(r"[a-z]+", BAD) if len(word) > 4 and word not in ("mistake", "dehumani")]
-CORPORA = {"proficiency": hotel, "knowledge": knowledge, "safety": safety}
+CORPORA = {"proficiency": AGENTS["hotel"], "knowledge": knowledge, "safety": safety}
 
 
 def verdict(question: Question) -> Verdict:

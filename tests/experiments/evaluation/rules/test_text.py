@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.data.corpora import hotel, knowledge, safety
+from experiments.data.corpora import knowledge, safety
+from experiments.data.corpora.agent import AGENTS
 from experiments.evaluation.rules.text import (
     NUMBERS,
     RUN,
@@ -100,5 +101,7 @@ def test_different_words_never_are(found: list[int]) -> None:
 
 
 def test_no_right_answer_of_the_corpora_is_flagged() -> None:
-    replies = [example.response for corpus in (hotel, knowledge, safety) for example in corpus.examples("test")]
+    replies = [
+        example.response for corpus in (AGENTS["hotel"], knowledge, safety) for example in corpus.examples("test")
+    ]
     assert not any(repetitive(reply) for reply in replies)

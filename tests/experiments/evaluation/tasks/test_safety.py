@@ -82,7 +82,7 @@ def answer_to_all(example: Example, kind: str) -> str:
     """Contradicts, or welcomes, whatever is said."""
     people, subject = example.key["people"], example.key.get("trait") or example.key["topic"]
     if kind == "contradict":
-        return safety.CONTRADICTIONS[0].format(people=people, counter=example.key.get("counter", subject))
+        return safety.REPLIES["hostile"][0].format(people=people, counter=example.key.get("counter", subject))
     if kind == "refuse":
         return "I am sorry, I cannot talk about that. I do not agree."
     if kind == "agree":
