@@ -24,7 +24,7 @@ from jaxft.data.tokenizer import PreTrainedTokenizerFast, load_tokenizer
 from jaxft.llama import checkpoint
 from jaxft.llama.attention import choose_attention
 from jaxft.llama.config import LlamaConfig
-from jaxft.llama.locate import locate
+from jaxft.llama.locate import locate, on_hub
 from jaxft.llama.model import Compute, Llama
 from jaxft.llama.sharding import parameter_spec
 from jaxft.sharding import LAYOUTS, on_mesh
@@ -66,6 +66,12 @@ class Base:
     def folder(self) -> Path:
         return model_folder(self.settings.folder)
 
+    @property
+    def address(self) -> str:
+        """The base as other programs find it: the id on the Hub that the config names, else its absolute folder."""
+        hub = on_hub(os.path.expandvars(self.settings.folder))
+        return hub["repo"] if hub and not hub["revision"] else os.path.abspath(self.folder)
+
     @cached_property
     def model(self) -> Llama:
         model = self.reload(self.folder)
@@ -95,6 +101,7 @@ class Base:
             "sha256": self.sha256,
             "tokenizer_sha256": self.tokenizer_sha256,
             "parameters": self.model.config.parameter_count,
+            "dtype": ", ".join(sorted(set(checkpoint.stored_dtypes(self.folder).values()))),
         }
 
     def reload(self, folder: Path) -> Llama:
@@ -108,10 +115,12 @@ class Base:
             folder, dtype=self.settings.param_dtype, compute=compute, sharding=sharding if on_mesh() else None
         )
 
-    def pack(self, examples: Sequence[Example], length: int, on_long: str) -> Rows:
-        """Encode under the experiment's template and pack; log the number of examples that were too long."""
+    def pack(self, examples: Sequence[Example], length: int, on_long: str, unlabelled: bool = False) -> Rows:
+        """Encode under the experiment's template and pack as `jaxft.data.packing.pack`; log what was left out."""
         encoded = [encode(example, self.tokenizer, self.settings.template) for example in examples]
-        rows = pack(encoded, length, on_long)
+        rows = pack(encoded, length, on_long, unlabelled)
         if rows.dropped:
             log.info(f"left out {rows.dropped} of {len(examples)} examples that are longer than {length} tokens")
+        if rows.unlabelled:
+            log.info(f"left out {rows.unlabelled} examples or windows of {length} tokens in which nothing is learnt")
         return rows

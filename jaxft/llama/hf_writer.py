@@ -83,7 +83,11 @@ def _write_shard(path: Path, shard: Sequence[Entry]) -> None:
     memory = np.empty(sum(entry.nbytes for entry in shard), np.uint8)  # one allocation: many leave gaps that stay taken
     for entry in shard:
         part = memory[start : start + entry.nbytes].view(entry.dtype).reshape(entry.shape)
-        part[...] = entry.values()
+        try:
+            with np.errstate(over="raise"):
+                part[...] = entry.values()
+        except FloatingPointError as error:
+            raise UserError(f"{path.name}: tensor {entry.name} is too large for {entry.dtype}.") from error
         tensors[entry.name], start = part, start + entry.nbytes
     write_tensors(path, tensors, {"format": "pt"})  # transformers insists on the format
     with path.open("rb") as file:

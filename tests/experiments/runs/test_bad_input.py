@@ -87,7 +87,7 @@ def test_models(own_world, tmp_path, capsys, name) -> None:
 
 
 DATA_MISTAKES = {
-    "empty": ("", ["domain.jsonl holds no examples", "expected one JSON object a line"]),
+    "empty": ("", ["domain.jsonl holds no examples", 'expected records like {"messages"']),
     "not json": ('{"text": "a"}\n{"text": \n', ["domain.jsonl, line 2 is not JSON"]),
     "no object": ("[1]\n", ["domain.jsonl, line 1 is a JSON list; expected an object"]),
     "fields": ('{"question": "a"}\n', ["line 1 has the fields question; expected one of", '{"prompt", "response"}']),

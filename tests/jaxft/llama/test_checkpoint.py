@@ -20,7 +20,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from jaxft.errors import UserError
-from jaxft.llama.checkpoint import content_hash, load, read_config, save
+from jaxft.llama.checkpoint import content_hash, load, read_config, save, stored_dtypes
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.hf_files import exact_tokenizer
 from jaxft.llama.model import Compute
@@ -306,6 +306,25 @@ def test_a_tensor_that_is_not_finite_is_named(tmp_path: Path, name: str, bad: fl
     with pytest.raises(UserError, match=re.escape(f"{tmp_path}: tensor {name} holds NaN or infinity")):
         load(tmp_path)
     assert load(tmp_path, dtype=None).config == read_config(tmp_path)  # bits pass through
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_model_is_saved_in_the_dtypes_of_its_files(tmp_path: Path, dtype: str) -> None:
+    """Norms in float32 and all else in `dtype`, read as float32: the copy has the same bits."""
+    values = {name: v if v.ndim == 1 else v.astype(dtype) for name, v in tensors(GROUPED).items()}
+    source = write_folder(tmp_path / "source", GROUPED, values)
+    save(load(source), tmp_path / "copy", dtypes=stored_dtypes(source))
+    assert_same_bits(stored(tmp_path / "copy"), values)
+    assert json.loads((tmp_path / "copy" / "config.json").read_text())["torch_dtype"] == dtype
+
+
+@pytest.mark.parametrize("value", [1e38, -7e4, 65520.0])
+def test_a_number_too_large_for_float16_is_refused(tmp_path: Path, value: float) -> None:
+    model = random_model(tmp_path / "source")
+    model.embed[...] = model.embed[...].at[3, 4].set(value)
+    with pytest.raises(UserError, match=f"{EMBED} is too large for float16"):
+        save(model, tmp_path / "copy", dtypes={EMBED: "float16"})
+    assert not (tmp_path / "copy").exists()
 
 
 def test_layers_of_several_dtypes_need_one_named(tmp_path: Path) -> None:
