@@ -65,8 +65,11 @@ def load(
 
 @jax.jit
 def _finite(arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """True for each index of the first axis, the layer of a stack, if all numbers there are finite."""
-    return {name: jnp.isfinite(array).all(axis=tuple(range(1, array.ndim))) for name, array in arrays.items()}
+    """True for each index of the first axis, the layer of a stack, if all numbers there are finite.
+
+    0 x is NaN if x is NaN or infinite. On CPU, adding it up is the fastest look at all numbers.
+    """
+    return {name: jnp.isfinite((0 * x).sum(axis=tuple(range(1, x.ndim)))) for name, x in arrays.items()}
 
 
 def _check_finite(model: Llama, folder: str | Path) -> None:
