@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ import numpy as np
 from jaxft.errors import UserError
 from jaxft.llama.hf_config import read_config, read_json
 from jaxft.llama.hf_files import carry
-from jaxft.llama.hf_tensors import Tensors, parameters
+from jaxft.llama.hf_tensors import Parameter, Tensors, parameters
 from jaxft.llama.hf_writer import Entry, write_weights
 from jaxft.llama.locate import kept
-from jaxft.methods.peft import SETTINGS, WEIGHTS, Factors, read_adapter
+from jaxft.methods.peft import SETTINGS, WEIGHTS, read_adapter
 
 
 def base_of(adapter: Path) -> str:
@@ -52,15 +53,17 @@ def _entries(adapter: Path, base: Path) -> Iterator[Entry]:
     config = read_config(base)
     tensors, factors = Tensors(base, config), read_adapter(adapter, config)
 
-    def merged(name: str, layer: int, found: Factors | None) -> np.ndarray:
-        weight = tensors.read(name).astype(np.float32)  # [out, in]
-        if found is not None:
-            weight += (np.float32(found.scale) * (found.a[layer] @ found.b[layer])).T
-            if found.magnitude is not None and not np.isnan(found.magnitude[layer]).any():
-                weight *= (found.magnitude[layer] / np.linalg.norm(weight, axis=1))[:, None]
+    def merged(name: str, layer: int, parts: list[Parameter]) -> np.ndarray:
+        weight = tensors.read(name).astype(np.float32)  # [out, in], of one linear or of several
+        for part in parts:
+            if (found := factors.get(part.name)) is not None:
+                rows = weight[part.first : part.first + part.shape[0]]
+                rows += (np.float32(found.scale) * (found.a[layer] @ found.b[layer])).T
+                if found.magnitude is not None and not np.isnan(found.magnitude[layer]).any():
+                    rows *= (found.magnitude[layer] / np.linalg.norm(rows, axis=1))[:, None]
         return weight
 
-    for parameter in parameters(config):
-        for layer, name in enumerate(parameter.tensors):
-            values = partial(merged, name, layer, factors.get(parameter.name))
-            yield Entry(name, "float32", parameter.shape, values)
+    for names, group in groupby(parameters(config), lambda parameter: parameter.tensors):
+        parts = list(group)
+        for layer, name in enumerate(names):
+            yield Entry(name, "float32", parts[0].whole, partial(merged, name, layer, parts))
