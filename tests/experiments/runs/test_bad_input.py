@@ -58,8 +58,8 @@ MODEL_MISTAKES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         ["config.json: architectures", "MistralForCausalLM", "LlamaForCausalLM"],
     ),
     "rope type": (
-        lambda f: configure(f, rope_scaling={"rope_type": "yarn", "factor": 2.0}),
-        ['RoPE type "yarn"; only "default" and "linear" are supported'],
+        lambda f: configure(f, rope_scaling={"rope_type": "dynamic", "factor": 2.0}),
+        ['RoPE type "dynamic"; only "default", "linear", "llama3", "yarn", "longrope" are supported'],
     ),
     "activation": (lambda f: configure(f, hidden_act="gelu"), ['hidden_act is "gelu"; only "silu" is supported']),
     "config": (lambda f: (f / "config.json").write_text("{"), ["config.json: cannot be read as JSON"]),
