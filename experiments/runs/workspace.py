@@ -81,7 +81,7 @@ class Workspace:
         """The reference text, packed like training text; None unless the method reads it in every step."""
         if REFERENCE not in method.reads:
             return None
-        return self.base.pack(self.calibration.text.fit, self.experiment.training.row_length, "split")
+        return self.base.pack(self.calibration.text.fit, self.experiment.training.row_length, "split", True)
 
     def statistics(self, method: Method) -> Statistics:
         """The statistics that a method reads in addition to the domain, without the safe adapter."""

@@ -24,6 +24,7 @@ from jaxft.llama.checkpoint import content_hash, load, read_config, save, stored
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.hf_files import exact_tokenizer
 from jaxft.llama.model import Compute
+from jaxft.llama.rope import Linear, Rope
 from tests.jaxft.llama.small import CONFIGS, random_model, tensors, write_folder
 
 TIED, GROUPED = CONFIGS["tied"], CONFIGS["grouped"]
@@ -161,7 +162,7 @@ def test_rope_is_read_in_both_spellings(tmp_path: Path, keys: dict[str, Any], th
     config = {key: value for key, value in GROUPED.items() if not key.startswith("rope")}
     (tmp_path / "config.json").write_text(json.dumps({**config, **keys}))
     got = read_config(tmp_path)
-    assert (got.rope_theta, got.rope_scaling) == (theta, scaling)
+    assert got.rope == (Rope(rope_theta=theta) if scaling == 1 else Linear(rope_theta=theta, factor=scaling))
 
 
 def test_absent_keys_take_the_defaults_of_the_format(tmp_path: Path) -> None:
@@ -174,11 +175,11 @@ def test_absent_keys_take_the_defaults_of_the_format(tmp_path: Path) -> None:
 CONFIG_ERRORS: dict[str, tuple[dict[str, Any], str]] = {
     "architecture": ({"architectures": ["MistralForCausalLM"]}, 'architectures is ["MistralForCausalLM"], expected'),
     "no architecture": ({"architectures": None}, "architectures is null"),
-    "attention bias": ({"attention_bias": True}, "attention_bias is true; only false"),
-    "mlp bias": ({"mlp_bias": True}, "mlp_bias is true; only false"),
+    "attention bias": ({"attention_bias": 1}, "attention_bias is 1, expected true or false"),
+    "mlp bias": ({"mlp_bias": "no"}, 'mlp_bias is "no", expected true or false'),
     "activation": ({"hidden_act": "gelu"}, 'hidden_act is "gelu"; only "silu"'),
-    "rope type": ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, 'RoPE type "llama3"; only'),
-    "rope type v5": ({"rope_parameters": {"rope_type": "yarn"}}, 'RoPE type "yarn"; only'),
+    "rope type": ({"rope_scaling": {"rope_type": "dynamic", "factor": 8.0}}, 'RoPE type "dynamic"; only'),
+    "rope type v5": ({"rope_parameters": {"rope_type": "ntk"}}, 'RoPE type "ntk"; only'),
     "rope object": ({"rope_scaling": 2.0}, "rope_scaling is 2.0, expected an object"),
     "rope factor": ({"rope_scaling": {"type": "linear"}}, "key factor is missing"),
     "rope factor sign": (
