@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -53,17 +53,16 @@ def _entries(adapter: Path, base: Path) -> Iterator[Entry]:
     config = read_config(base)
     tensors, factors = Tensors(base, config), read_adapter(adapter, config)
 
-    def merged(name: str, layer: int, parts: list[Parameter]) -> np.ndarray:
-        weight = tensors.read(name).astype(np.float32)  # [out, in], of one linear or of several
-        for part in parts:
-            if (found := factors.get(part.name)) is not None:
-                rows = weight[part.first : part.first + part.shape[0]]
-                rows += (np.float32(found.scale) * (found.a[layer] @ found.b[layer])).T
-                if found.magnitude is not None and not np.isnan(found.magnitude[layer]).any():
-                    rows *= (found.magnitude[layer] / np.linalg.norm(rows, axis=1))[:, None]
-        return weight
+    def merged(name: str, layer: int, held: Sequence[Parameter]) -> np.ndarray:
+        whole = tensors.read(name).astype(np.float32)  # [out, in]
+        for found, one in ((factors[one.name], one) for one in held if one.name in factors):
+            weight = whole[one.first : one.first + one.shape[0]]  # a view
+            weight += (np.float32(found.scale) * (found.a[layer] @ found.b[layer])).T
+            if found.magnitude is not None and not np.isnan(found.magnitude[layer]).any():
+                weight *= (found.magnitude[layer] / np.linalg.norm(weight, axis=1))[:, None]
+        return whole
 
     for names, group in groupby(parameters(config), lambda parameter: parameter.tensors):
-        parts = list(group)
+        held = list(group)
         for layer, name in enumerate(names):
-            yield Entry(name, "float32", parts[0].whole, partial(merged, name, layer, parts))
+            yield Entry(name, "float32", held[0].whole, partial(merged, name, layer, held))
