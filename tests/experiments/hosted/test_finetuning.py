@@ -29,12 +29,6 @@ class Killed(BaseException):
     """As a kill at this moment: nothing is tidied up."""
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finetuning, "POLL_SECONDS", 0.0)
-    monkeypatch.setattr(together, "FILE_SECONDS", 0.0)
-
-
 @pytest.fixture(params=["openai", "together"])
 def hosted(request: pytest.FixtureRequest, server: Provider) -> Hosted:
     endpoint = Endpoint("base", server.url, "SCRIPTED_KEY", timeout=20.0, attempts=2)
