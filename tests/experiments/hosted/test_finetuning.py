@@ -12,7 +12,6 @@ import pytest
 
 from experiments.config import Endpoint, Hosted
 from experiments.endpoints.chat import Chat
-from experiments.hosted import finetuning, together
 from experiments.hosted.finetuning import dry_run, fine_tune
 from experiments.hosted.openai import OpenAIJobs
 from experiments.hosted.replies import replies
