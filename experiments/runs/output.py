@@ -37,7 +37,7 @@ def open_output(
     results = [name for name in entries if name not in (*nothing, work.dry_run.name)]
     found = read_json(path) if path.is_file() else None
     if found is None and results or found is not None and not _is_identity(found):
-        raise UserError(f"{out}: is not empty and holds no run of jaxft; choose another folder with --out")
+        raise UserError(f"{out}: {_others(out)}; choose another folder with --out")
     if results:
         check_format(path)
     differing = _differences(found, identity)
@@ -50,6 +50,15 @@ def open_output(
         _ = work.rows  # unusable training examples raise here, before anything is written
         write_json(path, identity)
     return work
+
+
+def _others(out: Path) -> str:
+    """A description of a folder that holds no comparison."""
+    if (out / "units").is_dir():
+        return "holds a sweep, which `jaxft sweep` continues"
+    if any(out.glob("1_*/config.json")):
+        return "holds a sequence, which `jaxft sequence` continues"
+    return "is not empty and holds no run of jaxft"
 
 
 def _is_identity(value: Any) -> bool:

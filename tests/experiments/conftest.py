@@ -43,11 +43,16 @@ def done(world: World, tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
-    """A scripted provider, a key for it, and pauses that are too short to notice."""
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key for the scripted provider, and pauses that are too short to notice."""
     monkeypatch.setenv("SCRIPTED_KEY", KEY)
     monkeypatch.setattr(pace, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(finetuning, "POLL_SECONDS", 0.0)
     monkeypatch.setattr(together, "FILE_SECONDS", 0.0)
+
+
+@pytest.fixture
+def server(quick: None) -> Iterator[Provider]:
+    """A scripted provider."""
     with provider() as running:
         yield running
