@@ -121,5 +121,7 @@ def delete(path: Path) -> None:
 def cannot_write(path: Path, error: OSError | SafetensorError) -> UserError:
     """The error to raise if the disk refuses to write `path`."""
     reason = getattr(error, "strerror", None) or error
+    if getattr(error, "errno", None) == errno.ENOENT:  # of a folder that is there, as /proc
+        reason = f"{next(one for one in path.absolute().parents if one.exists())} takes no new files"
     advice = "free some space or " * (getattr(error, "errno", None) in FULL) + "choose another folder"
     return UserError(f"{path}: cannot be written ({reason}); {advice}")

@@ -40,7 +40,7 @@ def open_output(
         raise UserError(f"{out}: {_others(out)}; choose another folder with --out")
     if results:
         check_format(path)
-    differing = _differences(found, identity)
+    differing = differences(found, identity)
     if results and differing:
         raise UserError(
             f"{out}: belongs to a run with another config or other inputs (different: "
@@ -88,9 +88,9 @@ def binding(experiment: Experiment) -> Any:
     return settings
 
 
-def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+def differences(old: Any, new: Any, prefix: str = "") -> list[str]:
     """Keys whose values differ between two JSON trees."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted({*old, *new})
-        return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{prefix}{k}.")]
+        return [d for k in keys for d in differences(old.get(k), new.get(k), f"{prefix}{k}.")]
     return [] if old == new else [prefix.rstrip(".")]

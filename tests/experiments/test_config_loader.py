@@ -225,6 +225,17 @@ def test_a_config_that_defines_nothing(tmp_path) -> None:
         load_any(str(path))
 
 
+def test_the_example_in_the_readme_is_complete(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "configs" / "README.md").read_text()
+    path = tmp_path / "mine.py"
+    path.write_text(text.partition("```python\n")[2].partition("```")[0])
+    experiment = load_experiment(str(path), ["--training.steps", "100"])
+    assert experiment.training.steps == 100 and experiment.domain == (Source("data/train.jsonl"),)
+    path.write_text(path.read_text().replace('    name="mine",\n', ""))
+    with pytest.raises(UserError, match="'name'; for example name=\"mine\""):
+        load_experiment(str(path))
+
+
 def test_to_json_is_plain_data(config) -> None:
     value = to_json(load_experiment(config))
     assert json.loads(json.dumps(value)) == value
