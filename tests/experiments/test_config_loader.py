@@ -239,9 +239,9 @@ def test_the_example_in_the_readme_is_complete(tmp_path: Path) -> None:
 def test_to_json_is_plain_data(config) -> None:
     value = to_json(load_experiment(config))
     assert json.loads(json.dumps(value)) == value
-    assert value["domain"] == [{"name": "hotel", "split": "train", "limit": None, "learn": "last"}]
+    assert value["domain"] == [{"name": "hotel", "split": "train", "limit": None, "learn": None}]
     assert to_json((Source("a"), {"k": (1, None)})) == [
-        {"name": "a", "split": "train", "limit": None, "learn": "last"},
+        {"name": "a", "split": "train", "limit": None, "learn": None},
         {"k": [1, None]},
     ]
 
