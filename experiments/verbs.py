@@ -11,7 +11,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.config import Auto, Experiment, Hosted, Sequence, Sweep
+from experiments.config import Auto, Experiment, Hosted, Sequence, Sweep, Tuned
 from jaxft.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _occupy(arguments: argparse.Namespace, out: Path) -> Path:
 
 def _methods(arguments: argparse.Namespace, experiment: Experiment) -> list[str]:
     """The requested method, or all that are trained here if none was requested."""
-    known = [name for name, method in experiment.methods.items() if not isinstance(method, Hosted)]
+    known = [name for name, method in experiment.methods.items() if not isinstance(method, (Hosted, Tuned))]
     if not known:
         raise UserError(f"{arguments.config}: names no methods that are trained here")
     if arguments.method and arguments.method not in known:
@@ -71,7 +71,7 @@ def _run(arguments: argparse.Namespace):  # noqa: ANN202 - Run, imported below
     from experiments.runs.run import Run
 
     settings = experiment.methods[name]
-    assert not isinstance(settings, Hosted)
+    assert not isinstance(settings, (Hosted, Tuned))
     work = open_output(experiment, out)
     if isinstance(settings, Auto):
         return AutoSearch(work, name, settings).found()[0]
