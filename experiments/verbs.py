@@ -1,6 +1,6 @@
 """The verbs of `jaxft VERB CONFIG`, each called with its parsed words.
 
-Imports are inside the functions, after the config is read, so that --help and mistakes are answered at once.
+A verb imports what it needs only after the config is read, so that mistakes are answered at once.
 """
 
 from __future__ import annotations
@@ -12,44 +12,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.config import Auto, Experiment, Hosted, Sequence, Sweep, Tuned
+from experiments.config_loader import load, load_any, load_experiment, to_json
 from jaxft.errors import UserError
 
 if TYPE_CHECKING:
+    from experiments.runs.run import Run
     from experiments.store.record import Record
 
 
-def _experiment(arguments: argparse.Namespace):  # noqa: ANN202 - (Experiment, Path), imported below
-    from experiments.config_loader import load_experiment
+def _begin(arguments: argparse.Namespace, config: Experiment | Sweep | Sequence, lock: bool = True) -> Path:
+    """The output folder of a config, after the devices are ready for its model and all processes agree on it.
 
-    experiment = load_experiment(arguments.config, arguments.overrides)
-    return experiment, _occupy(arguments, _begin(arguments, experiment))
-
-
-def _begin(arguments: argparse.Namespace, config: Experiment | Sweep | Sequence) -> Path:
-    """The output folder of a config, after the devices are ready for its model and all processes agree on it."""
-    from experiments.config_loader import to_json
-
-    out = arguments.out or Path("runs") / config.name
-
-    # Only after the config was checked, as JAX takes seconds to import.
+    lock: no other command works in the folder until this one ends.
+    """
+    from experiments.store.cache import occupied
     from experiments.store.provenance import versions
     from jaxft.distributed import check_same, is_leader, start
     from jaxft.sharding import make_mesh, use_mesh
 
+    out = arguments.out or Path("runs") / config.name
     if start() and not is_leader():  # only the leader prints results
         arguments.stack.enter_context(redirect_stdout(arguments.stack.enter_context(open(os.devnull, "w"))))
     check_same({"config": to_json(config), "--out": str(out), "versions": versions()})
     experiment = config if isinstance(config, Experiment) else config.experiment
     arguments.stack.enter_context(use_mesh(make_mesh(experiment.model.sharding)))
+    if lock:
+        arguments.stack.enter_context(occupied(out))
     return out
 
 
-def _occupy(arguments: argparse.Namespace, out: Path) -> Path:
-    """Lock the output folder until this command ends, and return it."""
-    from experiments.store.cache import occupied
-
-    arguments.stack.enter_context(occupied(out))
-    return out
+def _experiment(arguments: argparse.Namespace) -> tuple[Experiment, Path]:
+    experiment = load_experiment(arguments.config, arguments.overrides)
+    return experiment, _begin(arguments, experiment)
 
 
 def _methods(arguments: argparse.Namespace, experiment: Experiment) -> list[str]:
@@ -62,7 +56,8 @@ def _methods(arguments: argparse.Namespace, experiment: Experiment) -> list[str]
     return [arguments.method] if arguments.method else known
 
 
-def _run(arguments: argparse.Namespace):  # noqa: ANN202 - Run, imported below
+def _run(arguments: argparse.Namespace) -> Run:
+    """The run of one method, at its first learning rate and seed."""
     experiment, out = _experiment(arguments)
     name = _methods(arguments, experiment)[0]
 
@@ -78,6 +73,13 @@ def _run(arguments: argparse.Namespace):  # noqa: ANN202 - Run, imported below
     return Run(work, name, settings, settings.learning_rates[0], experiment.seeds[0])
 
 
+def _draw(record: Record, out: Path) -> None:
+    from experiments.report import draw
+
+    text, path = draw(record, out)
+    print(f"{text}\n\nreport: {path}")
+
+
 def compare(arguments: argparse.Namespace) -> None:
     experiment, out = _experiment(arguments)
 
@@ -87,15 +89,12 @@ def compare(arguments: argparse.Namespace) -> None:
 
     if arguments.dry_run:
         print(forecast(open_output(experiment, out)))
-        return
-    _draw(compare(experiment, out, arguments.command_line), out)
+    else:
+        _draw(compare(experiment, out, arguments.command_line), out)
 
 
 def sweep(arguments: argparse.Namespace) -> None:
-    from experiments.config_loader import load
-
     settings = load(arguments.config, "sweep", Sweep, arguments.overrides)
-    out = arguments.out or Path("runs") / settings.name
     if arguments.jobs < 1:
         raise UserError(f"--jobs: found {arguments.jobs}, expected at least 1")
 
@@ -103,9 +102,12 @@ def sweep(arguments: argparse.Namespace) -> None:
 
     jax.config.update("jax_platforms", "cpu")  # this process computes nothing: the accelerators are for the units
 
+    from experiments.store.cache import occupied
     from experiments.sweep.sweep import sweep
 
-    record = sweep(settings, _occupy(arguments, out), arguments.jobs, arguments.command_line)
+    out = arguments.out or Path("runs") / settings.name
+    arguments.stack.enter_context(occupied(out))
+    record = sweep(settings, out, arguments.jobs, arguments.command_line)
     _draw(record, out)
     if failed := [label for label, unit in record.units.items() if unit.status != "done"]:
         first = (record.units[failed[0]].error or "").splitlines()[0]
@@ -116,10 +118,8 @@ def sweep(arguments: argparse.Namespace) -> None:
 
 
 def sequence(arguments: argparse.Namespace) -> None:
-    from experiments.config_loader import load
-
     sequence = load(arguments.config, "sequence", Sequence, arguments.overrides)
-    out = _occupy(arguments, _begin(arguments, sequence))
+    out = _begin(arguments, sequence)
 
     from experiments.runs.sequence import learn_sequence
 
@@ -185,42 +185,21 @@ def certify(arguments: argparse.Namespace) -> None:
 
 
 def report(arguments: argparse.Namespace) -> None:
-    from experiments.config_loader import load_any
-
-    out = _begin(arguments, load_any(arguments.config, arguments.overrides))
+    out = _begin(arguments, load_any(arguments.config, arguments.overrides), lock=False)
 
     from experiments.store.record import read_record
 
     _draw(read_record(out / "record.json"), out)
 
 
-def _draw(record: Record, out: Path) -> None:
-    from experiments.report import draw
-
-    text, path = draw(record, out)
-    print(f"{text}\n\nreport: {path}")
-
-
 def plan(arguments: argparse.Namespace) -> None:
-    from experiments.config_loader import load_experiment
-
     experiment = load_experiment(arguments.config, arguments.overrides)
-    methods = _methods(arguments, experiment)
+    methods, rest = _methods(arguments, experiment), not arguments.method
 
     from experiments.runs.plan import plan
 
-    print(
-        plan(
-            experiment,
-            methods,
-            arguments.topology,
-            arguments.rank,
-            not arguments.method,
-            arguments.find,
-            arguments.json,
-            arguments.command_line,
-        )
-    )
+    topologies, rank, find, path = arguments.topology, arguments.rank, arguments.find, arguments.json
+    print(plan(experiment, methods, topologies, rank, rest, find, path, arguments.command_line))
 
 
 def judge_check(arguments: argparse.Namespace) -> None:
@@ -238,22 +217,18 @@ def benchmark(arguments: argparse.Namespace) -> None:
     settings = load_benchmark(arguments.config, arguments.overrides)
     out = arguments.out or Path("runs") / settings.name
     record = benchmark(settings, out, arguments.command_line)
-    print(table(record))
-    print(f"chart: {write_chart(record, out)}")
+    print(f"{table(record)}\nchart: {write_chart(record, out)}")
 
 
 def data(arguments: argparse.Namespace) -> None:
-    from experiments.config_loader import load_experiment
     from experiments.data.describe import describe
 
     print(describe(load_experiment(arguments.config, arguments.overrides)))
 
 
 def pretrain(arguments: argparse.Namespace) -> None:
-    from experiments.config_loader import load_experiment
-
     experiment = load_experiment(arguments.config, arguments.overrides)
-    _begin(arguments, experiment)
+    _begin(arguments, experiment, lock=False)
 
     from experiments.runs.pretrain import pretrain
 
@@ -264,15 +239,5 @@ def pretrain(arguments: argparse.Namespace) -> None:
 def generate(arguments: argparse.Namespace) -> None:
     from experiments.generate import continue_text
 
-    if arguments.overrides:
-        raise UserError(f"unknown option {arguments.overrides[0]!r}; see jaxft generate --help")
-    print(
-        continue_text(
-            arguments.model,
-            arguments.prompt,
-            max_new_tokens=arguments.max_new_tokens,
-            temperature=arguments.temperature,
-            seed=arguments.seed,
-            chat=arguments.chat,
-        )
-    )
+    given = ("max_new_tokens", "temperature", "seed", "chat")
+    print(continue_text(arguments.model, arguments.prompt, **{name: getattr(arguments, name) for name in given}))

@@ -8,12 +8,14 @@ import os
 import shutil
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
 from jaxft.distributed import run_on_leader
 from jaxft.errors import UserError
@@ -53,6 +55,14 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON as `write_atomically` does; ValueError for NaN and infinity."""
     write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file with the permissions of any new file; `save_file` lets its owner alone read it."""
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(dict(tensors), path, dict(metadata or {}) or None)
+    path.chmod(mode)
 
 
 def read_json(path: Path) -> Any:

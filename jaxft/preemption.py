@@ -21,7 +21,7 @@ def as_exception() -> Iterator[None]:
     """A context in which SIGTERM raises Preempted at once, as Ctrl-C raises KeyboardInterrupt."""
 
     def stop(*_: Any) -> None:
-        raise Preempted("stopped by SIGTERM; what is complete on disk stays, and the same command goes on from there")
+        raise Preempted("stopped by SIGTERM; what is complete on disk stays, and the same command continues from there")
 
     with _handler(stop):
         yield

@@ -87,7 +87,7 @@ done
 out=${out%/}
 [[ $out/ =~ ^bucket/([^/]+/)+$ && ! /$out/ =~ /\.\.?/ ]] ||
     refuse "--out: found '$out', expected bucket/FOLDER, a folder of $bucket, which every worker sees as bucket/;
-the disks of a slice vanish with it, on preemption at any moment, and a run goes on from what its bucket holds"
+the disks of a slice vanish with it, on preemption at any moment, and a run continues from what its bucket holds"
 saved=$bucket/${out#bucket/}
 results=${results:-runs/$name}
 
@@ -160,9 +160,9 @@ while true; do
     esac
     ((resumes < max_resumes)) ||
         die "slice lost ($state) after $resumes resumes; giving up (--max-resumes $max_resumes).
-What was saved is in $saved; the same tpu/run.sh command goes on from there"
+What was saved is in $saved; the same tpu/run.sh command continues from there"
     resumes=$((resumes + 1))
-    say "slice lost ($state); a new one goes on from the last checkpoint (resume $resumes of $max_resumes)"
+    say "slice lost ($state); a new one continues from the last checkpoint (resume $resumes of $max_resumes)"
     delete_slice || exit 1
     sleep "$poll"
 done

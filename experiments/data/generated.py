@@ -110,7 +110,7 @@ def _sample(base: Base, settings: Generated, batch_size: int, asked: list[Exampl
             lines.append({"text": text})
         elif text.strip():
             reply = Message("assistant", text)
-            lines.append({"messages": [message.__dict__ for message in (*asked[index].messages, reply)]})
+            lines.append({"messages": [message.fields() for message in (*asked[index].messages, reply)]})
     if len(lines) < settings.count:
         log.info(
             f"left out {settings.count - len(lines)} of {settings.count}: prompts too long, or nothing was written"

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from experiments.data.builders.raw import DATA_FOLDER
 from experiments.data.corpora import general, knowledge, reading, safety
 from experiments.data.corpora.agent import AGENTS
 from jaxft.data import readers
-from jaxft.data.example import Example
+from jaxft.data.example import Example, Message
 from jaxft.data.source import Source
 from jaxft.errors import UserError
 
@@ -69,8 +70,12 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
 
 
 def load_examples(wanted: Iterable[Source]) -> list[Example]:
-    """All examples of several sources, one source after the other."""
-    return [example for source in wanted for example in load(source.name, source.split, source.limit)]
+    """All examples of several sources, one source after the other; each source says what is learnt of its dialogues."""
+    return [
+        replace(example, learn=source.learn)
+        for source in wanted
+        for example in load(source.name, source.split, source.limit)
+    ]
 
 
 def source_name(source: Source) -> str:
@@ -95,17 +100,21 @@ def splits(source: str) -> tuple[str, ...]:
 
 
 def fingerprint(examples: Sequence[Example]) -> str:
-    """SHA-256 (hexadecimal) of the examples in their order: prompts, responses, keys and options."""
+    """SHA-256 (hexadecimal) of the examples in their order: all that they hold except for their place in a file."""
     digest = hashlib.sha256()
     for example in examples:
-        messages = [[message.role, message.content] for message in example.messages]
+        messages = [_fingerprint(message) for message in example.messages]
         record = {"messages": messages, "response": example.response, "key": dict(example.key)}
-        if example.options:
-            record["options"] = list(example.options)
-        if example.control:
-            record["control"] = True
+        new = {"options": example.options, "control": example.control, "tools": example.tools}
+        new |= {"reply": _fingerprint(example.reply)[2:], "learn": example.learn if example.learn != "last" else ""}
+        record |= {name: value for name, value in new.items() if value}
         digest.update(json.dumps(record, sort_keys=True, separators=(",", ":")).encode() + b"\n")
     return digest.hexdigest()
+
+
+def _fingerprint(message: Message) -> list[Any]:
+    rare = [dict(message.extra), message.learn] if message.extra or message.learn is not None else []
+    return [message.role, message.content, *rare]
 
 
 def _data_folder(source: str) -> Path:

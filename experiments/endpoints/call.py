@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from experiments.config import Endpoint
@@ -54,7 +54,7 @@ def prepare(endpoint: Endpoint, name: str, request: Request) -> Call:
     """The JSON body and the highest cost: no tokenizer in use makes more than one token of a byte."""
     body: dict[str, Any] = {
         "model": endpoint.model,
-        "messages": [asdict(message) for message in request.messages],
+        "messages": [message.fields() for message in request.messages],
         "temperature": request.temperature,
         # OpenAI's newer models refuse the old name, other servers do not know the new one.
         "max_completion_tokens" if "openai.com" in endpoint.url else "max_tokens": request.max_tokens,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.config import Endpoint
@@ -86,4 +86,5 @@ class Chat:
         ]
 
     def _name(self, request: Request) -> str:
-        return digest([self.endpoint.url, self.endpoint.model, asdict(request)])
+        messages = [message.fields() for message in request.messages]
+        return digest([self.endpoint.url, self.endpoint.model, {**vars(request), "messages": messages}])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from jaxft.data.example import Example
 from jaxft.errors import UserError
@@ -27,9 +28,12 @@ def tokens(examples: Sequence[Example]) -> int:
     return sum(len(text.encode()) for text in texts) // 4 + 4 * messages
 
 
-def _line(n: int, example: Example) -> dict[str, list[dict[str, str]]]:
+def _line(n: int, example: Example) -> dict[str, list[dict[str, Any]]]:
     where = f"example {n} of the training data ({example.response[:40]!r})"
     roles = [message.role for message in example.messages]
+    dialogue = (*example.messages, example.reply)
+    if example.tools or example.learn != "last" or any(m.extra or m.learn is not None for m in dialogue):
+        raise UserError(f"{where}: has tools, or says which messages are learnt; hosted fine-tuning takes only text")
     if unknown := set(roles) - set(_ROLES):
         raise UserError(f"{where}: has the role {min(unknown)!r}; expected one of {', '.join(_ROLES)}")
     if not roles or roles[-1] != "user" or "system" in roles[1:]:
@@ -37,7 +41,6 @@ def _line(n: int, example: Example) -> dict[str, list[dict[str, str]]]:
             f"{where}: its messages are {', '.join(roles) or 'none'}; expected a conversation that ends "
             "with the user's message, and a system message at its start or nowhere"
         )
-    turns = [*((message.role, message.content) for message in example.messages), ("assistant", example.response)]
-    if empty := [role for role, text in turns if not text.strip()]:
+    if empty := [message.role for message in dialogue if not message.content.strip()]:
         raise UserError(f"{where}: the {empty[0]}'s message is empty; leave the example out or fill it")
-    return {"messages": [{"role": role, "content": text} for role, text in turns]}
+    return {"messages": [message.fields() for message in dialogue]}

@@ -153,7 +153,7 @@ def _explained(provider: Jobs, endpoint: Endpoint) -> Iterator[None]:
         if status is None:
             raise UserError(
                 f"{endpoint.url}: a request failed ({access.refusal_text(error, endpoint)}).\n"
-                "Run the same command again: it goes on with the job that was begun, if one was."
+                "Run the same command again: it continues the job that was begun, if one was."
             ) from error
         stop = access.lasting_refusal(error, endpoint)
         raise stop or UserError(

@@ -8,6 +8,7 @@ from typing import Annotated
 from annotated_types import MinLen
 
 from jaxft.bounds import Between, Count
+from jaxft.data.example import Learn
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Source:
     name: str
     split: str = "train"
     limit: Count | None = None  # examples, evenly spaced over the split; None: all of them
+    learn: Learn = "last"  # of a dialogue: the last reply, all replies, or all messages of some roles
 
 
 @dataclass(frozen=True)

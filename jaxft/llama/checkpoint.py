@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,14 +19,12 @@ from jaxft.distributed import barrier, is_leader
 from jaxft.errors import UserError
 from jaxft.io import whole
 from jaxft.llama.hf_config import config_json, read_config
+from jaxft.llama.hf_files import carry
 from jaxft.llama.hf_tensors import FloatDtype, Parameter, Tensors, parameters
 from jaxft.llama.hf_writer import entries, write_weights
 from jaxft.llama.model import Compute, Llama
 
 __all__ = ["content_hash", "load", "read_config", "save"]
-
-# Other files of a model: the tokenizer, its chat template, the generation defaults.
-CARRIED = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "generation_config.json")
 
 
 def load(
@@ -69,9 +66,9 @@ def save(
 ) -> None:
     """Write config.json and the weights in their own dtypes, in files of at most `max_shard_bytes` or one tensor.
 
-    like: a folder whose tokenizer, chat template and generation config are copied. All files are written to a hidden
-    folder next to `folder`, which is renamed at the end: if `folder` exists, it is complete. UserError if `folder`
-    exists and is not empty, or cannot be written (disk full, no permission); then nothing is left behind.
+    like: a folder whose tokenizer, chat templates and generation config are copied by `carry`. All files are written to
+    a hidden folder next to `folder`, which is renamed at the end: if `folder` exists, it is complete. UserError if
+    `folder` exists and is not empty, or cannot be written (disk full, no permission); then nothing is left behind.
 
     The host's memory holds the tensors of one file at a time. All processes call this; the leader writes, and the
     others return when it is done.
@@ -95,9 +92,8 @@ def _write(model: Llama, folder: Path, source: Path | None, max_shard_bytes: int
         with whole(folder.absolute()) as scratch:
             scratch.mkdir()
             write_weights(model, scratch, max_shard_bytes)
-            for path in sorted({path for pattern in CARRIED for path in source.glob(pattern)} if source else ()):
-                if path.is_file():
-                    shutil.copyfile(path, scratch / path.name)
+            if source is not None:
+                carry(source, scratch)
             dtype = np.dtype(model.embed[...].dtype).name
             (scratch / "config.json").write_text(config_json(model.config, dtype), encoding="utf-8")
     except UserError as error:

@@ -12,10 +12,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import save_file
 
 from jaxft.distributed import gather
 from jaxft.errors import UserError
+from jaxft.io import write_tensors
 from jaxft.llama.hf_tensors import DTYPES, INDEX, WEIGHTS, Parameter, parameters
 from jaxft.llama.model import Llama
 
@@ -79,6 +79,6 @@ def _write_shard(path: Path, shard: Sequence[Entry]) -> None:
         part = memory[start : start + entry.nbytes].view(entry.dtype).reshape(entry.shape)
         part[...] = entry.values()
         tensors[entry.name], start = part, start + entry.nbytes
-    save_file(tensors, path, metadata={"format": "pt"})  # transformers insists on the format
+    write_tensors(path, tensors, {"format": "pt"})  # transformers insists on the format
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -17,11 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from jaxft.distributed import barrier, gather, run_on_leader
 from jaxft.errors import UserError
-from jaxft.io import whole
+from jaxft.io import whole, write_tensors
 from jaxft.llama.config import LINEARS, LlamaConfig
 from jaxft.llama.hf_config import read_json
 from jaxft.llama.model import Llama
@@ -93,7 +93,7 @@ def _write(adapters: Mapping[str, Adapter], scaling: str, base: str, folder: Pat
     }
     with whole(folder) as scratch:
         scratch.mkdir()
-        save_file(tensors, scratch / WEIGHTS, metadata={"format": "pt"})
+        write_tensors(scratch / WEIGHTS, tensors, {"format": "pt"})
         (scratch / SETTINGS).write_text(json.dumps(description, indent=1) + "\n")
 
 

@@ -14,11 +14,10 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from jaxft.distributed import run_on_leader
 from jaxft.errors import UserError
-from jaxft.io import whole
+from jaxft.io import whole, write_tensors
 from jaxft.sharding import out_sharding, reshard
 
 
@@ -146,7 +145,7 @@ def _write(bases: Mapping[str, Basis], path: Path) -> None:
         arrays[f"{space}/ranks"] = np.asarray(basis.ranks, np.int32)
         arrays[f"{space}/complement"] = np.asarray([basis.complement])
     with whole(path) as scratch:
-        save_file(arrays, scratch)
+        write_tensors(scratch, arrays)
 
 
 def load_bases(path: Path) -> dict[str, Basis]:

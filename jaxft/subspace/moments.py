@@ -15,11 +15,10 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from jaxft.distributed import gather
 from jaxft.errors import UserError
-from jaxft.io import read_json
+from jaxft.io import read_json, write_tensors
 from jaxft.sharding import out_sharding, reshard
 
 
@@ -89,7 +88,7 @@ class MomentFiles:
             f"{group}/{name}": np.ascontiguousarray(a) for group, named in groups.items() for name, a in named.items()
         }
         self._written = {key: list(array.shape) for key, array in arrays.items()}
-        save_file(arrays, self._path(index))
+        write_tensors(self._path(index), arrays)
 
     def finish(self, description: Mapping[str, object]) -> None:
         """Mark the folder complete, after all layers. description: of the data that the moments were measured on."""

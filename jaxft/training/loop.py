@@ -113,7 +113,7 @@ def train(
                     kept.save(_without_optimizer(state))
                     kept.wait()
                 if stopping:
-                    told = "saved; the same command goes on from there" if checkpoints else "not saved"
+                    told = "saved; the same command continues from there" if checkpoints else "not saved"
                     raise Preempted(f"{label}: stopped by SIGTERM after step {number} of {training.steps}, {told}")
         timings = metrics.timings if int(state.step) > start else None
         if kept is not None and seen.best != int(state.step):

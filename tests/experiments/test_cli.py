@@ -6,12 +6,14 @@ import json
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from experiments import verbs
-from experiments.cli import main
+from experiments.cli import VERBS, main
 from jaxft.training.metrics import Metrics
 from tests.experiments.world import one_error, snapshot
 
@@ -159,22 +161,21 @@ def test_help_names_every_verb(capsys) -> None:
         main(["--help"])
     assert caught.value.code == 0
     said = capsys.readouterr().out
-    verbs = (
-        "compare",
-        "sweep",
-        "train",
-        "sequence",
-        "calibrate",
-        "evaluate",
-        "export",
-        "certify",
-        "report",
-        "plan",
-        "benchmark",
-        "pretrain",
-    )
-    verbs += ("generate",)
-    assert all(re.search(rf"^ +{verb}\s", said, re.M) for verb in verbs)
+    assert all(re.search(rf"^ +{verb}\s", said, re.M) for verb in VERBS) and "--key.sub value" in said
+
+
+def test_every_verb_has_a_function_and_help_that_needs_no_jax(capsys) -> None:
+    assert all(callable(getattr(verbs, verb.replace("-", "_"))) for verb in VERBS)
+    code = "import sys; from experiments.cli import main\ntry: main(['plan', '--help'])\nfinally: print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout
+    assert "--topology" in said and not {"jax", "numpy", "experiments.verbs"} & set(said.split())
+
+
+@pytest.mark.parametrize("default", ['"base"', "64", "0)"])
+def test_help_says_what_is_taken_where_nothing_is_given(capsys, default) -> None:
+    with pytest.raises(SystemExit):
+        main(["generate", "--help"])
+    assert f"default: {default}" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_unknown_verb(capsys) -> None:
@@ -204,7 +205,7 @@ def test_sigterm_while_training_saves_and_the_same_command_goes_on(world, tmp_pa
     with monkeypatch.context() as patch:
         patch.setattr(Metrics, "add", add_and_stop)
         assert world.run("train", out) == 75
-    assert "stopped by SIGTERM after step 3 of 4, saved; the same command goes on from there" in one_error(capsys)
+    assert "stopped by SIGTERM after step 3 of 4, saved; the same command continues from there" in one_error(capsys)
     folder = out / "full" / "lr_0.003" / "seed_0"
     assert [path.name for path in (folder / "checkpoints").iterdir() if path.name.isdigit()] == ["3"]
     assert world.run("train", out) == 0

@@ -203,9 +203,9 @@ def test_a_config_that_defines_nothing(tmp_path) -> None:
 def test_to_json_is_plain_data(config) -> None:
     value = to_json(load_experiment(config))
     assert json.loads(json.dumps(value)) == value
-    assert value["domain"] == [{"name": "hotel", "split": "train", "limit": None}]
+    assert value["domain"] == [{"name": "hotel", "split": "train", "limit": None, "learn": "last"}]
     assert to_json((Source("a"), {"k": (1, None)})) == [
-        {"name": "a", "split": "train", "limit": None},
+        {"name": "a", "split": "train", "limit": None, "learn": "last"},
         {"k": [1, None]},
     ]
 

@@ -99,7 +99,7 @@ def stopped_alone(folder: Path, monkeypatch: pytest.MonkeyPatch, **arguments: An
 
     with monkeypatch.context() as patch:
         patch.setattr(two_processes.Metrics, "add", add_and_stop)
-        with pytest.raises(Preempted, match="stopped by SIGTERM after step 3 of .*, saved; the same command goes on"):
+        with pytest.raises(Preempted, match="stopped by SIGTERM after step 3 of .*, saved; the same command continues"):
             run(folder=str(folder), **arguments)
     assert saved(folder) == ["3"]
 
@@ -169,7 +169,7 @@ def test_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert codes == [0, 0], said
     assert_same(arrays(tmp_path / "killed.npz"), whole)
 
-    # One process goes on from two, on another mesh besides.
+    # One process continues from two, on another mesh besides.
     assert_close(run(folder=str(tmp_path / "shrunk"), preset="fsdp_tensor", **LONG), whole)
 
 

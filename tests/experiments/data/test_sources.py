@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -57,6 +58,15 @@ def test_mistakes_are_user_errors(monkeypatch, tmp_path):
         sources.load("hotel", "train", 0)
 
 
+#: What dialogues may hold in addition to text.
+NEW = {
+    "tools": ({"name": "search"},),
+    "learn": "all",
+    "response_extra": {"reasoning_content": "Because."},
+    "response_learn": False,
+}
+
+
 def test_the_fingerprint_sees_every_part_and_the_order():
     one = Example((Message("user", "a"),), "b", {"k": "v", "l": "w"})
     variants = [
@@ -65,6 +75,9 @@ def test_the_fingerprint_sees_every_part_and_the_order():
         [Example((Message("system", "a"),), "b", one.key)],
         [Example((Message("user", "x"),), "b", one.key)],
         [Example((Message("user", "a"), Message("user", "a")), "b", one.key)],
+        *([replace(one, **{name: value})] for name, value in NEW.items()),
+        [replace(one, messages=(Message("user", "a", {"name": "n"}),))],
+        [replace(one, messages=(Message("user", "a", learn=True),))],
         [Example((), "b", one.key)],
         [Example(one.messages, "x", one.key)],
         [Example(one.messages, "b", {"k": "v"})],
@@ -75,6 +88,12 @@ def test_the_fingerprint_sees_every_part_and_the_order():
     ]
     assert len({sources.fingerprint(variant) for variant in variants}) == len(variants)
     assert sources.fingerprint([one]) == sources.fingerprint([Example(one.messages, "b", {"l": "w", "k": "v"})])
+
+
+def test_the_fingerprint_ignores_the_place_in_a_file():
+    one = Example((Message("user", "a"),), "b")
+    assert replace(one, where="a.jsonl, line 1") == one
+    assert sources.fingerprint([replace(one, where="a.jsonl, line 1")]) == sources.fingerprint([one])
 
 
 def test_the_fingerprint_is_fixed():

@@ -40,6 +40,9 @@ def test_every_example_reads_back(drawn: list[tuple[list[tuple[str, str]], str, 
         (Example((Message("user", "x"), *GOOD.messages), "y"), "its messages are user, system, user; expected"),
         (Example(GOOD.messages, " "), "the assistant's message is empty"),
         (Example((Message("user", "\n"),), "y"), "the user's message is empty"),
+        (Example(GOOD.messages, "y", learn="all"), "says which messages are learnt"),
+        (Example(GOOD.messages, "y", response_learn=False), "says which messages are learnt"),
+        (Example(GOOD.messages, "y", tools=({"name": "search"},)), "has tools"),
     ],
 )
 def test_mistakes_are_named(broken: Example, said: str) -> None:

@@ -104,7 +104,7 @@ def test_a_kill_at_any_moment_makes_no_second_job(
 
 def test_a_creation_whose_answer_is_lost_is_found(train: Callable[[], str], server: Provider) -> None:
     server.jobs.lose_created = True
-    with pytest.raises(UserError, match=r"/v1: a request failed .*\n.*goes on with the job that was begun"):
+    with pytest.raises(UserError, match=r"/v1: a request failed .*\n.*continues the job that was begun"):
         train()
     assert train().startswith("ft:base:jaxft-")
     assert len(server.jobs.created) == 1

@@ -310,7 +310,7 @@ def test_ctrl_c_in_training(world, tmp_path, capsys) -> None:
     assert status == 130
     assert "Traceback" not in said
     assert said.splitlines()[-1] == (
-        "jaxft: interrupted; what is complete on disk stays, and the same command goes on from there"
+        "jaxft: interrupted; what is complete on disk stays, and the same command continues from there"
     )
     assert not list(out.rglob("*tmp*"))
     assert world.run("train", out, *words) == 0

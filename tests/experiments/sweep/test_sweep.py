@@ -183,7 +183,7 @@ def test_units_end_with_the_sweep(world, tmp_path, sign) -> None:
     code, messages = world.signalled(sign, begun, "sweep", out)
     assert code == {signal.SIGTERM: 75, signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL}[sign], messages
     if sign != signal.SIGKILL:
-        assert "the same command goes on from there" in messages and "Traceback" not in messages
+        assert "the same command continues from there" in messages and "Traceback" not in messages
     deadline = time.monotonic() + (60 if sign == signal.SIGKILL else 0)  # nobody waits for them when it is killed
     while Path(f"/proc/{found[0]}").exists():
         assert time.monotonic() < deadline

@@ -21,6 +21,7 @@ from safetensors.numpy import load_file, save_file
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import content_hash, load, read_config, save
 from jaxft.llama.config import LlamaConfig
+from jaxft.llama.hf_files import exact_tokenizer
 from jaxft.llama.model import Compute
 from tests.jaxft.llama.small import CONFIGS, random_model, tensors, write_folder
 
@@ -123,9 +124,11 @@ def test_save_carries_tokenizer_template_and_generation_config(tmp_path: Path) -
     ]  # fmt: skip
     for name in [*carried, "README.md", "optimizer.pt"]:
         (tmp_path / "source" / name).write_text(name)
+    read = json.dumps(exact_tokenizer({"pad_token": "</s>"}), indent=2) + "\n"
+    (tmp_path / "source" / "tokenizer_config.json").write_text(read)
     save(model, tmp_path / "copy", like=tmp_path / "source")
     assert {p.name for p in (tmp_path / "copy").iterdir()} == {*carried, "config.json", "model.safetensors"}
-    assert all((tmp_path / "copy" / name).read_text() == name for name in carried)
+    assert all((tmp_path / f"copy/{name}").read_text() == (tmp_path / f"source/{name}").read_text() for name in carried)
 
 
 def test_old_folders_may_store_rotary_frequencies(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_what_cannot_be_written_leaves_nothing(folder: Path, tmp_path: Path, mon
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("jaxft.methods.peft.save_file", full)
+    monkeypatch.setattr("jaxft.io.save_file", full)
     with pytest.raises(UserError, match="adapter: cannot be written .*No space left"):
         save_adapter(adapters(load(folder), ("q",)), "lora", "base", tmp_path / "adapter")
     assert [path.name for path in tmp_path.iterdir()] == ["base"]
