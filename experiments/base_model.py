@@ -24,6 +24,7 @@ from jaxft.data.tokenizer import PreTrainedTokenizerFast, load_tokenizer
 from jaxft.llama import checkpoint
 from jaxft.llama.attention import choose_attention
 from jaxft.llama.config import LlamaConfig
+from jaxft.llama.locate import locate
 from jaxft.llama.model import Compute, Llama
 from jaxft.llama.sharding import parameter_spec
 from jaxft.sharding import LAYOUTS, on_mesh
@@ -34,8 +35,11 @@ SHIPPED_BASE = Path(jaxft.__file__).parent / "assets" / "base"
 
 
 def model_folder(name: str) -> Path:
-    """The Hugging Face folder that a config or a command names, with $VARIABLES expanded; "base": the shipped base."""
-    return SHIPPED_BASE if name == "base" else Path(os.path.expandvars(name))
+    """The Hugging Face folder that a config or a command names, with $VARIABLES expanded, as `locate` finds it.
+
+    "base": the shipped base.
+    """
+    return SHIPPED_BASE if name == "base" else locate(os.path.expandvars(name))
 
 
 def compute_settings(model: Model, shape: LlamaConfig, platform: str | None = None) -> Compute:

@@ -93,6 +93,27 @@ def compare(arguments: argparse.Namespace) -> None:
         _draw(compare(experiment, out, arguments.command_line), out)
 
 
+def assess(arguments: argparse.Namespace) -> None:
+    from experiments.runs.assess import assessment
+
+    experiment = assessment(arguments.base, arguments.tuned, arguments.text, arguments.domain)
+    out = _begin(arguments, experiment)
+
+    from experiments.runs.compare import compare
+
+    _draw(compare(experiment, out, arguments.command_line), out)
+
+
+def gate(arguments: argparse.Namespace) -> int:
+    """The exit code of the verdict."""
+    from experiments.runs.gate import gate, read
+
+    record = read(arguments.config, arguments.overrides, arguments.out)
+    text, code = gate(record, arguments.method, arguments.budget)
+    print(text)
+    return code
+
+
 def sweep(arguments: argparse.Namespace) -> None:
     settings = load(arguments.config, "sweep", Sweep, arguments.overrides)
     if arguments.jobs < 1:

@@ -19,6 +19,7 @@ from experiments.evaluation.scores import means
 from experiments.runs import watch
 from experiments.runs.calibrate import ranks
 from experiments.runs.measured import Measured
+from experiments.runs.output import binding
 from experiments.store.cache import digest
 from experiments.store.record.codec import from_json
 from experiments.store.record.method import NOT_TIMED, Memory, RunResult, Timings, Watched
@@ -56,7 +57,7 @@ class Run(Measured):
             "tokenizer": self.work.base.tokenizer_sha256,
             "template": experiment.model.template,
             "domain": self.work.domain_sha256,
-            "training": digest(to_json(experiment.training)),
+            "training": digest(binding(experiment)["training"]),
             "method": digest(to_json(replace(self.method, learning_rates=()))),
             "reference": digest(self.work.calibration.description) if self.method.reference != "none" else "",
             "mix": data_hashes(self.method.mix.sources) if self.method.mix else {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,7 +24,7 @@ MAY_DIFFER = {"bos_token", "eos_token", "end_tokens", "max_positions"}
 
 def tuned_folder(settings: Tuned) -> Path:
     """The local folder of a fine-tune; an adapter is not merged."""
-    folder = Path(settings.folder).expanduser()
+    folder = Path(os.path.expandvars(settings.folder))
     return folder if is_adapter(folder) else model_folder(settings.folder)
 
 

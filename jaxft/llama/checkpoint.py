@@ -15,7 +15,7 @@ from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxft.bounds import fit
-from jaxft.distributed import barrier, is_leader
+from jaxft.distributed import barrier, gather, is_leader
 from jaxft.errors import UserError
 from jaxft.io import whole
 from jaxft.llama.hf_config import config_json, read_config
@@ -36,7 +36,7 @@ def load(
 ) -> Llama:
     """The model in `folder`: config.json and model.safetensors, or its shards.
 
-    dtype: of the parameters; None keeps the file's.
+    dtype: of the parameters; None keeps the file's, and its bits, whatever they are. Else NaN and infinity are refused.
     sharding: of a parameter, given its owner ("layers" or "") and its name there; the layer axis of stacked parameters
     must be whole (else ValueError). Each process then reads only the parts that its own devices hold. None: the arrays
     go to JAX's default device; within `jax.default_device` of a CPU, to the host.
@@ -58,7 +58,26 @@ def load(
         placed = sharding(parameter.owner, parameter.name) if sharding else None
         array = _array(tensors, parameter, dtype or stored.pop(), placed)
         setattr(parameter.holder(model), parameter.name, nnx.Param(array))
+    if dtype is not None:
+        _check_finite(model, folder)
     return model
+
+
+@jax.jit
+def _finite(arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """True for each index of the first axis, the layer of a stack, if all numbers there are finite."""
+    return {name: jnp.isfinite(array).all(axis=tuple(range(1, array.ndim))) for name, array in arrays.items()}
+
+
+def _check_finite(model: Llama, folder: str | Path) -> None:
+    """UserError for the first tensor with NaN or infinity. One pass on the devices; nothing is read again."""
+    found = parameters(model.config)
+    finite = _finite({one.name: getattr(one.holder(model), one.name)[...] for one in found})
+    for one in found:
+        bad = ~gather(finite[one.name])
+        if bad.any():
+            tensor = one.tensors[int(bad.argmax()) if one.owner else 0]
+            raise UserError(f"{folder}: tensor {tensor} holds NaN or infinity. Download it again, or train it anew.")
 
 
 def save(
@@ -91,7 +110,7 @@ def _write(model: Llama, folder: Path, source: Path | None, max_shard_bytes: int
     try:
         with whole(folder.absolute()) as scratch:
             scratch.mkdir()
-            write_weights(model, scratch, max_shard_bytes)
+            write_weights(entries(model), scratch, max_shard_bytes)
             if source is not None:
                 carry(source, scratch)
             dtype = np.dtype(model.embed[...].dtype).name

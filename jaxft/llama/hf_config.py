@@ -38,6 +38,7 @@ def read_config(folder: str | Path) -> LlamaConfig:
     """
     path = Path(folder) / "config.json"
     raw = {key: value for key, value in read_json(path).items() if value is not None or key not in NULLABLE}
+    _refuse_quantised(path, raw)
     found = raw.get("architectures")
     if found != [ARCHITECTURE]:
         raise UserError(f"{path}: architectures is {json.dumps(found)}, expected [{json.dumps(ARCHITECTURE)}].")
@@ -74,6 +75,16 @@ def read_config(folder: str | Path) -> LlamaConfig:
         raise
     except ValueError as error:
         raise UserError(f"{path}: {error}.") from None
+
+
+def _refuse_quantised(path: Path, raw: Mapping[str, Any]) -> None:
+    for key in ("quantization_config", "compression_config"):
+        if given := raw.get(key):
+            method = given.get("quant_method", "unknown") if isinstance(given, dict) else given
+            raise UserError(
+                f"{path}: the weights are quantised ({key}: {method}); only float32, bfloat16 and float16 are read.\n"
+                "Give the model that they were made from, or a GGUF file."
+            )
 
 
 def config_json(config: LlamaConfig, dtype: str) -> str:

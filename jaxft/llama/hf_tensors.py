@@ -24,6 +24,13 @@ DTYPES: dict[str, FloatDtype] = {
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 # Frequencies that old releases of transformers stored; they follow from the config.
 _DERIVED = re.compile(r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq")
+# Last part of the names of tensors that only quantised weights have.
+_QUANTISED = {
+    **dict.fromkeys(("qweight", "qzeros", "g_idx"), "GPTQ or AWQ"),
+    **dict.fromkeys(("absmax", "SCB"), "bitsandbytes"),
+    **dict.fromkeys(("weight_scale", "weight_scale_inv"), "FP8 or compressed-tensors"),
+    "weight_packed": "compressed-tensors",
+}
 _HINT = "Check that the download is complete and that config.json belongs to these weights."
 _NORMS = {"attention_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm"}
 
@@ -137,6 +144,12 @@ class Tensors:
                     raise UserError(f"{path}: tensor {name} {where} the list for it in {INDEX}.")
 
     def _check(self, config: LlamaConfig) -> None:
+        for name in self._stored:
+            if kind := _QUANTISED.get(name.rsplit(".", 1)[-1]):
+                raise UserError(
+                    f"{self._folder}: the weights are quantised ({kind}: tensor {name}).\n"
+                    "Give the model that they were made from, or a GGUF file."
+                )
         expected = {name: parameter.shape for parameter in parameters(config) for name in parameter.tensors}
         missing = [name for name in expected if name not in self._stored]
         if missing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,10 +52,10 @@ def entries(model: Llama) -> Iterator[Entry]:
             yield Entry(name, dtype, parameter.shape, values)
 
 
-def write_weights(model: Llama, folder: Path, max_shard_bytes: int) -> None:
-    """Write all tensors into `folder`, in files of at most `max_shard_bytes` or one tensor; one at a time in memory."""
+def write_weights(tensors: Iterable[Entry], folder: Path, max_shard_bytes: int) -> None:
+    """Write tensors into `folder`, in files of at most `max_shard_bytes` or one tensor; one file is in memory."""
     shards: list[list[Entry]] = [[]]
-    for entry in entries(model):
+    for entry in tensors:
         if shards[-1] and sum(other.nbytes for other in shards[-1]) + entry.nbytes > max_shard_bytes:
             shards.append([])
         shards[-1].append(entry)

@@ -20,7 +20,7 @@ from jaxft.data.source import Mix, Source
 def test_the_name_base_is_the_model_that_ships() -> None:
     assert model_folder("base") == SHIPPED_BASE
     assert (SHIPPED_BASE / "model.safetensors").is_file()
-    assert model_folder("some/where") == Path("some/where")
+    assert model_folder("./some/where") == Path("some/where")
 
 
 def test_sources_follow_each_other() -> None:

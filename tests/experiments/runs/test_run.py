@@ -12,6 +12,7 @@ from experiments.data.sources import load_examples
 from experiments.evaluation.scores import Scores, cached_scores
 from experiments.runs import certify
 from experiments.runs.certify import delta_norm, kernel_changes
+from experiments.runs.output import binding
 from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
 from experiments.store.record.certificate import Certificate
@@ -71,6 +72,9 @@ def test_what_decides_the_weights_decides_the_identity(work) -> None:
     template = replace(work.experiment, model=replace(work.experiment.model, template="plain"))
     others.append(replace(one, work=Workspace(template, work.out)))
     assert all(one.identity != other.identity for other in others)
+    tracked = replace(work.experiment, training=replace(work.experiment.training, tracker="wandb"))
+    assert replace(one, work=Workspace(tracked, work.out)).identity == one.identity  # a tracker changes no weight
+    assert binding(tracked) == binding(work.experiment)
     assert one.folder == work.out / "projection" / "lr_0.001" / "seed_0"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -272,6 +273,38 @@ def test_a_wrong_shape_is_named(tmp_path: Path) -> None:
 def test_a_dtype_that_is_no_weight_is_named(tmp_path: Path, dtype: str, tag: str) -> None:
     values = tensors(GROUPED)
     refused(write_folder(tmp_path, GROUPED, {**values, Q0: values[Q0].astype(dtype)}), Q0, f"has dtype {tag}")
+
+
+@pytest.mark.parametrize(
+    ("method", "suffix"),
+    [
+        ("gptq", "self_attn.q_proj.qweight"),
+        ("awq", "mlp.up_proj.qzeros"),
+        ("bitsandbytes", "mlp.up_proj.weight.absmax"),
+        ("fp8", "mlp.up_proj.weight_scale_inv"),
+        ("compressed-tensors", "mlp.up_proj.weight_packed"),
+    ],
+)
+def test_quantised_weights_are_refused_by_name(tmp_path: Path, method: str, suffix: str) -> None:
+    """By config.json, and by the tensors if config.json does not say so."""
+    name = f"model.layers.0.{suffix}"
+    values = {**tensors(GROUPED), name: np.zeros((2, 2), "int32")}
+    del values[Q0]
+    refused(write_folder(tmp_path / "tensors", GROUPED, values), "the weights are quantised (", f"tensor {name})")
+    config = {**GROUPED, "quantization_config": {"quant_method": method}}
+    folder = write_folder(tmp_path / "config", config, tensors(GROUPED))
+    refused(folder, f"config.json: the weights are quantised (quantization_config: {method})")
+
+
+@pytest.mark.parametrize(("dtype", "bad"), [("float32", np.nan), ("bfloat16", np.inf), ("float16", -np.inf)])
+@pytest.mark.parametrize("name", [EMBED, Q0.replace("layers.0", "layers.1"), "model.norm.weight", HEAD])
+def test_a_tensor_that_is_not_finite_is_named(tmp_path: Path, name: str, bad: float, dtype: str) -> None:
+    values = tensors(GROUPED, dtype=dtype)
+    values[name].flat[-1] = bad
+    write_folder(tmp_path, GROUPED, values)
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path}: tensor {name} holds NaN or infinity")):
+        load(tmp_path)
+    assert load(tmp_path, dtype=None).config == read_config(tmp_path)  # bits pass through
 
 
 def test_layers_of_several_dtypes_need_one_named(tmp_path: Path) -> None:
