@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import shlex
 import sys
 from collections.abc import Sequence as Words
@@ -52,6 +53,13 @@ def main(words: Words[str] | None = None) -> int:
         hint = "\n`jaxft plan CONFIG --find` says what fits, here or on other devices." * isinstance(error, DoesNotFit)
         print(f"jaxft: {error}{hint}", file=sys.stderr)
         return 1
+    except (RuntimeError, AssertionError) as error:
+        if not _lacks_platform(error):
+            raise
+        found, reason = os.environ.get("JAX_PLATFORMS"), str(error).partition(" (set ")[0] or "its plugin is missing"
+        expected = "platforms that this machine has, such as 'cpu', or nothing, so that JAX chooses"
+        print(f"jaxft: JAX_PLATFORMS: found {found!r}, expected {expected}.\nJAX: {reason}", file=sys.stderr)
+        return 1
     except OSError as error:
         if error.errno not in REFUSALS:
             raise
@@ -66,6 +74,18 @@ def main(words: Words[str] | None = None) -> int:
     except preemption.Preempted as stop:
         print(f"jaxft: {stop}", file=sys.stderr)
         return preemption.EXIT_CODE
+
+
+def _lacks_platform(error: Exception) -> bool:
+    """True if an error says that JAX could not start on the platforms of JAX_PLATFORMS."""
+    if "Unable to initialize backend" in str(error):
+        return True
+    import jax
+
+    try:
+        return not jax.devices()
+    except AssertionError:  # a plugin that is not installed
+        return True
 
 
 def _folder(text: str) -> Path:

@@ -16,6 +16,7 @@ from jaxft.llama.config import SPACE_OF
 from jaxft.llama.drift import drift
 from jaxft.llama.model import Llama
 from jaxft.methods import Method
+from jaxft.progress import tracked
 from jaxft.subspace.certificate import certify
 from jaxft.subspace.movement import CHANGED_ABOVE, ENERGIES, movement, share_of_all
 
@@ -105,7 +106,7 @@ def _kernels(base: Llama) -> dict[str, jax.Array]:
 
 
 def _drift(work: Workspace, model: Llama, batches: Sequence[Mapping[str, Any]]) -> Drift:
-    found = drift(work.base.model, model, batches)
+    found = drift(work.base.model, model, tracked(batches, "drift  batch", len(batches)))
     kl = found.text_kl / np.maximum(found.text_tokens, 1)
     low, high = interval(kl, found.text_tokens, seed=0)
     return Drift(

@@ -21,6 +21,7 @@ from experiments.store.record.method import NOT_TIMED, RunResult
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods import Method
 from jaxft.methods.adapters import merge
+from jaxft.progress import about
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Measured:
         raise NotImplementedError
 
     @property
+    def label(self) -> str:
+        """The name in lines of progress."""
+        return self.name
+
+    @property
     def assembled(self) -> tuple[Llama, Adapters | None]:
         """The model that is measured: parameters and adapters."""
         raise NotImplementedError
@@ -46,17 +52,14 @@ class Measured:
 
     def scores(self, *, validation: bool) -> dict[str, Scores]:
         """The scores of every axis on validation or test examples."""
-        path = self.folder / ("validation.json" if validation else "test.json")
-        return cached_scores(
-            path,
-            lambda: measure_axes(
-                self.work.base,
-                *self.assembled,
-                self.work.experiment.evaluation,
-                self.work.judge,
-                validation=validation,
-            ),
-        )
+        path, work = self.folder / ("validation.json" if validation else "test.json"), self.work
+
+        def measure() -> dict[str, Scores]:
+            evaluation, assembled = work.experiment.evaluation, self.assembled
+            with about(self.label):
+                return measure_axes(work.base, *assembled, evaluation, work.judge, validation=validation)
+
+        return cached_scores(path, measure)
 
     def merged(self) -> Llama:
         """The fine-tuned model with its adapters in its weights."""

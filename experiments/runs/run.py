@@ -28,6 +28,7 @@ from jaxft.io import read_json, write_json
 from jaxft.llama import checkpoint
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods import Method, SafeLora, SafeMerge
+from jaxft.progress import about
 from jaxft.training.loop import train
 
 log = logging.getLogger("jaxft")
@@ -117,7 +118,8 @@ class Run(Measured):
 
         def measure(trainable: Any) -> watch.Means:
             assembled = self.method.assemble(base, self.method.finalize(trainable, base, statistics))
-            return means(measure_axes(work.base, *assembled, work.watched, work.judge, validation=True))
+            with about(self.label):
+                return means(measure_axes(work.base, *assembled, work.watched, work.judge, validation=True))
 
         trained = train(
             self.method,

@@ -37,6 +37,7 @@ from jaxft.distributed import gather
 from jaxft.llama import checkpoint
 from jaxft.methods import GradientProjection, Method, Protecting, SafeLora, Statistics
 from jaxft.methods.base import MEASURED, REFERENCE
+from jaxft.progress import about
 from jaxft.sharding import Sharding, shard_rows
 from jaxft.subspace.basis import Basis
 from jaxft.training.step import loss_sum
@@ -176,10 +177,11 @@ class Workspace:
         return self._base_scores("base_test.json", self.experiment.evaluation, validation=False)
 
     def _base_scores(self, name: str, evaluation: Evaluation, *, validation: bool) -> dict[str, Scores]:
-        return cached_scores(
-            self._base_folder / name,
-            lambda: measure_axes(self.base, self.base.model, None, evaluation, self.judge, validation=validation),
-        )
+        with about("base"):
+            return cached_scores(
+                self._base_folder / name,
+                lambda: measure_axes(self.base, self.base.model, None, evaluation, self.judge, validation=validation),
+            )
 
     @cached_property
     def watched(self) -> Evaluation:

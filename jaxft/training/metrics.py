@@ -13,6 +13,7 @@ from typing import Any
 
 from jaxft import distributed
 from jaxft.errors import UserError
+from jaxft.progress import format_seconds
 from jaxft.training.trackers import Line, Tracker
 
 log = logging.getLogger("jaxft")
@@ -23,13 +24,6 @@ TIMINGS = ("train_seconds", "tokens_per_second", "step_milliseconds")
 
 class NonFiniteError(UserError):
     """A metric became NaN or infinite."""
-
-
-def format_seconds(seconds: float) -> str:
-    """h:mm:ss, or m:ss below an hour."""
-    minutes, rest = divmod(int(seconds + 0.5), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 class Metrics:
