@@ -73,7 +73,7 @@ def _most_lost(lost: float, won: float, n: int, level: float) -> float:
         return (n * (fall - found)) ** 2 - z * z * n * (2 * changed + fall * (1 - fall))
 
     start = found + 1e-9
-    return float(optimize.brentq(excess, start, 1.0)) if start < 1 and excess(start) < 0 else found
+    return float(optimize.root_scalar(excess, bracket=(start, 1.0)).root) if start < 1 and excess(start) < 0 else found
 
 
 def compare(

@@ -95,7 +95,7 @@ def folder(tmp_path: Path) -> Path:
         (("--method", "soft"), 4, "soft: TOO WIDE TO SAY"),
         (("--method", "soft", "--budget", "0.05"), 0, "soft: SHIP"),
         (("--method", "lora"), 3, "[-24.1%, -16.5%], falls"),
-        ((), 3, "safety 100.0% -> 50.0%: loss 50.00% [45.26%, 54.74%], budget 0.01: beyond"),
+        ((), 3, "safety 100.0% -> 50.0%: loss 50.00% [45.27%, 54.73%], budget 0.01: beyond"),
     ],
 )
 def test_the_exit_code_is_that_of_the_worst_verdict(folder, capsys, words, code, said) -> None:
