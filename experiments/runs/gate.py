@@ -99,5 +99,7 @@ def _judged(name: str, axis: AxisDescription, result: AxisResult, budget: float)
         low, high = (score(value, axis) for value in (-found.high, -found.low))
         words = {SHIP: "does not fall", DONT: "falls", WIDE: WORDS[WIDE]}
         return verdict, f"{change}: gain {score(-found.mean, axis)} [{low}, {high}], {words[verdict]}"
+    if axis.higher_is_better and result.before == 0:
+        return verdict, f"{change}: nothing to lose"
     ends = f"[{found.low:z.2%}, {found.high:z.2%}]"
     return verdict, f"{change}: loss {found.mean:z.2%} {ends}, budget {budget:.4g}: {WORDS[verdict]}"
