@@ -78,6 +78,7 @@ class Model:
     shape: Literal[""] | Shape = ""  # of a folder that is not here yet, for `jaxft plan`
     template: Template = "tokenizer"  # chat template: "tokenizer" is the one that the tokenizer carries
     param_dtype: FloatDtype = "float32"  # of the stored base weights; of trained ones: training.weights_dtype
+    export_dtype: Literal["base"] | FloatDtype = "base"  # of exported weights; "base": as in the files of the base
     compute_dtype: FloatDtype = "float32"  # of activations
     attention: Attention = "auto"  # "auto": the best for the device; "splash": only on TPU
     remat: Remat = "nothing"  # recomputed in the backward pass: nothing, all except products, or all

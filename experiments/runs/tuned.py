@@ -13,6 +13,7 @@ from jaxft.data.tokenizer import load_tokenizer
 from jaxft.errors import UserError
 from jaxft.llama import checkpoint
 from jaxft.llama.config import LlamaConfig
+from jaxft.llama.locate import locate
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.peft import adapter_hash, is_adapter, load_adapter, read_adapter
 
@@ -24,7 +25,7 @@ MAY_DIFFER = {"bos_token", "eos_token", "end_tokens", "max_positions"}
 
 def tuned_folder(settings: Tuned) -> Path:
     """The local folder of a fine-tune; an adapter is not merged."""
-    folder = Path(os.path.expandvars(settings.folder))
+    folder = locate(os.path.expandvars(settings.folder))
     return folder if is_adapter(folder) else model_folder(settings.folder)
 
 
