@@ -76,6 +76,7 @@ class Model:
     folder: str = "base"  # Hugging Face folder; "base" is the shipped base
     shape: Literal[""] | Shape = ""  # of a folder that is not here yet, for `jaxft plan`
     template: Template = "tokenizer"  # chat template: "tokenizer" is the one that the tokenizer carries
+    chat_template: str = ""  # name of that one if the tokenizer carries several; "": the one named default
     param_dtype: FloatDtype = "float32"  # of the stored base weights; of trained ones: training.weights_dtype
     compute_dtype: FloatDtype = "float32"  # of activations
     attention: Attention = "auto"  # "auto": the best for the device; "splash": only on TPU

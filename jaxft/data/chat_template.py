@@ -42,8 +42,16 @@ class Rendered(NamedTuple):
     spans: list[tuple[int, int]]
 
 
-def carried(tokenizer: PreTrainedTokenizerFast) -> str:
-    """The source of the chat template that a tokenizer carries; UserError if it has none, or several and no default."""
+def reads_clock(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """True if the tokenizer's chat template writes the date."""
+    return "strftime_now" in str(tokenizer.chat_template)
+
+
+def source(tokenizer: PreTrainedTokenizerFast) -> str:
+    """The chat template that a tokenizer carries, with its clock stopped at DATE.
+
+    UserError if the tokenizer has none, or several and no default.
+    """
     template = tokenizer.chat_template
     if isinstance(template, dict) and "default" not in template:
         names = ", ".join(sorted(template))
@@ -53,7 +61,8 @@ def carried(tokenizer: PreTrainedTokenizerFast) -> str:
             f"The tokenizer {_name(tokenizer)} has no chat template, and the data has messages.\n"
             "Choose the template llama2 or plain, or add chat_template to its tokenizer_config.json."
         )
-    return template["default"] if isinstance(template, dict) else template
+    text = template["default"] if isinstance(template, dict) else template
+    return CLOCK + text if reads_clock(tokenizer) else text
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerFast) -> ControlTokens:
@@ -72,10 +81,8 @@ def _control_tokens(tokenizer: PreTrainedTokenizerFast, written: str) -> Control
 
 
 def _apply(tokenizer: PreTrainedTokenizerFast, turns: list[dict], tools: list[Any], prompt: bool) -> str:
-    source = carried(tokenizer)
-    clock = CLOCK if "strftime_now" in source else ""
     text = tokenizer.apply_chat_template(
-        turns, tools=tools or None, chat_template=clock + source, tokenize=False, add_generation_prompt=prompt
+        turns, tools=tools or None, chat_template=source(tokenizer), tokenize=False, add_generation_prompt=prompt
     )
     assert isinstance(text, str)
     return text
@@ -108,8 +115,8 @@ class _Dialogue:
 
     def rendered(self, learnt: Sequence[int], ends: str) -> Rendered:
         whole = self.text(self.turns)
-        self._check(whole)
         spans = [self._span(number, whole, ends) for number in learnt]
+        self._check(whole)
         bos = self.control.character(self.tokenizer.bos_token)
         return Rendered(not (bos and whole.startswith(bos)), whole[: spans[-1][1]], spans)
 

@@ -51,16 +51,17 @@ class ControlTokens:
             for index, token in added.items()
         }
         self._apart = {index: name for name, index in names.items() if name != tokenizer.unk_token}
-        self._apart |= {names[name]: name for name in (tokenizer.bos_token, tokenizer.eos_token) if name in names}
+        ends = {str(tokenizer.bos_token), str(tokenizer.eos_token)}
+        self._apart |= {names[name]: name for name in ends if name in names}
 
     def _renamed(self, token: AddedToken) -> AddedToken:
         flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
         name = self._characters.get(token.content, token.content)
         return AddedToken(name, **{flag: getattr(token, flag) for flag in flags})
 
-    def character(self, name: str | None) -> str:
+    def character(self, name: object) -> str:
         """The private character of the control token of this name; "" if there is no such token."""
-        return self._characters.get(name or "", "")
+        return self._characters.get(str(name), "")
 
     def characters(self, ids: set[int]) -> str:
         """The private characters of those of the tokens that are control tokens."""

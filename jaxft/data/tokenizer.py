@@ -53,19 +53,23 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
 
 def bos_id(tokenizer: PreTrainedTokenizerFast) -> int | None:
     """The token that begins every text; None if the tokenizer has none, as Qwen's."""
-    index = tokenizer.convert_tokens_to_ids(tokenizer.bos_token) if tokenizer.bos_token else None
-    return index if isinstance(index, int) else None
+    return _id(tokenizer.bos_token, tokenizer)
 
 
 def eos_id(tokenizer: PreTrainedTokenizerFast) -> int:
     """The token that ends a response if the chat template writes no other."""
-    index = tokenizer.convert_tokens_to_ids(tokenizer.eos_token) if tokenizer.eos_token else None
-    if not isinstance(index, int):
+    index = _id(tokenizer.eos_token, tokenizer)
+    if index is None:
         raise UserError(
             f"The tokenizer {tokenizer.name_or_path or 'given'} has no EOS token.\n"
             "Name it in its tokenizer_config.json (eos_token)."
         )
     return index
+
+
+def _id(token: object, tokenizer: PreTrainedTokenizerFast) -> int | None:
+    index = tokenizer.convert_tokens_to_ids(token) if isinstance(token, str) else None
+    return index if isinstance(index, int) else None
 
 
 def check_rows(tokens: Sequence[int], tokenizer: PreTrainedTokenizerFast, model: LlamaConfig | None) -> None:

@@ -43,7 +43,8 @@ INPUT_SPACES: dict[str, tuple[str, ...]] = {
 class LlamaConfig:
     """Shapes and constants of a Llama model; lengths in tokens, sizes in features.
 
-    rope_scaling: linear RoPE scaling factor; positions are divided by it (1: no scaling).
+    rope_scaling: linear RoPE scaling factor; positions are divided by it (1: no scaling). end_tokens: a reply ends at
+    any of them.
     """
 
     vocab_size: int
@@ -59,7 +60,7 @@ class LlamaConfig:
     rope_scaling: float = 1.0
     tied_head: bool = False
     bos_token: int = 1
-    eos_token: int = 2
+    end_tokens: tuple[int, ...] = (2,)
 
     def __post_init__(self) -> None:
         if self.num_heads % self.num_kv_heads:

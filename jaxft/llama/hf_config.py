@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxft.errors import UserError
 from jaxft.llama.config import LlamaConfig
+from jaxft.llama.ends import end_tokens, spell
 
 ARCHITECTURE = "LlamaForCausalLM"
 # Keys that change the computation, with the one value the forward pass implements; absent keys mean this value too.
@@ -68,7 +69,7 @@ def read_config(folder: str | Path) -> LlamaConfig:
             rope_scaling=scaling,
             tied_head=tied,
             bos_token=_integer(path, raw, "bos_token_id", 1, least=0),
-            eos_token=_integer(path, raw, "eos_token_id", 2, least=0),
+            end_tokens=end_tokens(path.parent, raw),
         )
     except UserError:
         raise
@@ -97,7 +98,7 @@ def config_json(config: LlamaConfig, dtype: str) -> str:
         else {"type": "linear", "rope_type": "linear", "factor": config.rope_scaling},
         "tie_word_embeddings": config.tied_head,
         "bos_token_id": config.bos_token,
-        "eos_token_id": config.eos_token,
+        "eos_token_id": spell(config.end_tokens),
         "torch_dtype": dtype,
         **FIXED,
     }
