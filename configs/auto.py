@@ -4,10 +4,7 @@
 
 `Auto` finds the K-FAC strength and the learning rate. The record shows every trial, and the drift on text that the
 search did not use. Drift is the KL at temperature 1, so the moments of the output gradients are taken at 1 too. 13
-minutes on two CPU cores.
-
-Recorded (experiments/results/auto.json), hotel / safety / knowledge in %: within 5 %, drift 3.9 % and 98.7 / 99.3 /
-97.3, in 7 trials; within 1 %, drift 0.7 % and 70.3 / 100.0 / 99.0, in 8.
+minutes on two CPU cores; results in experiments/results/README.md.
 """
 
 from pathlib import Path

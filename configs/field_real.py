@@ -5,10 +5,7 @@
 Settings are those of configs/stories260k_star.py, and of configs/field.py for all methods except projection. Forgetting
 is the rise of the loss on stories, interpolated over each method's learning rates at hotel losses of 1.27, 1.15 and
 1.06. Replay and KL read stories while they train. Safe LoRA, SafeMERGE and SafeInstruct are left out: they need a model
-with safety training. One seed; 78 runs, an hour on two CPU cores.
-
-Recorded (experiments/results/field_real.json): projection forgets 0.221, 0.273 and 0.328 nat/token, full fine-tuning
-0.532, 0.704 and 0.869, LoRA 0.980, 1.227 and 1.490; replay 0.182, 0.211 and 0.240, KL 0.113, 0.123 and 0.130.
+with safety training. One seed; 78 runs, an hour on two CPU cores; results in experiments/results/README.md.
 """
 
 from dataclasses import replace

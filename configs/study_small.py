@@ -14,10 +14,15 @@ so the shipped safety and knowledge are measured too.
 after projection; shipped safety and knowledge are then 13 / 34 %, 4 / 0 % and 99 / 96 %.
 """
 
+from pathlib import Path
+
 from experiments.config import Axis, Evaluation, Experiment, Reference, Source, Training
+from experiments.config_loader import load_experiment
 from jaxft.methods import Full, GradientProjection, Lora
 
 TEST = 200  # examples of every axis, evenly spaced over the split
+quickstart = load_experiment(str(Path(__file__).parent / "quickstart.py"))
+assert quickstart.reference is not None
 
 
 def axis(task: str, source: str) -> Axis:
@@ -27,16 +32,7 @@ def axis(task: str, source: str) -> Axis:
 experiment = Experiment(
     name="study_small",
     domain=(Source("star_steps"),),
-    reference=Reference(
-        sources=(
-            Source("knowledge"),
-            Source("safety", limit=800),
-            Source("general", limit=800),
-            Source("reading", limit=800),
-            Source("dolly", limit=800),
-        ),
-        length=128,
-    ),
+    reference=Reference(sources=(*quickstart.reference.sources, Source("dolly", limit=800)), length=128),
     training=Training(steps=250, batch_rows=4, row_length=512, checkpoint_every=250, log_every=50),
     evaluation=Evaluation(
         axes={

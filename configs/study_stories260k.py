@@ -7,7 +7,11 @@ its forgetting shows in its loss on stories (`configs/stories260k_star.py` compa
 dialogues are learnt if they fit into the context of 512 tokens (vocabulary of 512).
 """
 
-from experiments.config import Axis, Evaluation, Experiment, Model, Reference, Source, Training
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.config import Axis, Evaluation, Source, Training
+from experiments.config_loader import load_experiment
 from jaxft.methods import Full, GradientProjection, Lora
 
 
@@ -15,11 +19,10 @@ def axis(task: str, source: str) -> Axis:
     return Axis(task, Source(source, "test", 100), Source(source, "validation", 50))
 
 
-experiment = Experiment(
+experiment = replace(
+    load_experiment(str(Path(__file__).parent / "stories260k_star.py")),
     name="study_stories260k",
-    model=Model(folder="$JAXFT_TEST_DATA/stories260K_hf", template="plain"),
     domain=(Source("star_steps"),),
-    reference=Reference(sources=(Source("tinystories", "reference"),), length=256),
     training=Training(steps=200, batch_rows=8, row_length=512, checkpoint_every=200, log_every=50),
     evaluation=Evaluation(
         axes={

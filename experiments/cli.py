@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import shlex
 import sys
 from collections.abc import Sequence as Words
@@ -50,6 +51,13 @@ def main(words: Words[str] | None = None) -> int:
         hint = "\n`jaxft plan CONFIG --find` says what fits, here or on other devices." * isinstance(error, DoesNotFit)
         print(f"jaxft: {error}{hint}", file=sys.stderr)
         return 1
+    except (RuntimeError, AssertionError) as error:
+        if not _lacks_platform(error):
+            raise
+        found, reason = os.environ.get("JAX_PLATFORMS"), str(error).partition(" (set ")[0] or "its plugin is missing"
+        expected = "platforms that this machine has, such as 'cpu', or nothing, so that JAX chooses"
+        print(f"jaxft: JAX_PLATFORMS: found {found!r}, expected {expected}.\nJAX: {reason}", file=sys.stderr)
+        return 1
     except OSError as error:
         if error.errno not in REFUSALS:
             raise
@@ -65,6 +73,18 @@ def main(words: Words[str] | None = None) -> int:
         print(f"jaxft: {stop}", file=sys.stderr)
         return preemption.EXIT_CODE
     return 0
+
+
+def _lacks_platform(error: Exception) -> bool:
+    """True if an error says that JAX could not start on the platforms of JAX_PLATFORMS."""
+    if "Unable to initialize backend" in str(error):
+        return True
+    import jax
+
+    try:
+        return not jax.devices()
+    except AssertionError:  # a plugin that is not installed
+        return True
 
 
 def _folder(text: str) -> Path:
@@ -121,7 +141,18 @@ VERBS = {
         _option("--labelled", type=Path, help="JSON lines (default: the shipped replies)"),
     ),
     "benchmark": ("measure speed and memory, compared with torch, transformers and peft where installed", *_CONFIG),
-    "data": ("count and show the data of a config, and look for test data in what is trained on", *_CONFIG),
+    "data": (
+        "count and show the data of a config, and look for test data in what is trained on",
+        *_CONFIG,
+        _option(
+            "--show",
+            type=int,
+            nargs="?",
+            const=3,
+            metavar="N",
+            help="instead print the first N examples (default: 3) as the model sees them: learnt text, control tokens",
+        ),
+    ),
     "pretrain": ("train a small base model from nothing", *_CONFIG),
     "generate": (
         "continue a text with a Hugging Face folder",

@@ -16,9 +16,8 @@ from typing import Any, TypeVar
 
 from experiments import config
 from experiments.config import Experiment, Sweep
-from jaxft import bounds
+from jaxft import bounds, methods
 from jaxft.errors import UserError
-from jaxft.methods import Method
 
 T = TypeVar("T")
 #: Name or error message of earlier versions -> present name or advice.
@@ -62,7 +61,7 @@ def _load(path: str, kinds: Mapping[str, type[T]], overrides: Sequence[str]) -> 
         spec.loader.exec_module(module)
     except Exception as error:  # a config is the user's program: any error in it is theirs to fix
         home = sys.modules[next(iter(kinds.values())).__module__]
-        hint = _hint(str(error), {**vars(home), **vars(module)})
+        hint = _hint(str(error), {**vars(methods), **vars(home), **vars(module)})
         raise UserError(
             f"{path}: {type(error).__name__}: {error}{hint}\n"
             f"Every key is a field of the dataclasses in {home.__name__} or of a method."
@@ -93,7 +92,7 @@ def to_json(value: Any) -> Any:
     """Dataclasses, tuples and mappings as JSON data; a method with its `kind`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {**fields, "kind": value.kind} if isinstance(value, Method) else fields
+        return {**fields, "kind": value.kind} if isinstance(value, methods.Method) else fields
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
@@ -104,7 +103,7 @@ def to_json(value: Any) -> Any:
 def _hint(message: str, names: Mapping[str, Any]) -> str:
     """The correction of a module or keyword that Python reports as unknown; "" if none is known.
 
-    names: those of the config file and of its dataclass's module, among them the called class.
+    names: those of the methods, of the config file and of its dataclass's module, among them the called class.
     """
     if message in RENAMED:
         return f"; {RENAMED[message]}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -158,16 +159,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
 def export(arguments: argparse.Namespace) -> None:
     run = _run(arguments)
 
-    from jaxft.distributed import agreed
     from jaxft.methods import Lora
-    from jaxft.methods.peft import save_adapter
 
     print(f"model: {run.export(run.folder / 'model')}")
     if isinstance(run.method, Lora):
-        folder = run.folder / "adapter"
-        if not agreed(folder.is_dir()):
-            save_adapter(run.trained, run.method.scaling, run.work.experiment.model.folder, folder)
-        print(f"adapter: {folder}")
+        print(f"adapter: {run.export_adapter(run.method, run.folder / 'adapter')}")
 
 
 def certify(arguments: argparse.Namespace) -> None:
@@ -221,9 +217,13 @@ def benchmark(arguments: argparse.Namespace) -> None:
 
 
 def data(arguments: argparse.Namespace) -> None:
-    from experiments.data.describe import describe
+    experiment = load_experiment(arguments.config, arguments.overrides)
 
-    print(describe(load_experiment(arguments.config, arguments.overrides)))
+    from experiments.data.describe import describe
+    from experiments.data.show import show
+
+    plain = arguments.show is None
+    print(describe(experiment) if plain else show(experiment, arguments.show, colour=sys.stdout.isatty()))
 
 
 def pretrain(arguments: argparse.Namespace) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from experiments.store.log import show_progress
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the Hugging Face Hub
+
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # set by the first process, inherited by all others
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxft_compiled_")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"

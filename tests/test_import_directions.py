@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 #: The rooms of each tree from the ground up; those of one line may import each other.
 ROOMS = {
     "jaxft": (
-        "errors io sharding distributed preemption bounds",
+        "errors io sharding distributed preemption bounds progress",
         "optim",
         "subspace",
         "llama",

@@ -2,12 +2,9 @@
 
     jaxft sweep configs/ablations/reference_kind.py
 
-Expected: each kind keeps its own axis best; text that the base generates keeps most of both without any data.
-
-Recorded (experiments/results/ablation_reference_kind.json), safety and knowledge in %: facts 75.7 and 99.0, safe
-answers 99.0 and 70.8, stories 76.0 and 42.4, notes 0.0 and 44.6; text of the base itself 79.3 and 38.2, with its
-replies to safety prompts 98.3 and 61.5. Proficiency 98.3 to 100 %. So each kind keeps its own axis, as expected, and
-generated text keeps less than expected: 800 samples of the base contain few of its facts.
+Expected: each kind keeps its own axis best; text that the base generates keeps most of both without any data. The first
+is so; generated text keeps less than expected, as 800 samples of the base contain few of its facts. Results in
+experiments/results/README.md.
 """
 
 from dataclasses import replace

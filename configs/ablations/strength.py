@@ -3,11 +3,7 @@
     jaxft sweep configs/ablations/strength.py
 
 Expected: a higher strength keeps more and learns less. At equal proficiency, both moments keep more than input moments
-alone.
-
-Recorded (experiments/results/ablation_strength.json), proficiency, safety and knowledge in %: both moments at 0.4, 1.3,
-4, 13 and 40: 99.7 / 85.0 / 91.4, 99.7 / 99.7 / 97.8, 99.7 / 100.0 / 99.5, 97.7 / 100.0 / 99.3, 93.3 / 100.0 / 99.3.
-Input moments alone at 0.01, 0.1 and 1: 98.3 / 82.7 / 81.1, 92.0 / 86.3 / 89.0, 55.3 / 98.3 / 96.3.
+alone. So it was: results in experiments/results/README.md.
 """
 
 from dataclasses import replace

@@ -95,12 +95,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def _entry(contestant: Contestant, seconds: list[float], facts: dict[str, Any], failed: bool) -> Measurement:
     return {
-        "part": contestant.part,
-        "work": contestant.work,
-        "side": contestant.side,
-        "unit": contestant.unit,
-        "amount": contestant.amount,
-        "flops": contestant.flops,
+        **{name: getattr(contestant, name) for name in ("part", "work", "side", "unit", "amount", "flops")},
         "failed": "out of memory" if failed else None,
         "seconds": seconds,
         "rate": None if failed else spread([contestant.amount / s for s in seconds]),

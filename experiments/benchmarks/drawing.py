@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments.report.columns import aligned
-from experiments.report.style import GRID_COLOUR, INK, encode, looks, style
+from experiments.report.style import INK, encode, looks, style
 from jaxft.io import write_atomically
 
 Record = dict[str, Any]
@@ -57,7 +57,7 @@ def chart(record: Record) -> Figure:
             panel.set_yticks(range(len(entries)), [f"{entry['side']} {entry['work']}" for entry in entries])
             panel.invert_yaxis()
             panel.set_xlim(left=0)
-            panel.xaxis.grid(True, color=GRID_COLOUR)
+            panel.yaxis.grid(False)
             panel.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
             panel.set_title(f"{part}: {entries[0]['unit']} a second, more is better")
         figure.suptitle(f"{record['name']}, {record['config']['dtype']}, {record['hardware']['platform']}")

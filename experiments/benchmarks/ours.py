@@ -1,10 +1,14 @@
-"""jaxft's contestants: its own training step, calibration and generation, unchanged."""
+"""jaxft's contestants: its own training step, calibration and generation, unchanged, and its imports."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import jax
@@ -31,10 +35,14 @@ from jaxft.training.memory import planned_bytes
 from jaxft.training.step import initial_state, make_step
 
 LEARNING_RATE = 1e-5
+#: The repository's root, for a jaxft that runs from its source folder.
+ROOT = Path(__file__).resolve().parents[2]
+#: Fresh processes that are timed from start to end: arguments of Python.
+STARTS = {"import": ("-c", "import jaxft.llama.model"), "help": ("-m", "experiments.start", "--help")}
 
 
 def contestants(settings: Benchmark, part: str) -> list[Contestant]:
-    """The contestants of one part except "import"."""
+    """The contestants of one part."""
     config, rows, length = settings.config, settings.batch_rows, settings.real_length
     add = partial(Contestant, part, side="jaxft", unit="tokens", times=settings.steps)
     if part == "train":
@@ -46,6 +54,11 @@ def contestants(settings: Benchmark, part: str) -> list[Contestant]:
                 open=partial(_training, settings, name),
             )
             for name in settings.trained
+        ]
+    if part == "import":  # the first process of a benchmark may find a cold disk cache
+        return [
+            Contestant(part, work, "jaxft", "starts", 1, None, partial(start, command), warm=False)
+            for work, command in STARTS.items()
         ]
     if part == "calibration":
         blocks, moments = flops.blocks(config, rows, length), flops.moments(config, settings.tokens)
@@ -180,6 +193,19 @@ def _generation(settings: Benchmark) -> Iterator[Opened]:
         for _ in range(times):
             replies = generate(base, texts, max_new_tokens=settings.new_tokens, batch_size=settings.prompts)
             assert {len(reply) for reply in replies} == {settings.new_tokens}
+
+    yield Opened(run, dict)
+
+
+@contextmanager
+def start(command: tuple[str, ...]) -> Iterator[Opened]:
+    """Fresh processes of Python with these arguments."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": path}
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            subprocess.run([sys.executable, *command], env=environment, check=True, capture_output=True)
 
     yield Opened(run, dict)
 

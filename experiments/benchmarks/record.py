@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from experiments.benchmarks import imports, ours, rival
+from experiments.benchmarks import ours, rival
 from experiments.benchmarks.bars import ceiling, judge, overhead
 from experiments.benchmarks.contest import Measurement, measure
 from experiments.benchmarks.devices import peak
@@ -32,13 +32,8 @@ def benchmark(settings: Benchmark, out: Path, command: str) -> Record:
     torch, device = rival.describe(settings), hardware()
     measurements: list[Measurement] = []
     for part in settings.parts:
-        if part == "import":
-            entered = imports.contestants()
-        else:
-            entered = ours.contestants(settings, part) + (
-                rival.contestants(settings, part) if torch["available"] else []
-            )
-        measurements += measure(entered, settings.rounds)
+        rivals = rival.contestants(settings, part) if torch["available"] else []
+        measurements += measure(ours.contestants(settings, part) + rivals, settings.rounds)
     peaks = {
         "jaxft": peak(device["device"], settings.dtype),
         "torch": peak(torch["device"], settings.dtype) if torch["available"] else None,

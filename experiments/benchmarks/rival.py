@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,11 +23,13 @@ from experiments.benchmarks import ours
 from experiments.benchmarks.contest import Contestant, Opened
 from experiments.benchmarks.settings import Benchmark
 from jaxft.llama.config import LINEARS
+from jaxft.llama.hf_config import config_json
 from jaxft.methods import Lora
 
 PACKAGES = ("torch", "transformers", "peft")
 #: jaxft's methods that the rival has too.
 METHODS = ("full", "lora")
+IMPORT = ("-c", "import transformers.models.llama.modeling_llama")
 
 
 def missing() -> list[str]:
@@ -53,12 +57,12 @@ def describe(settings: Benchmark) -> dict[str, Any]:
 
 def contestants(settings: Benchmark, part: str) -> list[Contestant]:
     """The contestants of one part, each the counterpart of one in `ours`; calibration has no counterpart."""
-    like = {found.work: found for found in ours.contestants(settings, part)} if part != "calibration" else {}
-    opens = {name: partial(_training, settings, name) for name in METHODS} | {"greedy": partial(_generation, settings)}
+    opens = {name: partial(_training, settings, name) for name in METHODS}
+    opens |= {"greedy": partial(_generation, settings), "import": partial(ours.start, IMPORT)}
     return [
-        Contestant(part, work, "torch", found.unit, found.amount, found.flops, opens[work], found.times)
-        for work, found in like.items()
-        if work in opens
+        replace(found, side="torch", open=opens[found.work])
+        for found in ours.contestants(settings, part)
+        if found.work in opens
     ]
 
 
@@ -74,24 +78,8 @@ def _model(settings: Benchmark, dtype: str) -> Any:
     from transformers import AutoModelForCausalLM, LlamaConfig
 
     torch.set_float32_matmul_precision("high")
-    config = settings.config
-    shape = LlamaConfig(
-        vocab_size=config.vocab_size,
-        hidden_size=config.hidden_size,
-        intermediate_size=config.intermediate_size,
-        num_hidden_layers=config.num_layers,
-        num_attention_heads=config.num_heads,
-        num_key_value_heads=config.num_kv_heads,
-        head_dim=config.head_dim,
-        max_position_embeddings=config.max_positions,
-        rms_norm_eps=config.rms_norm_eps,
-        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
-        tie_word_embeddings=config.tied_head,
-        attention_dropout=0.0,
-        bos_token_id=config.bos_token,
-        eos_token_id=None,
-        pad_token_id=None,
-    )
+    exported = json.loads(config_json(settings.config, dtype))
+    shape = LlamaConfig(**{**exported, "attention_dropout": 0.0, "eos_token_id": None, "pad_token_id": None})
     with torch.device(_device()):
         return AutoModelForCausalLM.from_config(shape, dtype=getattr(torch, dtype), attn_implementation="sdpa")
 

@@ -20,6 +20,7 @@ from jaxft.data.tokenizer import PreTrainedTokenizerFast, bos_id
 from jaxft.errors import UserError
 from jaxft.io import write_atomically
 from jaxft.llama.generate import generate
+from jaxft.progress import about
 
 log = logging.getLogger("jaxft")
 
@@ -97,14 +98,15 @@ def _sample(base: Base, settings: Generated, batch_size: int, asked: list[Exampl
     room = base.model.config.max_positions - settings.max_new_tokens
     fits = [index for index, tokens in enumerate(begun) if len(tokens) <= room]
     log.info(f"reference text: the base writes {len(fits)} texts of up to {settings.max_new_tokens} tokens")
-    tokens = generate(
-        base.model,
-        [begun[index] for index in fits],
-        max_new_tokens=settings.max_new_tokens,
-        batch_size=batch_size,
-        temperature=settings.temperature,
-        seed=settings.seed,
-    )
+    with about("reference text"):
+        tokens = generate(
+            base.model,
+            [begun[index] for index in fits],
+            max_new_tokens=settings.max_new_tokens,
+            batch_size=batch_size,
+            temperature=settings.temperature,
+            seed=settings.seed,
+        )
     lines: list[dict[str, object]] = []
     for index, written in zip(fits, tokens, strict=True):
         text = str(base.tokenizer.decode(written, skip_special_tokens=bool(asked)))

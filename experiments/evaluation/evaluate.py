@@ -12,6 +12,7 @@ from experiments.evaluation.tasks.task import Subject
 from experiments.store.record import AxisDescription
 from jaxft.errors import UserError
 from jaxft.llama.model import Adapters, Llama
+from jaxft.progress import about
 
 
 def describe_axis(axis: Axis) -> AxisDescription:
@@ -49,7 +50,8 @@ def measure_axes(
 ) -> dict[str, Scores]:
     """Scores by axis, on its validation examples if `validation`, else on its test examples."""
     subject = Subject(base, model, adapters, evaluation)
-    return {
-        name: TASKS[axis.task].measure(subject, axis.validation if validation else axis.source, judge)
-        for name, axis in evaluation.axes.items()
-    }
+    scores = {}
+    for name, axis in evaluation.axes.items():
+        with about(name):
+            scores[name] = TASKS[axis.task].measure(subject, axis.validation if validation else axis.source, judge)
+    return scores

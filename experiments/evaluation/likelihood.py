@@ -13,6 +13,7 @@ from jaxft.distributed import gather
 from jaxft.errors import UserError
 from jaxft.llama.loss import token_losses
 from jaxft.llama.model import Adapters, Llama, forward
+from jaxft.progress import tracked
 from jaxft.sharding import shard_rows
 
 Tokens = Sequence[int] | np.ndarray
@@ -63,13 +64,16 @@ def continuation_scores(
         read = min(len(context) + len(continuation) - 1, limit)  # the last token is only predicted
         by_width.setdefault(min(-(-read // BUCKET) * BUCKET, limit), []).append(index)
     sums, greedy = np.zeros(len(pairs)), np.zeros(len(pairs), bool)
-    for width, indices in sorted(by_width.items()):
-        for begin in range(0, len(indices), batch_size):
-            some = indices[begin : begin + batch_size]
-            batch = shard_rows(_batch([pairs[i] for i in some], batch_size, width), model.compute.layout)
-            losses, missed = map(gather, _row_scores(model, batch, adapters))
-            sums[some] = -losses[: len(some)].sum(axis=1, dtype=np.float64)
-            greedy[some] = missed[: len(some)] == 0
+    parts = [
+        (width, indices[begin : begin + batch_size])
+        for width, indices in sorted(by_width.items())
+        for begin in range(0, len(indices), batch_size)
+    ]
+    for width, some in tracked(parts, "texts", len(pairs), batch_size):
+        batch = shard_rows(_batch([pairs[i] for i in some], batch_size, width), model.compute.layout)
+        losses, missed = map(gather, _row_scores(model, batch, adapters))
+        sums[some] = -losses[: len(some)].sum(axis=1, dtype=np.float64)
+        greedy[some] = missed[: len(some)] == 0
     return Scored(sums, greedy, np.array([len(continuation) for _, continuation in pairs], int))
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from experiments.report.curves import curves
 from experiments.report.fronts import fronts
 from experiments.report.movement import moved
 from experiments.report.reading import (
@@ -21,7 +20,7 @@ from experiments.report.reading import (
 )
 from experiments.report.style import (
     BASE_COLOUR,
-    GRID_COLOUR,
+    DASHED,
     INK,
     base_lines,
     better_up_right,
@@ -64,7 +63,7 @@ def bars(record: ComparisonRecord, axis_name: str) -> Figure:
         axes.set_ylim(0, 1.12 * highest or 1.0)
         axes.set_xticks(range(len(methods)), [wrap(name) for name in methods])
         axes.tick_params(axis="x", length=0)
-        axes.yaxis.grid(True, color=GRID_COLOUR)
+        axes.xaxis.grid(False)
         axes.yaxis.set_major_formatter(lambda value, _: tick(value, axis))
         points = ", change in points" if axis.unit == "fraction" else ""
         axes.set_title(f"{axis_name}: grey before, colour after{points}")
@@ -109,7 +108,6 @@ def scatter(record: ComparisonRecord) -> Figure:
         axes.set_title("Learnt against kept")
         if any(method.rates for method in record.methods.values()):
             axes.scatter([], [], s=20, color=BASE_COLOUR, label="learning-rate sweep")
-        axes.grid(True, color=GRID_COLOUR)
         figure.legend(loc="outside right upper")
     return figure
 
@@ -141,6 +139,42 @@ def leaks(record: ComparisonRecord) -> Figure:
         bar = figure.colorbar(panels.flat[0].images[0], ax=panels, location="bottom", aspect=40, fraction=0.06)
         bar.set_label("|dW Q| / |dW| (blue is better)")
         bar.outline.set_visible(False)
+    return figure
+
+
+def curves(record: ComparisonRecord) -> Figure:
+    """One panel per axis: the mean on validation examples (y) at each step (x), one line per method, first seed.
+
+    Large point: the step whose weights were kept. Dashed line: the base model on the same examples. A mean is left
+    out if no example has a verdict.
+    """
+    assert record.watch is not None
+    base = record.watch.base
+    with style():
+        figure = Figure(figsize=(2.9 * len(base) + 0.8, 3.4))
+        panels = figure.subplots(1, len(base), squeeze=False)[0]
+        for panel, (axis_name, before) in zip(panels, base.items(), strict=True):
+            axis = record.axes[axis_name]
+            for name, (colour, marker) in looks(record.methods).items():
+                method = record.methods[name]
+                if not method.watched or method.kept_step is None:
+                    continue
+                steps = [line.step for line in method.watched]
+                means = np.array([line.means[axis_name] for line in method.watched], float)  # None becomes NaN
+                panel.plot(steps, means, color=colour, marker=marker, markersize=3, label=short(name))
+                at = steps.index(method.kept_step)
+                panel.scatter(steps[at], means[at], s=70, color=colour, marker=marker, edgecolors="white", zorder=3)
+            panel.axhline(_float(before), label="base", **DASHED)
+            panel.set_title(axis_name)
+            panel.set_xlabel("step")
+            panel.set_ylabel(directed(axis))
+            panel.xaxis.get_major_locator().set_params(integer=True)
+            panel.margins(y=0.08)
+            if axis.unit == "fraction":
+                panel.set_ylim(-0.03, 1.03)
+                panel.yaxis.set_major_formatter(lambda value, _, axis=axis: tick(value, axis))
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
     return figure
 
 

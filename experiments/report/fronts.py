@@ -8,7 +8,6 @@ from experiments.report.pareto import dominated, front, path
 from experiments.report.reading import TARGET, Compared, after_scores, base_scores
 from experiments.report.style import (
     BASE_COLOUR,
-    GRID_COLOUR,
     INK,
     base_lines,
     better_up_right,
@@ -69,6 +68,5 @@ def fronts(record: Compared, axis_name: str) -> Figure:
         panel.set_xlabel(f"{TARGET}, {quantity(target)}: better to the right")
         panel.set_ylabel(f"{axis_name}, {quantity(axis)}: better is up")
         panel.set_title(f"{TARGET} against {axis_name}" + (", hollow: dominated" if beaten else ""))
-        panel.grid(True, color=GRID_COLOUR)
         figure.legend(loc="outside right upper", fontsize=8)
     return figure

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from experiments.report.columns import Grid, aligned
 from experiments.report.reading import Compared, divergence, number
-from experiments.report.style import GRID_COLOUR, INK, encode, heat_map, looks, short, style
+from experiments.report.style import INK, encode, heat_map, looks, short, style
 from experiments.store.record.certificate import Certificate, LinearMovement, Movement
 from jaxft.io import write_atomically
 
@@ -114,8 +114,6 @@ def draw(certificates: Mapping[str, Certificate], methods: Sequence[str]) -> Fig
             panel.set_yscale("log")
             _label(panel.yaxis)
             panel.xaxis.get_major_locator().set_params(integer=True)
-        for panel in curves:
-            panel.grid(True, color=GRID_COLOUR)
         handles, labels = curves[0].get_legend_handles_labels()
         lower.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5))
     return figure

@@ -11,27 +11,12 @@ import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from experiments.report import charts, movement
+from experiments.report import charts, movement, table
 from experiments.report.axes import details, groups
 from experiments.report.columns import Grid
-from experiments.report.copies import copies
 from experiments.report.reading import Compared, divergence, headline, number, score
 from experiments.report.replies import FACETS, packed
 from experiments.report.style import encode
-from experiments.report.table import (
-    COSTS_NOTE,
-    GUARANTEE,
-    RELATIVE_NOTE,
-    costs,
-    dominated_note,
-    drift,
-    drift_note,
-    extra_tables,
-    markdown,
-    results,
-    table,
-    unjudged,
-)
 from experiments.store.record import FORMAT, ComparisonRecord, Record
 from experiments.store.record.certificate import Certificate
 from experiments.store.record.codec import to_json
@@ -69,12 +54,12 @@ def page(record: ComparisonRecord, figures: Mapping[str, Figure]) -> str:
         record=record,
         lead=headline(record),
         **compared(record),
-        unjudged=unjudged(record),
+        unjudged=table.unjudged(record),
         charts=drawn(figures),
         judge=record.judge.name if record.judge else None,
         axes=[(name, details(record, name), groups(record, name)) for name in record.axes],
         copies=copies(record),
-        guarantee=GUARANTEE,
+        guarantee=table.GUARANTEE,
         certificates=[
             (name, *_certificate(method.certificate)) for name, method in record.methods.items() if method.certificate
         ],
@@ -90,7 +75,7 @@ def page(record: ComparisonRecord, figures: Mapping[str, Figure]) -> str:
 def write_report(record: ComparisonRecord, folder: Path) -> list[Path]:
     """Write report.html, table.txt, table.md and every chart as a PNG into `folder`; return the paths."""
     figures = dict(charts.figures(record))
-    texts = {"report.html": page(record, figures), "table.txt": table(record), "table.md": markdown(record)}
+    texts = {"report.html": page(record, figures), "table.txt": table.table(record), "table.md": table.markdown(record)}
     return write_files(folder, texts, figures)
 
 
@@ -106,14 +91,14 @@ def write_files(folder: Path, texts: Mapping[str, str], figures: Mapping[str, Fi
 def compared(record: Compared) -> dict[str, Any]:
     """Template values for the pages of comparisons and of sweeps: the tables of the methods."""
     return {
-        "results": results(record, relative=True),
-        "note": RELATIVE_NOTE,
-        "dominated": " ".join(dominated_note(record)),
-        "drift": drift(record),
-        "drift_note": drift_note(record),
-        "costs": costs(record),
-        "costs_note": COSTS_NOTE,
-        "extra_tables": extra_tables(record),
+        "results": table.results(record, relative=True),
+        "note": table.RELATIVE_NOTE,
+        "dominated": " ".join(table.dominated_note(record)),
+        "drift": table.drift(record),
+        "drift_note": table.drift_note(record),
+        "costs": table.costs(record),
+        "costs_note": table.COSTS_NOTE,
+        "extra_tables": table.extra_tables(record),
         "rates": rates(record),
     }
 
@@ -171,6 +156,32 @@ def rates(record: Compared) -> Grid:
             rows.append((name, number(rate.learning_rate), *pairs, number(rate.delta_norm), chosen))
     titles = (f"{name}, validation / test" for name in record.axes)
     return Grid(("method", "learning rate", *titles, "|dW|", ""), tuple(rows))
+
+
+def copies(record: ComparisonRecord) -> tuple[Grid, Grid] | None:
+    """Tables of test data found in the domain text (trained on) or in the reference text (protected).
+
+    (counts by axis and text, the copies that the record quotes); None if nothing was compared.
+    """
+    compared = [
+        (axis, where, found)
+        for axis, parts in (record.contamination or {}).items()
+        for where, found in (("domain", parts.domain), ("reference", parts.reference))
+        if found is not None
+    ]
+    if not compared:
+        return None
+    counts = (
+        (axis, where, *(number(count, ",") for count in (found.examples, found.exact, found.near, found.prompt)))
+        for axis, where, found in compared
+    )
+    spelt = (
+        (axis, where, copy.kind, copy.evaluation, copy.training)
+        for axis, where, found in compared
+        for copy in found.copies
+    )
+    header = ("axis", "looked for in", "test examples", "exact copies", "near copies", "prompt alone")
+    return Grid(header, tuple(counts)), Grid(("axis", "found in", "copy", "test example", "text found"), tuple(spelt))
 
 
 def made(record: Record, **replaced: Any) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments.report.columns import Grid, aligned
 from experiments.report.page import write_files
 from experiments.report.reading import LEAK_ENERGIES, better, divergence, leaks, number, score, shift
-from experiments.report.style import GRID_COLOUR, looks, quantity, style, tick, wrap
+from experiments.report.style import looks, quantity, style, tick, wrap
 from experiments.report.table import LEAK_NOTE, made_by, piped
 from experiments.store.record import SequenceRecord
 
@@ -50,7 +50,6 @@ def chart(record: SequenceRecord) -> Figure:
             panel.set_xticks(range(len(places)), [wrap(place) for place in places])
             panel.yaxis.set_major_formatter(lambda value, _, axis=axis: tick(value, axis))
             panel.set_ylabel(quantity(axis))
-            panel.grid(True, color=GRID_COLOUR)
         for panel in panels.flat[len(names) :]:
             panel.set_visible(False)
         handles, labels = panels.flat[0].get_legend_handles_labels()

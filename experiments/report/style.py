@@ -18,8 +18,9 @@ from experiments.report.reading import better
 from experiments.store.record import AxisDescription
 
 BASE_COLOUR = "#B8B8B8"
-GRID_COLOUR = "#E5E5E5"
 INK = "#333333"
+#: The line of the base model.
+DASHED: Mapping[str, Any] = {"color": "#888888", "linestyle": "--", "linewidth": 1, "zorder": 1}
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#A6761D")
 _MARKERS = "osD^vPX*"
 _STYLE: Mapping[Any, Any] = {
@@ -30,6 +31,8 @@ _STYLE: Mapping[Any, Any] = {
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
     "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#E5E5E5",
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
     "text.parse_math": False,  # a dollar sign in a name does not begin a formula
@@ -69,9 +72,8 @@ def tick(value: float, axis: AxisDescription) -> str:
 
 def base_lines(panel: Any, x: float, y: float, label: str | None) -> None:
     """Draw dashed lines through the scores of the base model."""
-    dashed = {"color": "#888888", "linestyle": "--", "linewidth": 1, "zorder": 1}
-    panel.axvline(x, **dashed)
-    panel.axhline(y, label=label, **dashed)
+    panel.axvline(x, **DASHED)
+    panel.axhline(y, label=label, **DASHED)
 
 
 def better_up_right(panel: Any, x: AxisDescription, y: AxisDescription) -> None:
@@ -92,6 +94,7 @@ def heat_map(panel: Any, values: np.ndarray, norm: Normalize, linears: Sequence[
     panel.set_yticks(range(len(linears)), linears, fontsize=8)
     panel.set_xticks(range(0, values.shape[1], -(-values.shape[1] // 8)))
     panel.tick_params(length=0)
+    panel.grid(False)
     panel.spines[:].set_visible(False)
 
 

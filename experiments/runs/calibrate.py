@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from jaxft.llama.fisher import diagonal_fisher
 from jaxft.llama.model import Llama
 from jaxft.llama.sharding import parameter_spec
 from jaxft.methods import Method, Protecting, Statistics
+from jaxft.progress import tracked
 from jaxft.sharding import on_mesh
 from jaxft.subspace.basis import (
     Basis,
@@ -121,7 +121,7 @@ class Calibration:
         ]
 
     def batches(self, examples: list[Example]) -> list[dict[str, np.ndarray]]:
-        return to_batches(self.base.pack(examples, self.reference.length, "split"), self.reference.batch_rows)
+        return to_batches(self.base.pack(examples, self.reference.length, "split", True), self.reference.batch_rows)
 
     def heldout_batches(self, part: slice = slice(None)) -> list[dict[str, np.ndarray]]:
         return self.batches(self.text.heldout[part])
@@ -156,13 +156,10 @@ class Calibration:
             for _ in stream:
                 pass  # iterating measures this process's part of each layer
             return
-        began, layers = time.perf_counter(), self.base.model.config.num_layers
         folder.mkdir()
         files = MomentFiles(folder)
-        for done, (index, layer) in enumerate(stream, 1):
+        for index, layer in tracked(stream, "moments  layer", self.base.model.config.num_layers):
             files.write(index, layer)
-            seconds = time.perf_counter() - began
-            log.info(f"moments: layer {done}/{layers}  {seconds * (layers - done) / done:.0f} s left")
         files.finish({**self.description, "tokens": tokens})
 
     def bases(self, energy: float) -> dict[str, Basis]:
@@ -213,8 +210,10 @@ class Calibration:
         model = self.base.model
 
         def make(folder: Path) -> None:
-            log.info("fisher: one backward pass for every row of reference text")
-            checkpoint.save(diagonal_fisher(model, self.batches(self.text.fit), self.reference.seed), folder)
+            batches = self.batches(self.text.fit)
+            rows = sum(len(batch["segments"]) for batch in batches)
+            done = tracked(batches, "fisher  row", rows, self.reference.batch_rows)
+            checkpoint.save(diagonal_fisher(model, done, self.reference.seed), folder)
 
         folder = cached(self.files.folder, None, make, "fisher")
         if checkpoint.read_config(folder) != model.config:

@@ -16,6 +16,7 @@ from jaxft.llama.config import SPACE_OF
 from jaxft.llama.drift import drift
 from jaxft.llama.model import Llama
 from jaxft.methods import Method
+from jaxft.progress import tracked
 from jaxft.subspace.certificate import certify
 from jaxft.subspace.movement import CHANGED_ABOVE, ENERGIES, movement, share_of_all
 
@@ -46,17 +47,10 @@ def certify_model(
 ) -> Certificate:
     """The certificate of a fine-tuned model. changes: dW by linear; None: the difference from the base."""
     base = work.base.model
-    others = {
-        "embed": (base.embed, model.embed),
-        "norm": (base.norm, model.norm),
-        "head": (base.head, model.head),
-        "layers.attention_norm": (base.layers.attention_norm, model.layers.attention_norm),
-        "layers.mlp_norm": (base.layers.mlp_norm, model.layers.mlp_norm),
-    }
     moved = [
-        name
-        for name, (old, new) in others.items()
-        if old is not None and new is not None and bool((old[...] != new[...]).any())
+        f"{owner}.{name}" if owner else name
+        for (owner, name, old), (_, _, new) in zip(base.parameters(), model.parameters(), strict=True)
+        if name not in SPACE_OF and bool((old[...] != new[...]).any())
     ]
     weights = certify(
         kernel_changes(base, model) if changes is None else changes,
@@ -105,7 +99,7 @@ def _kernels(base: Llama) -> dict[str, jax.Array]:
 
 
 def _drift(work: Workspace, model: Llama, batches: Sequence[Mapping[str, Any]]) -> Drift:
-    found = drift(work.base.model, model, batches)
+    found = drift(work.base.model, model, tracked(batches, "drift  batch", len(batches)))
     kl = found.text_kl / np.maximum(found.text_tokens, 1)
     low, high = interval(kl, found.text_tokens, seed=0)
     return Drift(

@@ -18,11 +18,13 @@ from jaxft.llama.config import LlamaConfig
 from jaxft.llama.sharding import check_divides
 from jaxft.methods import SafeLora
 from jaxft.sharding import LAYOUTS, make_mesh
+from jaxft.training.trackers import check_installed
 
 
 def check(experiment: Experiment) -> None:
     """UserError for the first value that is invalid on its own, with the base model, or on the attached devices."""
     config = check_experiment(experiment)
+    check_installed(experiment.training.tracker, "training.tracker")
     check_mesh(experiment, config, make_mesh(experiment.model.sharding))
 
 

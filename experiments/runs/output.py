@@ -66,10 +66,11 @@ def check_format(path: Path) -> None:
 
 
 def binding(experiment: Experiment) -> Any:
-    """The part of a config that must not change in one output folder. May change: seeds, devices, `matched` levels,
-    prices, cost limits, and the request settings for the same model and server."""
+    """The part of a config that must not change in one output folder. May change: seeds, devices, `matched` levels, the
+    tracker, prices, cost limits, and the request settings for the same model and server."""
     settings = to_json(experiment)
     del settings["seeds"], settings["model"]["sharding"], settings["evaluation"]["matched"]
+    del settings["training"]["tracker"]
     for part in (settings["judge"], *settings["methods"].values()):
         for name in ("max_cost", "price_training"):
             part.pop(name, None)

@@ -21,6 +21,7 @@ from experiments.evaluation.scores import Scores, cached_scores, means
 from experiments.runs import watch
 from experiments.runs.calibrate import ranks
 from experiments.runs.certify import certify_model, delta_norm, describe_movement, kernel_changes
+from experiments.runs.output import binding
 from experiments.runs.workspace import Workspace
 from experiments.store.cache import cached_json, digest
 from experiments.store.record.codec import from_json
@@ -30,7 +31,9 @@ from jaxft.distributed import agreed, run_on_leader
 from jaxft.io import read_json, write_json
 from jaxft.llama import checkpoint
 from jaxft.llama.model import Adapters, Llama
-from jaxft.methods import Method, SafeLora, SafeMerge
+from jaxft.methods import Lora, Method, SafeLora, SafeMerge
+from jaxft.methods.peft import save_adapter
+from jaxft.progress import about
 from jaxft.training.loop import train
 
 log = logging.getLogger("jaxft")
@@ -66,7 +69,7 @@ class Run:
             "tokenizer": self.work.base.tokenizer_sha256,
             "template": experiment.model.template,
             "domain": self.work.domain_sha256,
-            "training": digest(to_json(experiment.training)),
+            "training": digest(binding(experiment)["training"]),
             "method": digest(to_json(replace(self.method, learning_rates=()))),
             "reference": digest(self.work.calibration.description) if self.method.reference != "none" else "",
             "mix": data_hashes(self.method.mix.sources) if self.method.mix else {},
@@ -126,7 +129,8 @@ class Run:
 
         def measure(trainable: Any) -> watch.Means:
             assembled = self.method.assemble(base, self.method.finalize(trainable, base, statistics))
-            return means(measure_axes(work.base, *assembled, work.watched, work.judge, validation=True))
+            with about(self.label):
+                return means(measure_axes(work.base, *assembled, work.watched, work.judge, validation=True))
 
         trained = train(
             self.method,
@@ -169,16 +173,14 @@ class Run:
     def scores(self, *, validation: bool) -> dict[str, Scores]:
         """The scores of every axis on validation or test examples."""
         path = self.folder / ("validation.json" if validation else "test.json")
-        return cached_scores(
-            path,
-            lambda: measure_axes(
-                self.work.base,
-                *self.assembled,
-                self.work.experiment.evaluation,
-                self.work.judge,
-                validation=validation,
-            ),
-        )
+        work = self.work
+
+        def measure() -> dict[str, Scores]:
+            evaluation, assembled = work.experiment.evaluation, self.assembled
+            with about(self.label):
+                return measure_axes(work.base, *assembled, evaluation, work.judge, validation=validation)
+
+        return cached_scores(path, measure)
 
     @property
     def delta_norm(self) -> float:
@@ -219,9 +221,20 @@ class Run:
         )
 
     def export(self, folder: Path) -> Path:
-        """Write the fine-tuned model as a Hugging Face folder, unless the folder exists."""
+        """Write the fine-tuned model as a Hugging Face folder, in the dtypes of the base's files unless the config asks
+        for another, unless the folder exists."""
         if not agreed(folder.is_dir()):
-            checkpoint.save(self.method.merge(self.work.base.model, self.trained), folder, like=self.work.base.folder)
+            base, asked = self.work.base, self.work.experiment.model.export_dtype
+            dtypes = checkpoint.stored_dtypes(base.folder)
+            if asked != "base":
+                dtypes = dict.fromkeys(dtypes, asked)
+            checkpoint.save(self.method.merge(base.model, self.trained), folder, like=base.folder, dtypes=dtypes)
+        return folder
+
+    def export_adapter(self, method: Lora, folder: Path) -> Path:
+        """Write the adapter as a peft folder, unless the folder exists."""
+        if not agreed(folder.is_dir()):
+            save_adapter(self.trained, method.scaling, self.work.base.address, folder)
         return folder
 
     def forget_checkpoints(self) -> None:

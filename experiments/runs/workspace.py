@@ -36,6 +36,7 @@ from jaxft.distributed import gather
 from jaxft.llama import checkpoint
 from jaxft.methods import GradientProjection, Method, Protecting, SafeLora, Statistics
 from jaxft.methods.base import MEASURED, REFERENCE
+from jaxft.progress import about
 from jaxft.sharding import Sharding, shard_rows
 from jaxft.subspace.basis import Basis
 from jaxft.training.step import loss_sum
@@ -80,7 +81,7 @@ class Workspace:
         """The reference text, packed like training text; None unless the method reads it in every step."""
         if REFERENCE not in method.reads:
             return None
-        return self.base.pack(self.calibration.text.fit, self.experiment.training.row_length, "split")
+        return self.base.pack(self.calibration.text.fit, self.experiment.training.row_length, "split", True)
 
     def statistics(self, method: Method) -> Statistics:
         """The statistics that a method reads in addition to the domain, without the safe adapter."""
@@ -147,7 +148,7 @@ class Workspace:
         if self.shared is None:
             return self.out
         experiment, evaluation = self.experiment, replace(self.experiment.evaluation, target=0.0, matched=())
-        model = replace(experiment.model, folder="", sharding=Sharding())
+        model = replace(experiment.model, folder="", sharding=Sharding(), export_dtype="base")
         data = data_hashes(source for axis in evaluation.axes.values() for source in (axis.source, axis.validation))
         weights = [self.base.sha256, self.base.tokenizer_sha256]
         key = [*weights, *to_json([model, evaluation, experiment.judge]), data]
@@ -174,10 +175,11 @@ class Workspace:
         return self._base_scores("base_test.json", self.experiment.evaluation, validation=False)
 
     def _base_scores(self, name: str, evaluation: Evaluation, *, validation: bool) -> dict[str, Scores]:
-        return cached_scores(
-            self._base_folder / name,
-            lambda: measure_axes(self.base, self.base.model, None, evaluation, self.judge, validation=validation),
-        )
+        with about("base"):
+            return cached_scores(
+                self._base_folder / name,
+                lambda: measure_axes(self.base, self.base.model, None, evaluation, self.judge, validation=validation),
+            )
 
     @cached_property
     def watched(self) -> Evaluation:

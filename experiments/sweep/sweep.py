@@ -24,7 +24,7 @@ from experiments.sweep.process import work
 from experiments.sweep.record import sweep_record
 from experiments.sweep.units import Unit, shared_folder, units
 from jaxft.errors import UserError
-from jaxft.training.metrics import format_seconds
+from jaxft.progress import format_seconds
 
 log = logging.getLogger("jaxft")
 

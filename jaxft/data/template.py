@@ -121,8 +121,8 @@ def _render(
         text = control.spelled(example.response) if example.control else example.response
         return control, Rendered(True, text, [(0, len(text))])
     if template != "tokenizer" and (example.tools or any(message.extra for message in dialogue)):
-        fields = sorted({*(["tools"] if example.tools else []), *(field for one in dialogue for field in one.extra)})
-        raise UserError(f"The template {template} has no place for {', '.join(fields)}.")
+        fields = {field for message in dialogue for field in message.extra} or {"tools"}
+        raise UserError(f"The template {template} has no place for {', '.join(sorted(fields))}.")
     return control, render(example, learnt, tokenizer, control.characters(_ends(tokenizer, model)), control)
 
 

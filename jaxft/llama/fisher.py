@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from jaxft.llama.model import Llama, hidden, logits
 from jaxft.sharding import reshard_like, select
 
 
-def diagonal_fisher(model: Llama, batches: Sequence[Mapping[str, Any]], seed: int) -> Llama:
+def diagonal_fisher(model: Llama, batches: Iterable[Mapping[str, Any]], seed: int) -> Llama:
     """F = E[(d -log p(y | x) / dW)^2] of every parameter, the mean over tokens x, y drawn from the model itself.
 
     The Fisher information proper, not the empirical one, whose labels are the text's own (Kunstner et al. 2019,
@@ -30,7 +30,7 @@ def diagonal_fisher(model: Llama, batches: Sequence[Mapping[str, Any]], seed: in
     total = jax.tree.map(lambda a: jnp.zeros(a.shape, jnp.float32, device=a.sharding), model).placed("trained")
     tokens, key, first = 0, jax.random.key(seed), 0
     for batch in batches:
-        total = _add(total, model, dict(batch), key, first)
+        total = jax.block_until_ready(_add(total, model, dict(batch), key, first))
         tokens, first = tokens + int((batch["segments"] > 0).sum()), first + len(batch["segments"])
     return jax.tree.map(lambda a: a / tokens, total)
 

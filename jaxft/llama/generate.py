@@ -17,6 +17,7 @@ from jaxft.distributed import gather
 from jaxft.errors import UserError
 from jaxft.llama.cache import Cache
 from jaxft.llama.model import Adapters, Llama, embed, logits, run_layers
+from jaxft.progress import tracked
 from jaxft.sharding import reshard
 
 #: Prompts are padded to a multiple of this many tokens, so that few shapes are compiled.
@@ -118,7 +119,7 @@ def generate(
         )
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     replies: list[list[int]] = [[] for _ in prompts]
-    for number, begin in enumerate(range(0, len(order), batch_size)):
+    for number, begin in enumerate(tracked(range(0, len(order), batch_size), "replies", len(order), batch_size)):
         rows = order[begin : begin + batch_size]
         width = -(-max(len(prompts[i]) for i in rows) // BUCKET) * BUCKET
         tokens = np.full((batch_size, width), (*model.config.end_tokens, 0)[0], np.int32)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jaxft.bounds import Count, Whole, join
 from jaxft.data.packing import OnLong
 from jaxft.errors import require
 from jaxft.llama.config import LlamaConfig
 from jaxft.optim import AdamSettings
+from jaxft.training import trackers
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Training(AdamSettings):
     on_long: OnLong = "drop"  # examples longer than a row: leave out, split (plain text), or stop with an error
     log_every: Count = 10  # steps
     checkpoint_every: Count = 100  # steps
+    tracker: trackers.Name | None = field(default=None, compare=False)  # draws the metrics too; changes no weight
 
     def check(self, key: str) -> None:
         parts = self.accumulation

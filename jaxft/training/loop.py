@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from jaxft.training.config import Training
 from jaxft.training.memory import check_memory
 from jaxft.training.metrics import Metrics
 from jaxft.training.step import TrainState, initial_state, make_step
+from jaxft.training.trackers import tracker_of
 from jaxft.training.watch import Seen, Watch
 
 
@@ -50,11 +52,12 @@ def train(
     """Train for `training.steps` steps, or the rest of them if `folder` holds a checkpoint.
 
     reference: rows of reference text, for methods that read as many of them in every step as rows of the domain.
-    seed: of the initial adapters, the dropout and the order of the data. folder: for checkpoints, metrics.jsonl and
-    memory.json (of `check_memory`); None: nothing is written. A resumed run equals an uninterrupted one bit for bit. On
-    SIGTERM the current step is finished and saved, then Preempted is raised. watch: measures the weights during
-    training and may stop it. If it keeps the best weights, these are returned; they are stored with the checkpoints, so
-    `folder` is needed. All processes call this with the same arguments; `rows` are all rows in each of them.
+    seed: of the initial adapters, the dropout and the order of the data. folder: for checkpoints, metrics.jsonl, the
+    tracker's files and memory.json (of `check_memory`); None: nothing is written. A resumed run equals an uninterrupted
+    one bit for bit. On SIGTERM the current step is finished and saved, then Preempted is raised. watch: measures the
+    weights during training and may stop it. If it keeps the best weights, these are returned; they are stored with the
+    checkpoints, so `folder` is needed. All processes call this with the same arguments; `rows` are all rows in each of
+    them.
     """
     layout = base.compute.layout
     data = batches(rows, training.batch_rows, seed)
@@ -68,7 +71,9 @@ def train(
             kept = Checkpoints(checkpoints.folder / "kept", checkpoints.identity)
     start = int(state.step)
     seen = Seen(None, False)
-    metrics = Metrics(folder / "metrics.jsonl" if folder else None, label, training.steps, start)
+    settings = {"method": method.kind, "learning_rate": learning_rate, "seed": seed, **asdict(training)}
+    tracker = tracker_of(training.tracker, folder, label, settings)
+    metrics = Metrics(folder / "metrics.jsonl" if folder else None, label, training.steps, start, tracker)
     step = make_step(method, training)
     try:
         if watch is not None:
@@ -120,6 +125,7 @@ def train(
             state = _without_optimizer(state)  # frees its memory before the best weights are loaded
             state = kept.restore(state) or state
     finally:
+        metrics.close()
         for opened in (checkpoints, kept):
             if opened is not None:
                 opened.close()

@@ -13,6 +13,8 @@ from typing import Any
 
 from jaxft import distributed
 from jaxft.errors import UserError
+from jaxft.progress import format_seconds
+from jaxft.training.trackers import Line, Tracker
 
 log = logging.getLogger("jaxft")
 
@@ -24,23 +26,18 @@ class NonFiniteError(UserError):
     """A metric became NaN or infinite."""
 
 
-def format_seconds(seconds: float) -> str:
-    """h:mm:ss, or m:ss below an hour."""
-    minutes, rest = divmod(int(seconds + 0.5), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
 class Metrics:
     """The metrics of every step; only a flush reads them from the device and writes them to metrics.jsonl.
 
-    On resumption, lines of steps that will run again are dropped. The leader alone writes and prints.
+    On resumption, lines of steps that will run again are dropped; they are equal, and the tracker gets each step once.
+    The leader alone writes and prints.
     """
 
-    def __init__(self, path: Path | None, label: str, steps: int, start: int) -> None:
+    def __init__(self, path: Path | None, label: str, steps: int, start: int, tracker: Tracker | None = None) -> None:
         self.leads = distributed.is_leader()
         self.path, self.label, self.steps = path if self.leads else None, label, steps
-        self.done = start
+        self.done = self._tracked = start
+        self.tracker = tracker
         self.tokens = 0
         self.began = self.first = None
         self._pending: list[tuple[int, Mapping[str, Any]]] = []
@@ -49,6 +46,7 @@ class Metrics:
             lines = path.read_text().splitlines(keepends=True)
             whole = [line for line in lines if line.endswith("\n")]  # a kill may cut the last line short
             kept = [line for line in whole if json.loads(line)["step"] <= start]
+            self._tracked = max([start, *(json.loads(line)["step"] for line in whole[-1:])])
             if kept != lines:
                 path.write_text("".join(kept))
 
@@ -61,11 +59,11 @@ class Metrics:
 
     def flush(self) -> None:
         """Write the pending lines; NonFiniteError at the first step with a NaN or Inf."""
-        lines = []
+        lines: list[Line] = []
         for step, metrics in self._pending:
             values = {name: float(value) for name, value in metrics.items()}
             bad = [name for name, value in values.items() if not math.isfinite(value)]
-            lines.append(json.dumps({"step": step, **values}))
+            lines.append((step, values))
             if bad:
                 self._write(lines)
                 raise NonFiniteError(
@@ -101,10 +99,17 @@ class Metrics:
         seconds = max(self.seconds, 1e-9)
         return dict(zip(TIMINGS, (seconds, self.tokens / seconds, 1000 * seconds / steps), strict=True))
 
-    def _write(self, lines: list[str]) -> None:
+    def close(self) -> None:
+        """End the tracker's run."""
+        if self.tracker is not None:
+            self.tracker.close()
+
+    def _write(self, lines: list[Line]) -> None:
         if self.path is not None and lines:
             with self.path.open("a") as file:
-                file.write("".join(line + "\n" for line in lines))
+                file.write("".join(json.dumps({"step": step, **values}) + "\n" for step, values in lines))
+        if self.tracker is not None:
+            self.tracker.log([(step, values) for step, values in lines if step > self._tracked])
 
     def _report(self, loss: float) -> None:
         timings = self.timings

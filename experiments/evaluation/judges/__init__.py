@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from experiments import config
@@ -25,8 +24,10 @@ def build(settings: config.Judge, folder: Path, turned: bool = False) -> Judge:
         case "local":
             if not settings.folder:
                 raise UserError('judge.folder: not set; a judge of kind "local" needs a Hugging Face folder')
-            path = Path(os.path.expandvars(settings.folder))
-            if settings.folder != "base" and not path.is_dir():
+
+            from experiments.base_model import model_folder
+
+            if not (path := model_folder(settings.folder)).is_dir():
                 raise UserError(f"judge.folder: {path} is not a folder; give the Hugging Face folder of the judge")
 
             from experiments.evaluation.judges.local import Local

@@ -18,6 +18,7 @@ from experiments.evaluation.likelihood import continuation_scores
 from jaxft.data.example import Example, Message
 from jaxft.data.template import encode
 from jaxft.errors import UserError
+from jaxft.progress import tracked
 
 VERSION = 1
 ROWS = 8  # rows of a batch
@@ -40,7 +41,7 @@ class Local(Remembering):
         self._empty: dict[tuple[str, str], np.ndarray] = {}
 
     def ask(self, questions: Sequence[Question]) -> Iterator[tuple[int, str, str]]:
-        for index, question in enumerate(questions):
+        for index, question in enumerate(tracked(questions, "verdicts", len(questions))):
             its = rubric.load(question.rubric)
             nothing = (its.name, its.kind(question))
             if nothing not in self._empty:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import jax
 import numpy as np
 import pytest
 
-from experiments.benchmarks import load_benchmark, ours
+from experiments.benchmarks import load_benchmark, ours, rival
 from jaxft.llama import flops
 from jaxft.methods import EWC, Full, GradientProjection
 from jaxft.sharding import Layout, shard_rows
@@ -86,3 +88,14 @@ def test_bfloat16_runs(part: str) -> None:
         with contestant.open() as opened:
             opened.run(1)
             assert opened.facts().get("trained_parameters", 0) in (0, flops.linears(settings.config) // 2)
+
+
+def test_imports_of_both_sides() -> None:
+    assert [(c.side, c.work) for c in ours.contestants(toy(), "import")] == [("jaxft", "import"), ("jaxft", "help")]
+    assert [(c.side, c.work) for c in rival.contestants(toy(), "import")] == [("torch", "import")]
+    assert rival.PACKAGES == ("torch", "transformers", "peft")
+
+
+def test_a_process_that_fails_ends_the_benchmark() -> None:
+    with ours.start(("-c", "raise SystemExit(3)")) as opened, pytest.raises(subprocess.CalledProcessError):
+        opened.run(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.report.copies import copies
+from experiments.report.page import copies
 from tests.experiments.report.builder import typed
 
 

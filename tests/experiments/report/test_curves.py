@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from experiments.report.charts import figures
-from experiments.report.curves import curves
+from experiments.report.charts import curves, figures
 from experiments.report.style import looks
 from tests.experiments.report.builder import typed
 from tests.experiments.report.chartless import drawn

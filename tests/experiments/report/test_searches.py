@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from experiments.report import markdown, table
-from experiments.report.searches import searches
+from experiments.report.table import searches
 from tests.experiments.report.builder import typed
 from tests.experiments.report.chartless import drawn
 

@@ -8,18 +8,11 @@ from pathlib import Path
 import pytest
 
 from jaxft.errors import UserError
-from jaxft.training.metrics import Metrics, NonFiniteError, format_seconds
+from jaxft.training.metrics import Metrics, NonFiniteError
 
 
 def steps_of(path: Path) -> list[int]:
     return [json.loads(line)["step"] for line in path.read_text().splitlines()]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (3599.4, "59:59"), (3600, "1:00:00")]
-)
-def test_format_seconds(seconds: float, text: str) -> None:
-    assert format_seconds(seconds) == text
 
 
 def test_lines_are_written_when_flushed_and_progress_is_told(

@@ -11,7 +11,7 @@ from tests.experiments.evaluation.conftest import HOSTILE, Chat
 
 MISTAKES = {
     "no folder": (Judge("local"), "judge.folder: not set"),
-    "missing folder": (Judge("local", folder="nowhere/judge"), "judge.folder: nowhere/judge is not a folder"),
+    "missing folder": (Judge("local", folder="nowhere/my/judge"), "judge.folder: nowhere/my/judge is not a folder"),
     "no endpoint": (Judge("openai"), "judge.endpoint: not set"),
 }
 
