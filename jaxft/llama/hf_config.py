@@ -107,6 +107,8 @@ def config_json(config: LlamaConfig, dtype: str) -> str:
     }
     if config.family != "llama":
         value["pad_token_id"] = None  # else some families take a token that the vocabulary may not have
+    if config.family != "mistral":  # 4.57.3 takes a large tokenizer without a version for Mistral's old one, and warns
+        value["transformers_version"] = "5.0.0"
     family.apply(Keys(Path("config.json"), value, vars(config), reading=False))
     return json.dumps(value, indent=2) + "\n"
 
