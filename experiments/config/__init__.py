@@ -77,6 +77,7 @@ class Model:
     folder: str = "base"  # Hugging Face folder; "base" is the shipped base
     shape: Literal[""] | Shape = ""  # of a folder that is not here yet, for `jaxft plan`
     template: Template = "tokenizer"  # chat template: "tokenizer" is the one that the tokenizer carries
+    chat_template: str = ""  # name of that one if the tokenizer carries several; "": the one named default
     param_dtype: FloatDtype = "float32"  # of the stored base weights; of trained ones: training.weights_dtype
     export_dtype: Literal["base"] | FloatDtype = "base"  # of exported weights; "base": as in the files of the base
     compute_dtype: FloatDtype = "float32"  # of activations
