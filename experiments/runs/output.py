@@ -47,7 +47,8 @@ def open_output(
             f"{', '.join(differing[:5])});\nchoose another folder with --out, or delete this one"
         )
     if agreed(bool(differing)):  # all processes have read the file before the leader writes
-        _ = work.rows  # unusable training examples raise here, before anything is written
+        if experiment.learns:
+            _ = work.rows  # unusable training examples raise here, before anything is written
         write_json(path, identity)
     return work
 

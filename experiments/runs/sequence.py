@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from experiments.base_model import Base
-from experiments.config import Auto, Axis, Experiment, Hosted, Sequence
+from experiments.config import Auto, Axis, Experiment, Hosted, Sequence, Tuned
 from experiments.data.rows import training_rows
 from experiments.evaluation.evaluate import describe_axis
 from experiments.evaluation.scores import means
@@ -114,6 +114,8 @@ def check_sequence(sequence: Sequence) -> None:
     for name, settings in sequence.experiment.methods.items():
         if isinstance(settings, Hosted):
             raise UserError(f"methods.{name}: a provider keeps its weights, and the next domain starts from them")
+        if isinstance(settings, Tuned):
+            raise UserError(f"methods.{name}: was trained elsewhere, and a sequence trains every method on each domain")
     check(sequence.experiment)
     plan = Plan(sequence)
     for number in range(len(plan.names)):
@@ -134,7 +136,7 @@ def learn_sequence(sequence: Sequence, out: Path, command: str) -> SequenceRecor
     log.info("base  " + _listed(before))
     results, works = {}, []
     for name, settings in sequence.experiment.methods.items():
-        assert not isinstance(settings, Hosted)
+        assert not isinstance(settings, (Hosted, Tuned))
         kind = settings.kind
         if isinstance(settings, Auto):
             found, _ = AutoSearch(first, name, settings).found()

@@ -16,7 +16,7 @@ import pytest
 
 from experiments.config_loader import load_experiment, to_json
 from experiments.evaluation.scores import Scores
-from experiments.runs import compare, output, run
+from experiments.runs import compare, measured, output, run
 from jaxft.methods import Lora
 from tests.experiments.world import one_error, snapshot
 
@@ -138,8 +138,8 @@ def test_a_second_call_redoes_nothing(done, world, tmp_path, monkeypatch, capsys
     out = tmp_path / "copy"
     shutil.copytree(done.out, out)
     before = snapshot(out)
-    for name in ("train", "measure_axes", "certify_model"):
-        monkeypatch.setattr(run, name, None)
+    for module, name in ((run, "train"), (measured, "measure_axes"), (measured, "certify_model")):
+        monkeypatch.setattr(module, name, None)
     assert world.run("compare", out) == 0
     drawn_anew = {"record.json", "timings.json", "report.html", "table.txt", "table.md"}
     after = snapshot(out)

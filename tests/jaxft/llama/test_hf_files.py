@@ -67,6 +67,12 @@ def test_the_shipped_base_has_this_form() -> None:
     assert exact_tokenizer(config) == config
 
 
+def test_a_config_says_that_its_tokenizer_is_not_an_old_one(tmp_path: Path) -> None:
+    """4.57.3 warns of wrong tokens for every vocabulary above 100,000 words whose config.json names no version."""
+    save(random_model(tmp_path / "source"), tmp_path / "copy")
+    assert json.loads((tmp_path / "copy" / "config.json").read_text())["transformers_version"] == "5.0.0"
+
+
 @pytest.mark.parametrize("text", ["[]", "{", "\udcff"])
 def test_a_tokenizer_config_that_is_no_json_object(tmp_path: Path, text: str) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
