@@ -143,7 +143,7 @@ VERBS = {
     "certify": ("state what one trained method leaked and how far it drifted", *_RUN),
     "report": ("draw table, charts and page anew from a record", *_CONFIG),
     "plan": (
-        "compile for TPU topologies and say what fits",
+        "compile for TPUs that are not here, or estimate for GPUs, and say what fits",
         *_CONFIG,
         _option("--topology", action="append", help="v5e:4x4, h100:8; may be repeated; default: attached devices"),
         _option("--method", help="one method of the config (default: all, and calibration and generation)"),

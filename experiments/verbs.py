@@ -173,6 +173,7 @@ def calibrate(arguments: argparse.Namespace) -> None:
 def evaluate(arguments: argparse.Namespace) -> None:
     run = _run(arguments)
     before, after = run.work.base_scores, run.scores(validation=False)
+    print(run.label)
     for axis, scores in after.items():
         print(f"{axis}: {before[axis].mean:.4f} -> {scores.mean:.4f} ({len(scores.values)} examples)")
 
@@ -196,17 +197,27 @@ def certify(arguments: argparse.Namespace) -> None:
     from experiments.report import movement
     from experiments.report.certificate import text
 
-    print(text(certificate))
+    print(f"{run.label}\n{text(certificate)}")
     if certificate.movement and certificate.movement.linears:
         print(f"plots: {movement.write(run.name, certificate, run.folder)}")
 
 
 def report(arguments: argparse.Namespace) -> None:
-    out = _begin(arguments, load_any(arguments.config, arguments.overrides), lock=False)
+    config = load_any(arguments.config, arguments.overrides)
+    out = _begin(arguments, config, lock=False)
 
+    from experiments.runs.output import differences
     from experiments.store.record import read_record
 
-    _draw(read_record(out / "record.json"), out)
+    path = out / "record.json"
+    if not path.is_file():
+        makes = {Sweep: "sweep", Sequence: "sequence"}.get(type(config), "compare")
+        raise UserError(f"{path}: no record is there; `jaxft {makes} {arguments.config} --out {out}` makes it")
+    record = read_record(path)
+    for key in differences(record.config, to_json(config)):
+        if any(f"{key}.".startswith(f"{word[2:].partition('=')[0]}.") for word in arguments.overrides):
+            raise UserError(f"--{key}: differs from the record, which a report draws as it is; leave the option out")
+    _draw(record, out)
 
 
 def plan(arguments: argparse.Namespace) -> None:

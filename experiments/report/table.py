@@ -31,8 +31,8 @@ NAME_WIDTH = 20
 NOTE = "In brackets the change; fractions change in percentage points. After ± the 95 % interval over examples."
 RELATIVE_NOTE = NOTE.replace("points.", "points, then, where something was to be kept, relative to the base.")
 COSTS_NOTE = (
-    "peak: memory of a training step. extra state: what a method reads in every step beside weights and optimizer. "
-    "reference: when it reads that text."
+    "peak: memory of a training step. extra state: what a method reads in every step in addition to weights and "
+    "optimizer. reference: when it reads the reference text."
 )
 LEAK_NOTE = (
     "leak: |dW Q| / |dW| over all linears, Q the directions of the reference inputs that hold 80 and 99 % of their "

@@ -59,7 +59,6 @@ def compare(experiment: Experiment, out: Path, command: str, shared: Path | None
         log.info(f"base  {name} {scores.mean:.3f}")
     results = _corrected({name: _method(work, name, settings, axes) for name, settings in experiment.methods.items()})
     timings = TotalTime(total_seconds=round(earlier + time.perf_counter() - began, 1))
-    write_json(clock, to_json(timings))
     record = ComparisonRecord(
         **heading(experiment.name, command, experiment),
         versions=versions(),
@@ -77,8 +76,10 @@ def compare(experiment: Experiment, out: Path, command: str, shared: Path | None
         watch=Watch(rule=rule(evaluation.watch), base=work.watched_base) if evaluation.watch is not None else None,
         matched=matched(results, axes, evaluation.matched),
     )
-    write_record(out / "record.json", record)
-    return record
+    kept = write_record(out / "record.json", record)
+    if kept is record:
+        write_json(clock, to_json(timings))
+    return kept
 
 
 def _run(work: Workspace, name: str, settings: Method | Hosted, rate: float, seed: int) -> Run | HostedRun:

@@ -147,7 +147,6 @@ def learn_sequence(sequence: Sequence, out: Path, command: str) -> SequenceRecor
         works = works or [learnt.work for learnt in seeds[0]]
         results[name] = SequenceMethod(kind=kind, learning_rate=rate, rates=rates, **_described(plan, seeds))
     timings = TotalTime(total_seconds=round(earlier + time.perf_counter() - began, 1))
-    write_json(clock, to_json(timings))
     record = SequenceRecord(
         **heading(sequence.name, command, sequence),
         versions=versions(),
@@ -164,8 +163,10 @@ def learn_sequence(sequence: Sequence, out: Path, command: str) -> SequenceRecor
         methods=results,
         timings=timings,
     )
-    write_record(out / "record.json", record)
-    return record
+    kept = write_record(out / "record.json", record)
+    if kept is record:
+        write_json(clock, to_json(timings))
+    return kept
 
 
 def _learn(plan: Plan, first: Workspace, name: str, settings: Method, rate: float, seed: int) -> list[Learnt]:
