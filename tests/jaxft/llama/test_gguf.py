@@ -181,6 +181,7 @@ def test_pre_tokenizers(tmp_path: Path, pre: str) -> None:
     backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
     assert backend.pre_tokenizer is not None
     assert [piece for piece, _ in backend.pre_tokenizer.pre_tokenize_str("I'LL pay 12345 !!\n\n  so  ")] == SPLITS[pre]
+    assert load_tokenizer(folder).bos_token == (None if pre == "qwen2" else "<s>")
 
 
 @pytest.mark.parametrize(("name", "vocab"), [("stories260K_hf", 512), ("llama2_tokenizer", 32000)])
@@ -204,7 +205,7 @@ def test_end_tokens_templates_and_user_defined_tokens(tmp_path: Path) -> None:
     extra = {"tokenizer.chat_template": "{{ 1 }}", **templates}
     folder = locate(write(tmp_path / "a.gguf", "llama", CONFIG, tensors(CONFIG), values, extra=extra))
     assert json.loads((folder / "generation_config.json").read_text())["eos_token_id"] == [1, 4]
-    assert config_of(folder)["eos_token_id"] == [1, 4]
+    assert load(folder).config.end_tokens == (1, 4)
     found = load_tokenizer(folder)
     assert found.encode("ab<think>a<|eot|>") == [0, 6, 5, 2, 4]
     assert found.decode([5, 2, 4], skip_special_tokens=True) == "<think>a"
