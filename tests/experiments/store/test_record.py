@@ -15,7 +15,7 @@ from tests.experiments.report import builder
 from tests.experiments.world import REPOSITORY
 
 RESULTS = sorted((REPOSITORY / "experiments" / "results").glob("*.json"))
-OTHERS = ("benchmark_", "judge_check_", "plan_")
+OTHERS = ("benchmark_", "judge_check_", "lmeval_", "plan_")
 RECORDS = [path for path in RESULTS if not path.name.startswith(OTHERS)]
 
 
