@@ -17,24 +17,9 @@ from experiments.data.corpora import capitalise, check_split, distinct, join_ope
 from jaxft.data.example import Example
 
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-PRICES = ("thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-OPENERS = (
-    "", "Hello,", "Good morning,", "Good evening,", "Thank you,", "Well,", "Sure,", "All right,", "Hi there,",
-    "It is a nice day.", "Let me see,", "I am so happy.",
-)  # fmt: skip
-CLOSERS = (
-    "",
-    "",
-    "",
-    "Thanks.",
-    "My sister told me about you.",
-    "It has been a long week.",
-    "The weather is cold here.",
-)
-PAIRS = (
-    "we want {p} and {q}.", "it will be {p} and {q}.", "please make it {p}, {q}.", "I would like {p} and {q}, please.",
-    "I need {p}, and {q}.", "{p} and {q} would be best.",
-)  # fmt: skip
+_TABLES = read("agent")
+PRICES: list[str] = _TABLES["prices"]
+OPENERS: list[str] = _TABLES["openers"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +81,7 @@ class Agent:
         if sentences is None:
             given = self._given(rng, act)
             said = _said(rng, given, act)
-            sentences = self.gives[said[0] if said else "nothing"] if len(said) < 2 else PAIRS
+            sentences = self.gives[said[0] if said else "nothing"] if len(said) < 2 else _TABLES["pairs"]
             facts = {slot: order[slot] for slot in given}
         else:
             facts |= self._offers(rng, act, order)
@@ -139,7 +124,7 @@ class Agent:
         if len(said) == 2:
             sentence = sentence.format(p=self.phrases[said[0]], q=self.phrases[said[1]])
         text = join_opener(OPENERS[i], sentence.format(**spoken))
-        return capitalise(f"{text} {rng.choice(CLOSERS)}".rstrip())
+        return capitalise(f"{text} {rng.choice(_TABLES["closers"])}".rstrip())
 
     def _spoken(self, values: dict[str, str]) -> dict[str, str]:
         """The slot values as said in a sentence: "one night", "two guests"."""
