@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 import openai
 
 from experiments.config import Endpoint
-from experiments.endpoints import access, pace, reply
-from experiments.endpoints.call import Call, dollars
+from experiments.endpoints import access, pace
+from experiments.endpoints.call import Call, dollars, read
 from experiments.endpoints.failures import Failure, failure
 from experiments.endpoints.ledger import Ledger
 from jaxft.errors import UserError
@@ -97,7 +97,7 @@ class Asking:
         try:
             async with asyncio.timeout(self.endpoint.timeout):
                 response = await client.chat.completions.with_raw_response.create(**call.body)
-            answer = reply.read(response.text, call.tokens_in, call.tokens_out)
+            answer = read(response.text, call.tokens_in, call.tokens_out)
         except (openai.OpenAIError, TimeoutError, ValueError) as error:
             problem = failure(error, self.endpoint)
             if not problem.charged:

@@ -124,7 +124,7 @@ class Agent:
         if len(said) == 2:
             sentence = sentence.format(p=self.phrases[said[0]], q=self.phrases[said[1]])
         text = join_opener(OPENERS[i], sentence.format(**spoken))
-        return capitalise(f"{text} {rng.choice(_TABLES["closers"])}".rstrip())
+        return capitalise(f"{text} {rng.choice(_TABLES['closers'])}".rstrip())
 
     def _spoken(self, values: dict[str, str]) -> dict[str, str]:
         """The slot values as said in a sentence: "one night", "two guests"."""
