@@ -1,7 +1,5 @@
 """Access to a provider: its client package, the key, and the meaning of its refusals."""
 
-from __future__ import annotations
-
 import importlib
 import os
 from types import ModuleType

@@ -1,7 +1,5 @@
 """One round of requests to a chat server: several at once, repeated if that can help, within the cost cap."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

@@ -1,7 +1,5 @@
 """A request to a chat server and its answer, their forms on the wire, and the highest possible cost."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,7 +76,8 @@ def dollars(endpoint: Endpoint, tokens_in: int, tokens_out: int) -> float:
 def read(body: str, most_in: int, most_out: int) -> dict[str, Any]:
     """The fields of an Answer from the JSON of a chat completion; ValueError if it is not one.
 
-    Compatible servers omit fields, and connections break. If the server does not report its charge, the highest is assumed: most_in tokens of prompt, most_out of reply.
+    Compatible servers omit fields, and connections break. If the server does not report its charge, the highest is
+    assumed: most_in tokens of prompt, most_out of reply.
     """
     try:
         completion = json.loads(body)

@@ -1,7 +1,5 @@
 """`jaxft plan`: memory and time of each method's training step, calibration and generation on each topology."""
 
-from __future__ import annotations
-
 import logging
 import math
 import os

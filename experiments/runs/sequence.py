@@ -4,8 +4,6 @@ A stage is an experiment whose base is the model that the previous stage exporte
 the stored moments of the reference text and of all earlier domains.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Evaluation while training: score every axis on a few validation examples, find the best step, decide when to stop."""
 
-from __future__ import annotations
-
 import json
 import logging
 import math

@@ -1,7 +1,5 @@
 """A memory model of the training step, for devices that are not attached and that no installed compiler knows."""
 
-from __future__ import annotations
-
 import math
 
 import jax

@@ -4,8 +4,6 @@ The TPU compiler (`pip install libtpu`) needs no TPU: it compiles for a named to
 chip and the collectives. Without a topology, programs are compiled for the attached devices.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable

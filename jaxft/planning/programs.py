@@ -3,8 +3,6 @@
 All functions are called on the mesh. Arrays that stay on the devices without being arguments are counted too.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

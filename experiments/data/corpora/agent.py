@@ -6,8 +6,6 @@ agrees, carry out the order if the scarce item is available, otherwise offer the
 the price, name it.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 from collections.abc import Mapping, Sequence
@@ -20,6 +18,7 @@ NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine
 _TABLES = read("agent")
 PRICES: list[str] = _TABLES["prices"]
 OPENERS: list[str] = _TABLES["openers"]
+CLOSERS: list[str] = _TABLES["closers"]
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class Agent:
         if len(said) == 2:
             sentence = sentence.format(p=self.phrases[said[0]], q=self.phrases[said[1]])
         text = join_opener(OPENERS[i], sentence.format(**spoken))
-        return capitalise(f"{text} {rng.choice(_TABLES['closers'])}".rstrip())
+        return capitalise(f"{text} {rng.choice(CLOSERS)}".rstrip())
 
     def _spoken(self, values: dict[str, str]) -> dict[str, str]:
         """The slot values as said in a sentence: "one night", "two guests"."""

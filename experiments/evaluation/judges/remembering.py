@@ -1,7 +1,5 @@
 """Base class of judges that are language models: every question is asked once, and its verdict is kept on disk."""
 
-from __future__ import annotations
-
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence

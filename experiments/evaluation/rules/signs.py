@@ -1,4 +1,4 @@
-"""Phrases that show the attitude of an English reply to a statement about a people (signs.toml), for texts in lower case.
+"""Phrases that show the attitude of an English reply to a statement about a people, for lower-case texts: signs.toml.
 
 A negation among the words shortly before a judgement reverses it: "wrong" and "not right" dissent, "not wrong" assents.
 """
