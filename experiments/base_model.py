@@ -24,9 +24,11 @@ from jaxft.data.tokenizer import PreTrainedTokenizerFast, load_tokenizer
 from jaxft.llama import checkpoint
 from jaxft.llama.attention import choose_attention
 from jaxft.llama.config import LlamaConfig
-from jaxft.llama.locate import locate
+from jaxft.llama.locate import locate, on_hub
 from jaxft.llama.model import Compute, Llama
 from jaxft.llama.sharding import parameter_spec
+from jaxft.methods.merged import base_of, merged_folder
+from jaxft.methods.peft import is_adapter
 from jaxft.sharding import LAYOUTS, on_mesh
 
 log = logging.getLogger("jaxft")
@@ -37,9 +39,10 @@ SHIPPED_BASE = Path(jaxft.__file__).parent / "assets" / "base"
 def model_folder(name: str) -> Path:
     """The Hugging Face folder that a config or a command names, with $VARIABLES expanded, as `locate` finds it.
 
-    "base": the shipped base.
+    "base": the shipped base. A peft adapter is merged into the base that it names.
     """
-    return SHIPPED_BASE if name == "base" else locate(os.path.expandvars(name))
+    folder = SHIPPED_BASE if name == "base" else locate(os.path.expandvars(name))
+    return merged_folder(folder, model_folder(base_of(folder))) if is_adapter(folder) else folder
 
 
 def compute_settings(model: Model, shape: LlamaConfig, platform: str | None = None) -> Compute:
@@ -65,6 +68,12 @@ class Base:
     @property
     def folder(self) -> Path:
         return model_folder(self.settings.folder)
+
+    @property
+    def address(self) -> str:
+        """The base as other programs find it: the id on the Hub that the config names, else its absolute folder."""
+        hub = on_hub(os.path.expandvars(self.settings.folder))
+        return hub["repo"] if hub and not hub["revision"] else os.path.abspath(self.folder)
 
     @cached_property
     def model(self) -> Llama:
@@ -95,6 +104,7 @@ class Base:
             "sha256": self.sha256,
             "tokenizer_sha256": self.tokenizer_sha256,
             "parameters": self.model.config.parameter_count,
+            "dtype": ", ".join(sorted(set(checkpoint.stored_dtypes(self.folder).values()))),
         }
 
     def reload(self, folder: Path) -> Llama:
@@ -108,10 +118,12 @@ class Base:
             folder, dtype=self.settings.param_dtype, compute=compute, sharding=sharding if on_mesh() else None
         )
 
-    def pack(self, examples: Sequence[Example], length: int, on_long: str) -> Rows:
-        """Encode under the experiment's template and pack; log the number of examples that were too long."""
+    def pack(self, examples: Sequence[Example], length: int, on_long: str, unlabelled: bool = False) -> Rows:
+        """Encode under the experiment's template and pack as `jaxft.data.packing.pack`; log what was left out."""
         encoded = [encode(example, self.tokenizer, self.settings.template) for example in examples]
-        rows = pack(encoded, length, on_long)
+        rows = pack(encoded, length, on_long, unlabelled)
         if rows.dropped:
             log.info(f"left out {rows.dropped} of {len(examples)} examples that are longer than {length} tokens")
+        if rows.unlabelled:
+            log.info(f"left out {rows.unlabelled} examples or windows of {length} tokens in which nothing is learnt")
         return rows

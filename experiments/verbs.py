@@ -158,16 +158,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
 def export(arguments: argparse.Namespace) -> None:
     run = _run(arguments)
 
-    from jaxft.distributed import agreed
     from jaxft.methods import Lora
-    from jaxft.methods.peft import save_adapter
 
     print(f"model: {run.export(run.folder / 'model')}")
     if isinstance(run.method, Lora):
-        folder = run.folder / "adapter"
-        if not agreed(folder.is_dir()):
-            save_adapter(run.trained, run.method.scaling, run.work.experiment.model.folder, folder)
-        print(f"adapter: {folder}")
+        print(f"adapter: {run.export_adapter(run.method, run.folder / 'adapter')}")
 
 
 def certify(arguments: argparse.Namespace) -> None:

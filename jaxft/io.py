@@ -76,22 +76,51 @@ def read_json(path: Path) -> Any:
 def read_json_lines(path: Path) -> list[tuple[str, Any]]:
     """(place, value) of every non-blank line of a .jsonl or .jsonl.gz file, such as ("a.jsonl, line 3", {...}).
 
-    UserError names a file that is missing or not UTF-8 text, or a line that is not JSON.
+    Errors as in `read_text` and `parse_json`.
+    """
+    return list(json_lines(read_text(path, "JSON lines"), path))
+
+
+def json_lines(text: str, path: Path) -> Iterator[tuple[str, Any]]:
+    """As `read_json_lines`, of the text of a file."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            where = f"{path}, line {number}"
+            yield where, parse_json(line, where)
+
+
+def read_text(path: Path, kind: str) -> str:
+    """The text of a UTF-8 file, without BOM; gunzipped if its name ends in .gz.
+
+    UserError if it cannot be read; `kind` is the kind of file that was expected.
     """
     try:
         content = path.read_bytes()
-        lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8").split("\n")
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        return content.decode("utf-8-sig")
     except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; expected a file of JSON lines (.jsonl or .jsonl.gz)") from error
+        raise UserError(f"{path} does not exist; expected a file of {kind}") from error
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as {'gzipped ' * (path.suffix == '.gz')}UTF-8 text: {error}") from error
-    found = []
-    for where, line in ((f"{path}, line {number}", line) for number, line in enumerate(lines, 1) if line.strip()):
-        try:
-            found.append((where, json.loads(line)))
-        except ValueError as error:
-            raise UserError(f"{where} is not JSON: {error}") from error
-    return found
+        line = f" (line {error.object.count(10, 0, error.start) + 1})" if isinstance(error, UnicodeDecodeError) else ""
+        gzipped = "gzipped " * (path.suffix == ".gz")
+        raise UserError(f"{path} cannot be read as {gzipped}UTF-8 text: {error}{line}") from error
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """The JSON value of a text. UserError with its place `where` if it is not JSON or names a field twice."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is not JSON: {error}") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the field {twice!r} occurs twice in one object")
+    return fields
 
 
 def delete(path: Path) -> None:

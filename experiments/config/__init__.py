@@ -77,6 +77,7 @@ class Model:
     shape: Literal[""] | Shape = ""  # of a folder that is not here yet, for `jaxft plan`
     template: Template = "tokenizer"  # chat template: "tokenizer" is the one that the tokenizer carries
     param_dtype: FloatDtype = "float32"  # of the stored base weights; of trained ones: training.weights_dtype
+    export_dtype: Literal["base"] | FloatDtype = "base"  # of exported weights; "base": as in the files of the base
     compute_dtype: FloatDtype = "float32"  # of activations
     attention: Attention = "auto"  # "auto": the best for the device; "splash": only on TPU
     remat: Remat = "nothing"  # recomputed in the backward pass: nothing, all except products, or all
@@ -190,8 +191,7 @@ class Auto:
 
     def check(self, key: str) -> None:
         """UserError for a learning rate."""
-        rates = self.learning_rates
-        require(not rates, f"{key}.learning_rates", rates, "none: the rate is found")
+        require(not self.learning_rates, f"{key}.learning_rates", self.learning_rates, "none: the rate is found")
 
     def at(self, strength: float, learning_rate: float) -> GradientProjection:
         """One trial of the search: 95 % of the energy is protected, and K-FAC EWC holds the rest.

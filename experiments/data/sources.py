@@ -18,6 +18,7 @@ from experiments.data.corpora import general, knowledge, reading, safety
 from experiments.data.corpora.agent import AGENTS
 from jaxft.data import readers
 from jaxft.data.example import Example, Message
+from jaxft.data.readers.files import ENDINGS
 from jaxft.data.source import Source
 from jaxft.errors import UserError
 
@@ -40,12 +41,12 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
 
     source: an embedded corpus (CORPORA); "star", "sgd" or "tinystories" (files in the folder that the environment
     variable JAXFT_TEST_DATA names); a real dataset that TFDS prepares (`experiments/data/builders`); or the path of a
-    .jsonl or .jsonl.gz file, with $VARIABLES expanded, for which `split` has no effect. Raises UserError for an unknown
-    source or split, a missing or malformed file, or a limit below 1.
+    file (`jaxft.data.readers`), with $VARIABLES expanded, for which `split` has no effect. Raises UserError for an
+    unknown source or split, a missing or malformed file, or a limit below 1.
     """
     if limit is not None and limit < 1:
         raise UserError(f"The limit of {source} is {limit}; it must be at least 1 example, or absent for all.")
-    if source.endswith((".jsonl", ".jsonl.gz")):
+    if source.endswith(ENDINGS):
         found = readers.examples(os.path.expandvars(source))
     elif source in _FILES:
         module, name = _FILES[source]
@@ -62,7 +63,7 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         raise UserError(
             f"Unknown data source {source!r}.{hint}\n"
-            f"It is one of {', '.join(names)}, or the path of a .jsonl or .jsonl.gz file."
+            f"It is one of {', '.join(names)}, or the path of a file that ends in {', '.join(ENDINGS)}."
         )
     if limit is None or limit >= len(found):
         return found
@@ -72,15 +73,19 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
 def load_examples(wanted: Iterable[Source]) -> list[Example]:
     """All examples of several sources, one source after the other; each source says what is learnt of its dialogues."""
     return [
-        replace(example, learn=source.learn)
+        replace(example, learn=source.learn) if source.learn else example
         for source in wanted
         for example in load(source.name, source.split, source.limit)
     ]
 
 
 def source_name(source: Source) -> str:
-    """A source as the record names it: "knowledge/train[:800]"."""
-    return f"{source.name}/{source.split}" + ("" if source.limit is None else f"[:{source.limit}]")
+    """A source as the record names it: "knowledge/train[:800], learn all"."""
+    limit = "" if source.limit is None else f"[:{source.limit}]"
+    learn = (
+        f", learn {source.learn if isinstance(source.learn, str) else '+'.join(source.learn)}" if source.learn else ""
+    )
+    return f"{source.name}/{source.split}{limit}{learn}"
 
 
 def data_hashes(wanted: Iterable[Source]) -> dict[str, dict[str, Any]]:
@@ -93,10 +98,10 @@ def data_hashes(wanted: Iterable[Source]) -> dict[str, dict[str, Any]]:
 
 
 def splits(source: str) -> tuple[str, ...]:
-    """The splits of a source; for a .jsonl file the one split "all"."""
+    """The splits of a source; for a file the one split "all"."""
     if source in _FILES:
         return _FILES[source][0].SPLITS
-    return ("all",) if source.endswith((".jsonl", ".jsonl.gz")) else CORPUS_SPLITS
+    return ("all",) if source.endswith(ENDINGS) else CORPUS_SPLITS
 
 
 def fingerprint(examples: Sequence[Example]) -> str:

@@ -123,7 +123,7 @@ class Calibration:
         ]
 
     def batches(self, examples: list[Example]) -> list[dict[str, np.ndarray]]:
-        return to_batches(self.base.pack(examples, self.reference.length, "split"), self.reference.batch_rows)
+        return to_batches(self.base.pack(examples, self.reference.length, "split", True), self.reference.batch_rows)
 
     def heldout_batches(self, part: slice = slice(None)) -> list[dict[str, np.ndarray]]:
         return self.batches(self.text.heldout[part])

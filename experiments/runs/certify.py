@@ -47,17 +47,10 @@ def certify_model(
 ) -> Certificate:
     """The certificate of a fine-tuned model. changes: dW by linear; None: the difference from the base."""
     base = work.base.model
-    others = {
-        "embed": (base.embed, model.embed),
-        "norm": (base.norm, model.norm),
-        "head": (base.head, model.head),
-        "layers.attention_norm": (base.layers.attention_norm, model.layers.attention_norm),
-        "layers.mlp_norm": (base.layers.mlp_norm, model.layers.mlp_norm),
-    }
     moved = [
-        name
-        for name, (old, new) in others.items()
-        if old is not None and new is not None and bool((old[...] != new[...]).any())
+        f"{owner}.{name}" if owner else name
+        for (owner, name, old), (_, _, new) in zip(base.parameters(), model.parameters(), strict=True)
+        if name not in SPACE_OF and bool((old[...] != new[...]).any())
     ]
     weights = certify(
         kernel_changes(base, model) if changes is None else changes,

@@ -65,6 +65,7 @@ def compare(experiment: Experiment, out: Path, command: str, shared: Path | None
         hardware=hardware(),
         seeds=experiment.seeds,
         data=work.inputs["data"],
+        packed=work.rows.counts if experiment.trained else None,
         contamination=work.contamination,
         reference=tuple(work.calibration.describe_text()) if experiment.reference is not None else None,
         base=work.base.description,

@@ -31,7 +31,8 @@ from jaxft.distributed import agreed, run_on_leader
 from jaxft.io import read_json, write_json
 from jaxft.llama import checkpoint
 from jaxft.llama.model import Adapters, Llama
-from jaxft.methods import Method, SafeLora, SafeMerge
+from jaxft.methods import Lora, Method, SafeLora, SafeMerge
+from jaxft.methods.peft import save_adapter
 from jaxft.progress import about
 from jaxft.training.loop import train
 
@@ -220,9 +221,20 @@ class Run:
         )
 
     def export(self, folder: Path) -> Path:
-        """Write the fine-tuned model as a Hugging Face folder, unless the folder exists."""
+        """Write the fine-tuned model as a Hugging Face folder, in the dtypes of the base's files unless the config asks
+        for another, unless the folder exists."""
         if not agreed(folder.is_dir()):
-            checkpoint.save(self.method.merge(self.work.base.model, self.trained), folder, like=self.work.base.folder)
+            base, asked = self.work.base, self.work.experiment.model.export_dtype
+            dtypes = checkpoint.stored_dtypes(base.folder)
+            if asked != "base":
+                dtypes = dict.fromkeys(dtypes, asked)
+            checkpoint.save(self.method.merge(base.model, self.trained), folder, like=base.folder, dtypes=dtypes)
+        return folder
+
+    def export_adapter(self, method: Lora, folder: Path) -> Path:
+        """Write the adapter as a peft folder, unless the folder exists."""
+        if not agreed(folder.is_dir()):
+            save_adapter(self.trained, method.scaling, self.work.base.address, folder)
         return folder
 
     def forget_checkpoints(self) -> None:

@@ -88,11 +88,18 @@ class Plan:
         return self.sequence.stages[number - 1].domain if number else self.sequence.experiment.domain
 
     def experiment(self, number: int) -> Experiment:
-        """The experiment of a stage. The axis of its domain becomes "proficiency", which learning should improve."""
+        """The experiment of a stage. The axis of its domain becomes "proficiency", which learning should improve.
+
+        The next stage starts from its export, so this is not rounded to the dtype of the base unless the config asks.
+        """
         whole, name = self.sequence.experiment, self.names[number]
+        model = whole.model
+        if model.export_dtype == "base":
+            model = replace(model, export_dtype="float32")
         axes = {OWN if axis == name else axis: settings for axis, settings in self.axes.items()}
         evaluation = replace(whole.evaluation, axes=axes)
-        return replace(whole, name=f"{self.sequence.name}_{name}", domain=self.domain(number), evaluation=evaluation)
+        name = f"{self.sequence.name}_{name}"
+        return replace(whole, name=name, domain=self.domain(number), evaluation=evaluation, model=model)
 
     def named(self, number: int, values: dict[str, Any]) -> dict[str, Any]:
         """The values of a stage by the record's names of axes, in the record's order."""

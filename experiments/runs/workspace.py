@@ -81,7 +81,7 @@ class Workspace:
         """The reference text, packed like training text; None unless the method reads it in every step."""
         if REFERENCE not in method.reads:
             return None
-        return self.base.pack(self.calibration.text.fit, self.experiment.training.row_length, "split")
+        return self.base.pack(self.calibration.text.fit, self.experiment.training.row_length, "split", True)
 
     def statistics(self, method: Method) -> Statistics:
         """The statistics that a method reads in addition to the domain, without the safe adapter."""
@@ -148,7 +148,7 @@ class Workspace:
         if self.shared is None:
             return self.out
         experiment, evaluation = self.experiment, replace(self.experiment.evaluation, target=0.0, matched=())
-        model = replace(experiment.model, folder="", sharding=Sharding())
+        model = replace(experiment.model, folder="", sharding=Sharding(), export_dtype="base")
         data = data_hashes(source for axis in evaluation.axes.values() for source in (axis.source, axis.validation))
         weights = [self.base.sha256, self.base.tokenizer_sha256]
         key = [*weights, *to_json([model, evaluation, experiment.judge]), data]

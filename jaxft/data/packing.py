@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -26,7 +26,8 @@ class Rows:
 
     At entry (r, i) the model reads tokens[r, i] and is to predict targets[r, i], the next token of the same segment,
     with weights[r, i] (1 or 0). positions restart at 0 in each segment; segments count 1, 2, ... along a row. On
-    padding all arrays are 0. dropped: number of examples that were left out because they are too long.
+    padding all arrays are 0. dropped: number of examples that were left out because they are too long. unlabelled:
+    number of examples, or windows of them, that were left out because they hold nothing to learn.
     """
 
     tokens: Int32[np.ndarray, "rows length"]
@@ -35,6 +36,14 @@ class Rows:
     targets: Int32[np.ndarray, "rows length"]
     weights: Float32[np.ndarray, "rows length"]
     dropped: int = 0
+    unlabelled: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers of rows, of tokens without padding, of labels, and of what was left out."""
+        tokens, labels = int(np.count_nonzero(self.segments)), int(np.count_nonzero(self.weights))
+        left_out = {"dropped": self.dropped, "unlabelled": self.unlabelled}
+        return {"rows": len(self.tokens), "tokens": tokens, "labels": labels, **left_out}
 
 
 def blend(domain: Rows, other: Rows, share: float) -> Rows:
@@ -53,7 +62,7 @@ def blend(domain: Rows, other: Rows, share: float) -> Rows:
     if wanted > len(other.tokens):
         chosen = np.arange(wanted) % len(other.tokens)
     both = {name: np.concatenate([getattr(domain, name), getattr(other, name)[chosen]]) for name in FIELDS}
-    return Rows(**both, dropped=domain.dropped + other.dropped)
+    return Rows(**both, dropped=domain.dropped + other.dropped, unlabelled=domain.unlabelled + other.unlabelled)
 
 
 class _Piece(NamedTuple):
@@ -62,12 +71,13 @@ class _Piece(NamedTuple):
     weights: np.ndarray
 
 
-def pack(encoded: Sequence[Encoded], length: int, on_long: str) -> Rows:
+def pack(encoded: Sequence[Encoded], length: int, on_long: str, unlabelled: bool = False) -> Rows:
     """Put each example, in order, into the first row that still has room for it (first fit; no randomness).
 
     An example of n tokens takes n - 1 entries, as its last token is only a target. on_long: what to do if that exceeds
     `length` (tokens). "drop" leaves the example out and counts it; "split" cuts it into windows, each beginning with
-    the last target of the window before, so every target occurs once; "error" raises UserError.
+    the last target of the window before, so every target occurs once; "error" raises UserError. Windows without a label
+    teach nothing: they are left out and counted, unless `unlabelled` asks for them, as for moments of the inputs.
     UserError also if nothing is left or if an example is empty.
     """
     fit(on_long, OnLong, "on_long")
@@ -76,7 +86,7 @@ def pack(encoded: Sequence[Encoded], length: int, on_long: str) -> Rows:
     if not encoded:
         raise UserError("There are no examples to pack.")
     pieces: list[_Piece] = []
-    dropped = 0
+    dropped = empty = 0
     for index, one in enumerate(encoded):
         entries = len(one.tokens) - 1
         if entries < 1:
@@ -92,14 +102,22 @@ def pack(encoded: Sequence[Encoded], length: int, on_long: str) -> Rows:
         for start in range(0, entries, length):
             stop = min(start + length, entries)
             inside, ahead = slice(start, stop), slice(start + 1, stop + 1)
-            pieces.append(_Piece(one.tokens[inside], one.tokens[ahead], one.weights[ahead]))
+            if unlabelled or one.weights[ahead].any():
+                pieces.append(_Piece(one.tokens[inside], one.tokens[ahead], one.weights[ahead]))
+            else:
+                empty += 1
+    if not pieces and empty:
+        raise UserError(
+            f"Nothing is left to learn: {empty} examples or windows of them have no label, {dropped} are too long."
+        )
     if not pieces:
         shortest = min(len(one.tokens) for one in encoded) - 1
         raise UserError(
             f"None of the {dropped} examples fits the row length {length}: the shortest needs {shortest} tokens.\n"
             "Raise the length or set on_long to split."
         )
-    return _fill(pieces, _first_fit([len(piece.inputs) for piece in pieces], length), length, dropped)
+    rows = _fill(pieces, _first_fit([len(piece.inputs) for piece in pieces], length), length)
+    return replace(rows, dropped=dropped, unlabelled=empty)
 
 
 def _first_fit(sizes: Sequence[int], length: int) -> list[int]:
@@ -115,7 +133,7 @@ def _first_fit(sizes: Sequence[int], length: int) -> list[int]:
     return rows
 
 
-def _fill(pieces: Sequence[_Piece], rows: Sequence[int], length: int, dropped: int) -> Rows:
+def _fill(pieces: Sequence[_Piece], rows: Sequence[int], length: int) -> Rows:
     count = max(rows) + 1
     tokens, positions, segments, targets = (np.zeros((count, length), np.int32) for _ in range(4))
     weights = np.zeros((count, length), np.float32)
@@ -129,4 +147,4 @@ def _fill(pieces: Sequence[_Piece], rows: Sequence[int], length: int, dropped: i
         tokens[at], targets[at], weights[at] = piece
         positions[at] = np.arange(size)
         segments[at] = segment[row]
-    return Rows(tokens, positions, segments, targets, weights, dropped)
+    return Rows(tokens, positions, segments, targets, weights)

@@ -13,12 +13,13 @@ from jaxft.data.example import Learn
 
 @dataclass(frozen=True)
 class Source:
-    """Examples of one kind: an embedded corpus, a known dataset, or a .jsonl file."""
+    """Examples of one kind: an embedded corpus, a known dataset, or a file."""
 
     name: str
     split: str = "train"
     limit: Count | None = None  # examples, evenly spaced over the split; None: all of them
-    learn: Learn = "last"  # of a dialogue: the last reply, all replies, or all messages of some roles
+    learn: Learn | None = None  # of a dialogue: the last reply, all replies, or all messages of some roles; None: the
+    # last reply, and of whole dialogues ("star_dialogues" and the like) all
 
 
 @dataclass(frozen=True)

@@ -38,22 +38,24 @@ Visible = Bool[Array, "B 1 T S"] | Segments  # the tokens that each token sees
 def choose_attention(requested: str, platform: str, config: LlamaConfig) -> str:
     """The kernel for packed rows, "reference" or "splash", on a platform ("cpu", "gpu", "tpu").
 
-    "auto" takes splash on TPU if it supports the width of the heads; rows of an unsupported length take the reference.
+    "auto" takes splash on TPU if it supports the model; rows of an unsupported length take the reference.
     UserError if the name is unknown or if splash is requested and cannot run.
     """
     fit(requested, Attention, "attention")
     fits = platform == "tpu" and splash_fits(config, LANES)
     if requested == "splash" and not fits:
         raise UserError(
-            f"attention 'splash': needs a TPU (found {platform}) and heads whose width is a multiple of {LANES} "
-            f"(found {config.head_dim}); choose 'auto' or 'reference'"
+            f"attention 'splash': needs a TPU (found {platform}), heads whose width is a multiple of {LANES} "
+            f"(found {config.head_dim}), and no windows, soft caps or query scale (found {config.family}); "
+            "choose 'auto' or 'reference'"
         )
     return "splash" if fits and requested != "reference" else "reference"
 
 
 def splash_fits(config: LlamaConfig, length: int) -> bool:
-    """True if the splash kernel supports these heads and rows of this length."""
-    return config.head_dim % LANES == 0 and length % LANES == 0
+    """True if the splash kernel supports these heads, this kind of attention and rows of this length."""
+    plain = not config.windowed and config.score_cap is None and config.query_scale is None
+    return plain and config.head_dim % LANES == 0 and length % LANES == 0
 
 
 def packed_mask(segments: Int[Array, "B T"]) -> Bool[Array, "B 1 T T"]:
@@ -64,14 +66,30 @@ def packed_mask(segments: Int[Array, "B T"]) -> Bool[Array, "B 1 T T"]:
     return (same & causal)[:, None]
 
 
+def in_window(visible: Visible, window: int | None, first: Any) -> Bool[Array, "B 1 T S"]:
+    """The mask without tokens that are `window` or more slots back. first: the slot of the first of the T tokens."""
+    assert not isinstance(visible, Segments) and window is not None
+    length, slots = visible.shape[-2:]
+    return visible & (first + jnp.arange(length)[:, None] - jnp.arange(slots) < window)
+
+
+def capped(x: Array, cap: float | None) -> Array:
+    """cap * tanh(x / cap): x if it is small against the cap, never beyond it (Gemma 2, arXiv:2408.00118)."""
+    return x if cap is None else cap * jnp.tanh(x / cap)
+
+
 def attend(
     q: Float[Array, "B T N H"],
     k: Float[Array, "B K S H"],
     v: Float[Array, "B K S H"],
     visible: Visible,
     layout: Layout,
+    scale: float | None = None,
+    cap: float | None = None,
 ) -> Float[Array, "B T N H"]:
     """softmax(q k^T / sqrt(H)) v over the visible tokens, with N / K query heads to each key-value head.
+
+    scale: in place of 1 / sqrt(H). cap: of the scores, see `capped`; the reference alone knows both.
 
     A mask selects the reference, segments select splash. Keys and values have their heads first, as in the cache, so
     that no product needs them transposed.
@@ -82,10 +100,14 @@ def attend(
     groups = k.shape[1]
     each = heads // groups
     # The query heads of a group and their tokens are the rows of one product: BTNH -> BK(GT)H.
-    q = (q * width**-0.5).reshape(batch, length, groups, each, width).transpose(0, 2, 3, 1, 4)
+    q = (
+        (q * (width**-0.5 if scale is None else scale))
+        .reshape(batch, length, groups, each, width)
+        .transpose(0, 2, 3, 1, 4)
+    )
     rows = q.reshape(batch, groups, each * length, width)
     scores = jnp.einsum("bkqh,bksh->bkqs", rows, k, preferred_element_type=jnp.float32)
-    scores = scores.reshape(batch, groups, each, length, -1)
+    scores = capped(scores, cap).reshape(batch, groups, each, length, -1)
     weights = jax.nn.softmax(jnp.where(visible[:, None], scores, HIDDEN), axis=-1).astype(v.dtype)
     mixed = jnp.einsum("bkqs,bksh->bkqh", weights.reshape(batch, groups, each * length, -1), v)
     return (

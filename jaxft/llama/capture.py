@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jaxft.llama.attention import packed_mask
 from jaxft.llama.config import LlamaConfig
-from jaxft.llama.model import Layers, Llama, block, embed, layer_slice, logits, packed_mask
-from jaxft.llama.rope import rotary_angles
+from jaxft.llama.model import Layers, Llama, block, embed, layer_slice, logits
 from jaxft.llama.sharding import output_spec
+from jaxft.llama.sight import local_layers, sight_of, sights
 from jaxft.sharding import Layout, on_mesh, reshard, select, shard_rows
 from jaxft.subspace.moments import LayerMoments, Moment, accumulate
 
@@ -23,21 +24,27 @@ Batch = Mapping[str, Any]  # arrays [B, T]
 
 @partial(jax.jit, static_argnames=("config", "layout"))
 def run_block(
-    config: LlamaConfig, layout: Layout, layer: Layers, x: Array, batch: Batch
+    config: LlamaConfig, layout: Layout, layer: Layers, x: Array, batch: Batch, local: Array | None = None
 ) -> tuple[Array, dict[str, Array]]:
-    """One block's output and the inputs of its linears, by input space."""
-    angles, mask = rotary_angles(config, batch["positions"]), packed_mask(batch["segments"])
+    """One block's output and the inputs of its linears, by input space. local: the layer's in `local_layers`."""
+    sight = sight_of(sights(config, batch["positions"], packed_mask(batch["segments"])), local)
     with jax.default_matmul_precision("highest"):
-        out, _, inputs = block(layer, config, layout, x, angles, mask)
+        out, _, inputs = block(layer, config, layout, x, sight)
     return out, inputs
 
 
 @partial(jax.jit, static_argnames=("config", "layout"))
 def run_block_backward(
-    config: LlamaConfig, layout: Layout, layer: Layers, x: Array, batch: Batch, gradient: Array
+    config: LlamaConfig,
+    layout: Layout,
+    layer: Layers,
+    x: Array,
+    batch: Batch,
+    gradient: Array,
+    local: Array | None = None,
 ) -> tuple[Array, dict[str, Array], dict[str, Array]]:
     """(gradient of the block's input, inputs of its linears, gradients of their outputs)."""
-    angles, mask = rotary_angles(config, batch["positions"]), packed_mask(batch["segments"])
+    sight = sight_of(sights(config, batch["positions"], packed_mask(batch["segments"])), local)
     lead = x.shape[:2]
     zeros = {
         name: reshard(jnp.zeros((*lead, shape[1]), x.dtype), output_spec(layout, name))
@@ -45,7 +52,7 @@ def run_block_backward(
     }
 
     def run(x: Array, probes: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
-        out, _, inputs = block(layer, config, layout, x, angles, mask, probes=probes)
+        out, _, inputs = block(layer, config, layout, x, sight, probes=probes)
         return out, inputs
 
     with jax.default_matmul_precision("highest"):
@@ -90,6 +97,7 @@ def stream_moments(
     """
     config, layout = model.config, model.compute.layout
     batches: list[Batch] = [shard_rows(batch, layout) for batch in (*fit, *heldout)]
+    local = local_layers(config)
     park = (lambda x: x) if on_mesh() else np.asarray
     states = [park(embed(model, batch["tokens"])) for batch in batches]
 
@@ -105,9 +113,9 @@ def stream_moments(
         return LayerMoments(**{g: {n: m.mean() for n, m in named.items()} for g, named in sums.items()})
 
     def forward(index: int) -> Iterator[tuple[dict, dict]]:
-        layer = layer_slice(model.layers, index)
+        layer, kind = layer_slice((model.layers, local), index)
         for number, batch in enumerate(batches):
-            out, inputs = run_block(config, layout, layer, states[number], batch)
+            out, inputs = run_block(config, layout, layer, states[number], batch, kind)
             states[number] = park(out)
             yield inputs, {}
 
@@ -128,10 +136,10 @@ def stream_moments(
     ]
 
     def backward(index: int) -> Iterator[tuple[dict, dict]]:
-        layer = layer_slice(model.layers, index)
+        layer, kind = layer_slice((model.layers, local), index)
         for number, batch in enumerate(batches):
             back, inputs, outputs = run_block_backward(
-                config, layout, layer, history[index][number], batch, gradients[number]
+                config, layout, layer, history[index][number], batch, gradients[number], kind
             )
             gradients[number] = park(back)
             yield inputs, outputs

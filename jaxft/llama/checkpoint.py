@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -24,7 +24,7 @@ from jaxft.llama.hf_tensors import FloatDtype, Parameter, Tensors, parameters
 from jaxft.llama.hf_writer import entries, write_weights
 from jaxft.llama.model import Compute, Llama
 
-__all__ = ["content_hash", "load", "read_config", "save"]
+__all__ = ["content_hash", "load", "read_config", "save", "stored_dtypes"]
 
 
 def load(
@@ -65,8 +65,11 @@ def load(
 
 @jax.jit
 def _finite(arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """True for each index of the first axis, the layer of a stack, if all numbers there are finite."""
-    return {name: jnp.isfinite(array).all(axis=tuple(range(1, array.ndim))) for name, array in arrays.items()}
+    """True for each index of the first axis, the layer of a stack, if all numbers there are finite.
+
+    0 x is NaN if x is NaN or infinite. On CPU, adding it up is the fastest look at all numbers.
+    """
+    return {name: jnp.isfinite((0 * x).sum(axis=tuple(range(1, x.ndim)))) for name, x in arrays.items()}
 
 
 def _check_finite(model: Llama, folder: str | Path) -> None:
@@ -81,13 +84,19 @@ def _check_finite(model: Llama, folder: str | Path) -> None:
 
 
 def save(
-    model: Llama, folder: str | Path, *, like: str | Path | None = None, max_shard_bytes: int = 5_000_000_000
+    model: Llama,
+    folder: str | Path,
+    *,
+    like: str | Path | None = None,
+    dtypes: Mapping[str, str] | None = None,
+    max_shard_bytes: int = 5_000_000_000,
 ) -> None:
-    """Write config.json and the weights in their own dtypes, in files of at most `max_shard_bytes` or one tensor.
+    """Write config.json and the weights, in files of at most `max_shard_bytes` or one tensor.
 
-    like: a folder whose tokenizer, chat templates and generation config are copied by `carry`. All files are written to
-    a hidden folder next to `folder`, which is renamed at the end: if `folder` exists, it is complete. UserError if
-    `folder` exists and is not empty, or cannot be written (disk full, no permission); then nothing is left behind.
+    dtypes: of tensors by name, to which these are rounded; others keep the model's. like: a folder whose tokenizer,
+    chat templates and generation config are copied by `carry`. All files are written to a hidden folder next to
+    `folder`, which is renamed at the end: if `folder` exists, it is complete. UserError if `folder` exists and is not
+    empty, if a number is too large for float16, or if the disk refuses; then nothing is left behind.
 
     The host's memory holds the tensors of one file at a time. All processes call this; the leader writes, and the
     others return when it is done.
@@ -99,25 +108,32 @@ def save(
         raise UserError(f"{source}: no such folder to take the tokenizer from.")
     barrier("model folder checked")
     if is_leader():
-        _write(model, folder, source, max_shard_bytes)
+        _write(model, folder, source, dtypes or {}, max_shard_bytes)
     else:
         for entry in entries(model):
             entry.values()  # all processes gather each tensor together
     barrier("model saved")
 
 
-def _write(model: Llama, folder: Path, source: Path | None, max_shard_bytes: int) -> None:
+def _write(model: Llama, folder: Path, source: Path | None, dtypes: Mapping[str, str], max_shard_bytes: int) -> None:
+    tensors = [replace(entry, dtype=dtypes.get(entry.name, entry.dtype)) for entry in entries(model)]
     try:
         with whole(folder.absolute()) as scratch:
             scratch.mkdir()
-            write_weights(entries(model), scratch, max_shard_bytes)
+            write_weights(tensors, scratch, max_shard_bytes)
             if source is not None:
                 carry(source, scratch)
-            dtype = np.dtype(model.embed[...].dtype).name
-            (scratch / "config.json").write_text(config_json(model.config, dtype), encoding="utf-8")
+            (scratch / "config.json").write_text(config_json(model.config, tensors[0].dtype), encoding="utf-8")
     except UserError as error:
-        size = sum(entry.nbytes for entry in entries(model))
+        size = sum(entry.nbytes for entry in tensors)
         raise UserError(f"{error}\nThe weights take {size:,} bytes.") from error
+
+
+def stored_dtypes(folder: str | Path) -> dict[str, str]:
+    """The dtype of every tensor of the model in `folder`, by name."""
+    config = read_config(folder)
+    tensors = Tensors(folder, config)
+    return {name: tensors.dtype(name) for parameter in parameters(config) for name in parameter.tensors}
 
 
 def content_hash(folder: str | Path) -> str:
@@ -127,9 +143,9 @@ def content_hash(folder: str | Path) -> str:
     with dtype None and `save` has the same hash.
     """
     config = read_config(folder)
-    digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(config.identity(), sort_keys=True).encode())
     tensors = Tensors(folder, config)
-    for name in sorted(name for parameter in parameters(config) for name in parameter.tensors):
+    for name in sorted({name for parameter in parameters(config) for name in parameter.tensors}):
         value = tensors.read(name)
         digest.update(json.dumps([name, tensors.dtype(name), value.shape]).encode())
         digest.update(np.ascontiguousarray(value).view(np.uint8).data)
@@ -175,7 +191,11 @@ def _layer(tensors: Tensors, parameter: Parameter, name: str, dtype: str, shardi
 
 
 def _values(tensors: Tensors, parameter: Parameter, name: str, dtype: str, part: tuple[slice, ...]) -> np.ndarray:
-    value = tensors.read(name, _turned(parameter, part))
+    part = _turned(parameter, part)
+    if parameter.rows not in (None, parameter.shape[0]):  # the tensor holds other parameters too
+        start, stop, _ = (part[0] if part else slice(None)).indices(parameter.shape[0])
+        part = (slice(parameter.first + start, parameter.first + stop), *part[1:])
+    value = tensors.read(name, part)
     return np.ascontiguousarray(value.T if parameter.transposed else value, dtype)
 
 

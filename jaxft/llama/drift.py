@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxft.distributed import gather
+from jaxft.llama.attention import packed_mask
 from jaxft.llama.loss import batch_drift
-from jaxft.llama.model import Layers, Llama, block, embed, logits, packed_mask
-from jaxft.llama.rope import rotary_angles
+from jaxft.llama.model import Layers, Llama, block, embed, logits
+from jaxft.llama.sight import local_layers, sight_of, sights
 from jaxft.sharding import shard_rows
 
 
@@ -77,17 +78,18 @@ def _batch(before: Llama, after: Llama, batch: Mapping[str, Array]) -> tuple[Arr
     """Sums over one batch's tokens (|h - h0|^2 / |h0|^2 after every block [L], KL, entropy, tokens), the largest
     difference of a logit, and the KL of every token [B, T]."""
     config, layout, real = before.config, before.compute.layout, batch["segments"] > 0
-    angles, visible = rotary_angles(config, batch["positions"]), packed_mask(batch["segments"])
+    both = sights(config, batch["positions"], packed_mask(batch["segments"]))
 
-    def body(states: tuple[Array, Array], layers: tuple[Layers, Layers]) -> tuple[tuple[Array, Array], Array]:
-        old, new = (
-            block(layer, config, layout, x, angles, visible)[0] for x, layer in zip(states, layers, strict=True)
-        )
+    def body(
+        states: tuple[Array, Array], layers: tuple[Layers, Layers, Array | None]
+    ) -> tuple[tuple[Array, Array], Array]:
+        sight = sight_of(both, layers[2])
+        old, new = (block(layer, config, layout, x, sight)[0] for x, layer in zip(states, layers[:2], strict=True))
         moved = jnp.square(new.astype(jnp.float32) - old.astype(jnp.float32)).sum(-1)
         ratio = moved / jnp.square(old.astype(jnp.float32)).sum(-1)
         return (old, new), jnp.where(real, ratio, 0.0).sum()
 
     with jax.default_matmul_precision("highest"):
         start = embed(before, batch["tokens"]), embed(after, batch["tokens"])
-        (old, new), ratios = jax.lax.scan(body, start, (before.layers, after.layers))
+        (old, new), ratios = jax.lax.scan(body, start, (before.layers, after.layers, local_layers(config)))
         return ratios, *batch_drift(logits(before, old), logits(after, new), real.astype(jnp.float32))

@@ -2,7 +2,8 @@
 
 Convention. A multiplication and an addition are two operations; matrix products alone are counted, so norms, softmax,
 rotary angles, the embedding lookup and the optimizer's elementwise work are left out (under 1 % at 7 B). Attention is
-counted as causal: the i-th token, from 1, reads i keys, even if the kernel computes more and masks them. A backward
+counted as causal: the i-th token, from 1, reads i keys, or those of its window, even if the kernel computes more and
+masks them. A backward
 pass takes as much again for the inputs and, if the weight is trained, for the weight: `Method.step_flops` in
 `jaxft/methods/base.py` counts whole training steps. Recomputation under a remat policy is not counted: these are the
 operations that the model needs, the basis of model FLOPs utilisation (Chowdhery et al. 2022, PaLM, appendix B). rows
@@ -32,8 +33,17 @@ def head(config: LlamaConfig) -> int:
 
 def attention(config: LlamaConfig, rows: int, length: int, cached: int = 0) -> int:
     """Scores and weighted values of `length` tokens per row that follow `cached` earlier ones, in every layer."""
-    pairs = length * cached + length * (length + 1) // 2
-    return 4 * config.num_layers * config.num_heads * config.head_dim * rows * pairs
+    pairs = config.num_layers * _pairs(length, cached)
+    if config.windowed and config.window is not None:
+        inside = min(max(config.window - cached, 0), length)  # tokens whose window holds all earlier ones
+        local = _pairs(inside, cached) + (length - inside) * config.window
+        pairs += sum(config.local) * (local - _pairs(length, cached))
+    return 4 * config.num_heads * config.head_dim * rows * pairs
+
+
+def _pairs(length: int, cached: int) -> int:
+    """Pairs of a token and a key that it sees."""
+    return length * cached + length * (length + 1) // 2
 
 
 def forward(config: LlamaConfig, rows: int, length: int) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from jaxft.errors import UserError
-from jaxft.llama.config import LINEARS, LlamaConfig
+from jaxft.llama.config import FUSED, LINEARS, NORMS, LlamaConfig
 from jaxft.llama.hf_config import read_json
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -32,7 +32,6 @@ _QUANTISED = {
     "weight_packed": "compressed-tensors",
 }
 _HINT = "Check that the download is complete and that config.json belongs to these weights."
-_NORMS = {"attention_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm"}
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,9 @@ class Parameter:
     """One parameter of a Llama and the tensors that make it up.
 
     owner, name: "layers" or "" (the Llama itself), and the attribute there.
-    tensors: one name, or one per layer to be stacked. shape: of each tensor in the file.
+    tensors: one name, or one per layer to be stacked. shape: of the parameter's part of each tensor in the file.
     transposed: True if the file has [out, in] and the Llama [in, out].
+    first: the part's first row. rows: of the tensor, if it holds other parameters too.
     """
 
     owner: str
@@ -49,6 +49,13 @@ class Parameter:
     tensors: tuple[str, ...]
     shape: tuple[int, ...]
     transposed: bool
+    first: int = 0
+    rows: int | None = None
+
+    @property
+    def whole(self) -> tuple[int, ...]:
+        """Shape of each tensor in the file."""
+        return self.shape if self.rows is None else (self.rows, *self.shape[1:])
 
     def holder(self, model: Any) -> Any:
         """The part of a Llama that has this parameter as an attribute."""
@@ -59,11 +66,23 @@ def parameters(config: LlamaConfig) -> list[Parameter]:
     """The one-to-one map between the parameters of a Llama and the tensors of its folder."""
     d, size = config.hidden_size, (config.vocab_size, config.hidden_size)
     found = [Parameter("", "embed", ("model.embed_tokens.weight",), size, False)]
-    shapes = config.linear_shapes
-    for name, module in {**_NORMS, **{name: linear.module for name, linear in LINEARS.items()}}.items():
-        tensors = tuple(f"model.layers.{layer}.{module}.weight" for layer in range(config.num_layers))
-        shape = shapes[name][::-1] if name in shapes else (d,)
-        found.append(Parameter("layers", name, tensors, shape, name in shapes))
+
+    def add(name: str, tensor: str, shape: tuple[int, ...], first: int = 0, rows: int | None = None) -> None:
+        tensors = tuple(f"model.layers.{layer}.{tensor}" for layer in range(config.num_layers))
+        found.append(Parameter("layers", name, tensors, shape, len(shape) == 2, first, rows))
+
+    modules = {**NORMS[config.norms], "q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm"}
+    for name, width in config.vectors.items():
+        linear = LINEARS.get(name.removesuffix("_bias"))
+        add(name, f"{linear.module}.bias" if linear else f"{modules[name]}.weight", (width,))
+    shapes = {name: shape[::-1] for name, shape in config.linear_shapes.items()}
+    fused = FUSED if config.fused else {}
+    apart = {linear.module: (name,) for name, linear in LINEARS.items() if not any(name in g for g in fused.values())}
+    for module, names in {**fused, **apart}.items():
+        first, rows = 0, sum(shapes[name][0] for name in names)
+        for name in names:
+            add(name, f"{module}.weight", shapes[name], first, rows)
+            first += shapes[name][0]
     found.append(Parameter("", "norm", ("model.norm.weight",), (d,), False))
     if not config.tied_head:
         found.append(Parameter("", "head", ("lm_head.weight",), size, True))
@@ -150,7 +169,7 @@ class Tensors:
                     f"{self._folder}: the weights are quantised ({kind}: tensor {name}).\n"
                     "Give the model that they were made from, or a GGUF file."
                 )
-        expected = {name: parameter.shape for parameter in parameters(config) for name in parameter.tensors}
+        expected = {name: parameter.whole for parameter in parameters(config) for name in parameter.tensors}
         missing = [name for name in expected if name not in self._stored]
         if missing:
             count = f"{len(missing)} of {len(expected)} are"
@@ -161,7 +180,7 @@ class Tensors:
                 continue
             tied_copy = config.tied_head and name == head
             if name not in expected and not tied_copy:
-                raise UserError(f"{self._folder}: tensor {name} is unknown to a Llama of this config.json.\n{_HINT}")
+                raise UserError(f"{self._folder}: tensor {name} is unknown to a model of this config.json.\n{_HINT}")
             wanted = expected[embed if tied_copy else name]
             if stored.shape != wanted:
                 message = f"{self._folder}: tensor {name} has shape {stored.shape}, config.json asks for {wanted}."

@@ -7,6 +7,8 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import jax
@@ -37,19 +39,23 @@ class Entry:
 
 def entries(model: Llama) -> Iterator[Entry]:
     """Every tensor of the model as the folder stores it; values are fetched from the devices on demand."""
-    for parameter in parameters(model.config):
-        array = getattr(parameter.holder(model), parameter.name)[...]
-        dtype = np.dtype(array.dtype).name
+    for names, group in groupby(parameters(model.config), lambda parameter: parameter.tensors):
+        parts = [(parameter, getattr(parameter.holder(model), parameter.name)[...]) for parameter in group]
+        dtype = np.dtype(jnp.result_type(*(array for _, array in parts))).name
         if dtype not in DTYPES.values():
-            raise UserError(f"parameter {parameter.name} has dtype {dtype}; expected {', '.join(DTYPES.values())}.")
-        for layer, name in enumerate(parameter.tensors):
+            raise UserError(f"parameter {parts[0][0].name} has dtype {dtype}; expected {', '.join(DTYPES.values())}.")
+        for layer, name in enumerate(names):
+            yield Entry(name, dtype, parts[0][0].whole, partial(_fetch, parts, layer, dtype))
 
-            def values(array: jax.Array = array, layer: int = layer, parameter: Parameter = parameter) -> np.ndarray:
-                # JAX caches the host's copy with the array: copy from a temporary array.
-                value = gather(array[layer] if parameter.owner else jnp.copy(array))
-                return value.T if parameter.transposed else value
 
-            yield Entry(name, dtype, parameter.shape, values)
+def _fetch(parts: Sequence[tuple[Parameter, jax.Array]], layer: int, dtype: str) -> np.ndarray:
+    """One tensor, of one parameter or of several that the file keeps in one."""
+    values = []
+    for parameter, array in parts:
+        # JAX caches the host's copy with the array: copy from a temporary array.
+        value = gather(array[layer] if parameter.owner else jnp.copy(array))
+        values.append(value.T if parameter.transposed else value)
+    return values[0] if len(values) == 1 else np.concatenate([value.astype(dtype) for value in values])
 
 
 def write_weights(tensors: Iterable[Entry], folder: Path, max_shard_bytes: int) -> None:
@@ -77,7 +83,11 @@ def _write_shard(path: Path, shard: Sequence[Entry]) -> None:
     memory = np.empty(sum(entry.nbytes for entry in shard), np.uint8)  # one allocation: many leave gaps that stay taken
     for entry in shard:
         part = memory[start : start + entry.nbytes].view(entry.dtype).reshape(entry.shape)
-        part[...] = entry.values()
+        try:
+            with np.errstate(over="raise"):
+                part[...] = entry.values()
+        except FloatingPointError as error:
+            raise UserError(f"{path.name}: tensor {entry.name} is too large for {entry.dtype}.") from error
         tensors[entry.name], start = part, start + entry.nbytes
     write_tensors(path, tensors, {"format": "pt"})  # transformers insists on the format
     with path.open("rb") as file:

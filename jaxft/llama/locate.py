@@ -42,12 +42,17 @@ def locate(name: str | Path) -> Path:
         path = _packaged(str(name))
     if path.suffix == ".gguf" and not path.is_dir():
         return _from_gguf(path)
-    hub = _HUB_ID.fullmatch(str(name))
-    if hub and not path.exists() and not path.parent.is_dir():
+    if hub := on_hub(name):
         path = _downloaded(hub["repo"], hub["revision"])
     elif (path / "snapshots").is_dir() and not (path / "config.json").exists():
         path = _snapshot(path)
     return path
+
+
+def on_hub(name: str | Path) -> re.Match[str] | None:
+    """The "repo" and "revision" (or None) of a name that means a model on the Hugging Face Hub; None for others."""
+    path = Path(name)
+    return None if path.exists() or path.parent.is_dir() else _HUB_ID.fullmatch(str(name))
 
 
 def user_cache() -> Path:

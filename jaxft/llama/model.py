@@ -1,8 +1,8 @@
-"""Llama in Flax: a container of parameters and one pure forward pass that reads top to bottom.
+"""Llama and its relatives in Flax: a container of parameters and one pure forward pass that reads top to bottom.
 
 Shape letters: B batch, T new tokens, S attended slots, D hidden, N query heads, K key-value heads, H head width,
 F MLP width, L layers, V vocabulary. The math follows Touvron et al. 2023 (Llama 2): pre-norm blocks of grouped-query
-attention with rotary positions and a SwiGLU MLP.
+attention with rotary positions and a SwiGLU MLP. Other families are flags of `LlamaConfig`, read while tracing.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from jaxft.llama.attention import Segments, Visible, attend, packed_mask, splash_fits
+from jaxft.llama.attention import Segments, Visible, attend, capped, packed_mask, splash_fits
 from jaxft.llama.cache import Cache
 from jaxft.llama.config import LINEARS, LlamaConfig
-from jaxft.llama.rope import rotary_angles, rotate
+from jaxft.llama.rope import rotate
 from jaxft.llama.sharding import Dot, linear_spec, output_spec, parameter_spec
+from jaxft.llama.sight import Sight, local_layers, sight_of, sights
 from jaxft.sharding import Layout, on_mesh, reshard
 
 Remat = Literal["nothing", "dots", "full"]
@@ -31,6 +32,7 @@ REMAT_POLICIES: dict[Remat, Any] = {
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # store matmul outputs, recompute the rest
     "full": jax.checkpoint_policies.nothing_saveable,  # store block inputs alone
 }
+ACTIVATIONS = {"silu": jax.nn.silu, "gelu_pytorch_tanh": jax.nn.gelu}
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,11 @@ class Layers(nnx.Module):
             std = 0.02 if name not in ("o", "down") else 0.02 / (2 * config.num_layers) ** 0.5
             return nnx.Param((std * jax.random.normal(rngs.params(), shape)).astype(dtype))
 
-        ones = jnp.ones((config.num_layers, config.hidden_size), dtype)
-        self.attention_norm = nnx.Param(ones)
         self.q, self.k, self.v, self.o = kernel("q"), kernel("k"), kernel("v"), kernel("o")
-        self.mlp_norm = nnx.Param(ones.copy())
         self.gate, self.up, self.down = kernel("gate"), kernel("up"), kernel("down")
+        for name, width in config.vectors.items():  # the identity at the start
+            start = 0 if config.norm_plus_one or name.endswith("_bias") else 1
+            setattr(self, name, nnx.Param(jnp.full((config.num_layers, width), start, dtype)))
 
 
 class Llama(nnx.Module):
@@ -85,7 +87,7 @@ class Llama(nnx.Module):
         size = (config.vocab_size, config.hidden_size)
         self.embed = nnx.Param((0.02 * jax.random.normal(rngs.params(), size)).astype(dtype))
         self.layers = Layers(config, rngs=rngs, dtype=dtype)
-        self.norm = nnx.Param(jnp.ones(config.hidden_size, dtype))
+        self.norm = nnx.Param(jnp.full(config.hidden_size, 0 if config.norm_plus_one else 1, dtype))
         head = None if config.tied_head else 0.02 * jax.random.normal(rngs.params(), size[::-1])
         self.head = nnx.Param(head.astype(dtype)) if head is not None else None
 
@@ -104,11 +106,11 @@ class Llama(nnx.Module):
         return model
 
 
-def rms_norm(x: Float[Array, "B T D"], weight: Float[Array, " D"], eps: float) -> Float[Array, "B T D"]:
+def rms_norm(x: Float[Array, "... D"], weight: Float[Array, " D"], config: LlamaConfig) -> Float[Array, "... D"]:
     """x / sqrt(mean(x^2) + eps) * weight, computed in float32 (Zhang and Sennrich 2019)."""
-    x32 = x.astype(jnp.float32)
-    normal = x32 * lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + eps)
-    return (weight.astype(jnp.float32) * normal).astype(x.dtype)
+    x32, factor = x.astype(jnp.float32), weight.astype(jnp.float32)
+    normal = x32 * lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + config.rms_norm_eps)
+    return ((factor + 1 if config.norm_plus_one else factor) * normal).astype(x.dtype)
 
 
 def block(
@@ -116,8 +118,7 @@ def block(
     config: LlamaConfig,
     layout: Layout,
     x: Float[Array, "B T D"],
-    angles: Float[Array, "B T 1 H/2"],
-    visible: Visible,
+    sight: Sight,
     *,
     adapters: Adapters | None = None,
     key: Array | None = None,
@@ -133,7 +134,7 @@ def block(
     Returns the new hidden states, the written cache, and the input of every linear by input space.
     """
     batch, length, _ = x.shape
-    dtype = x.dtype
+    dtype, vectors = x.dtype, config.vectors
 
     def linear(name: str, value: Array) -> Array:
         kernel, adapter = getattr(layer, name)[...], (adapters or {}).get(name)
@@ -144,28 +145,42 @@ def block(
             output = adapter(
                 value, kernel, None if key is None else jax.random.fold_in(key, tuple(LINEARS).index(name)), dot
             )
+        if name in config.biased:
+            output = output + reshard(getattr(layer, f"{name}_bias")[...], PartitionSpec(dot.result[-1])).astype(dtype)
         return output if probes is None else output + probes[name]
 
-    def norm(value: Array, weight: nnx.Param) -> Array:
-        return rms_norm(value, reshard(weight[...], PartitionSpec()), config.rms_norm_eps)
+    def norm(value: Array, name: str, axis: Any = None) -> Array:
+        """The norm of that name, if the family has it. axis: mesh axis of the features."""
+        if name not in vectors:
+            return value
+        return rms_norm(value, reshard(getattr(layer, name)[...], PartitionSpec(axis)), config)
+
+    def heads(name: str, count: int) -> Array:
+        """Queries, keys or values [B, T, count, H], normalised."""
+        value = linear(name, attention_input)
+        if config.qk_norm == "all":
+            value = norm(value, f"{name}_norm", output_spec(layout, name)[-1])
+        value = value.reshape(batch, length, count, config.head_dim)
+        return norm(value, f"{name}_norm") if config.qk_norm == "heads" else value
+
+    def residual(value: Array) -> Array:
+        return value if config.residual_scale == 1.0 else value * config.residual_scale
 
     # Attention.
-    attention_input = norm(x, layer.attention_norm)
-    q = linear("q", attention_input).reshape(batch, length, config.num_heads, config.head_dim)
-    k = linear("k", attention_input).reshape(batch, length, config.num_kv_heads, config.head_dim)
-    v = linear("v", attention_input).reshape(batch, length, config.num_kv_heads, config.head_dim)
-    q, k, v = rotate(q, angles), rotate(k, angles).swapaxes(1, 2), v.swapaxes(1, 2)
+    attention_input = norm(x, "attention_norm")
+    q, k, v = heads("q", config.num_heads), heads("k", config.num_kv_heads), heads("v", config.num_kv_heads)
+    q, k, v = rotate(q, sight.rotation), rotate(k, sight.rotation).swapaxes(1, 2), v.swapaxes(1, 2)
     if cache is not None:
         cache = cache.write(index, k, v)
         k, v = cache.layer(index)
-    attended = attend(q, k.astype(dtype), v.astype(dtype), visible, layout)
+    attended = attend(q, k.astype(dtype), v.astype(dtype), sight.visible, layout, config.query_scale, config.score_cap)
     attention_output = attended.reshape(batch, length, config.num_heads * config.head_dim)
-    x = x + linear("o", attention_output)
+    x = x + residual(norm(linear("o", attention_output), "attention_post_norm"))
 
     # MLP.
-    mlp_input = norm(x, layer.mlp_norm)
-    mlp_output = jax.nn.silu(linear("gate", mlp_input)) * linear("up", mlp_input)
-    x = x + linear("down", mlp_output)
+    mlp_input = norm(x, "mlp_norm")
+    mlp_output = ACTIVATIONS[config.activation](linear("gate", mlp_input)) * linear("up", mlp_input)
+    x = x + residual(norm(linear("down", mlp_output), "mlp_post_norm"))
 
     inputs = {
         "attention_input": attention_input,
@@ -178,25 +193,31 @@ def block(
 
 def embed(model: Llama, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
     """Token embeddings in the compute dtype."""
-    layout, dtype = model.compute.layout, model.compute.dtype
+    layout, dtype, scale = model.compute.layout, model.compute.dtype, model.config.embedding_scale
     if not on_mesh():
-        return model.embed[...][tokens].astype(dtype)
-    table = reshard(model.embed[...].astype(dtype), layout.spec(None, "tensor"))
-    rows = table.at[tokens].get(out_sharding=layout.spec("batch", None, "tensor"))
-    return reshard(rows, layout.spec("batch", None, None))
+        rows = model.embed[...][tokens].astype(dtype)
+    else:
+        table = reshard(model.embed[...].astype(dtype), layout.spec(None, "tensor"))
+        rows = table.at[tokens].get(out_sharding=layout.spec("batch", None, "tensor"))
+        rows = reshard(rows, layout.spec("batch", None, None))
+    return rows if scale == 1.0 else rows * scale
 
 
 def logits(model: Llama, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
     """Final norm and output head, in float32."""
-    layout = model.compute.layout
-    x = rms_norm(x, reshard(model.norm[...], PartitionSpec()), model.config.rms_norm_eps)
+    layout, config = model.compute.layout, model.config
+    x = rms_norm(x, reshard(model.norm[...], PartitionSpec()), config)
     head = model.embed[...].T if model.head is None else model.head[...]
     head = reshard(head.astype(x.dtype), layout.spec(None, "tensor"))
     if on_mesh():
         result = layout.spec("batch", None, "tensor")
-        return jnp.matmul(x, head, preferred_element_type=jnp.float32, out_sharding=result)
-    rows = x.reshape(-1, x.shape[-1])  # as in Dot
-    return jnp.matmul(rows, head, preferred_element_type=jnp.float32).reshape(*x.shape[:-1], -1)
+        values = jnp.matmul(x, head, preferred_element_type=jnp.float32, out_sharding=result)
+    else:
+        rows = x.reshape(-1, x.shape[-1])  # as in Dot
+        values = jnp.matmul(rows, head, preferred_element_type=jnp.float32).reshape(*x.shape[:-1], -1)
+    if config.logit_divisor != 1.0:
+        values = values / config.logit_divisor
+    return capped(values, config.logit_cap)
 
 
 def layer_slice(tree: Any, index: int) -> Any:
@@ -216,19 +237,19 @@ def run_layers(
 ) -> tuple[Float[Array, "B T D"], Cache | None]:
     """Run all blocks, scanned over the layer axis or unrolled, under the model's remat policy."""
     config, compute = model.config, model.compute
-    angles = rotary_angles(config, positions)
+    both = sights(config, positions, visible, 0 if cache is None else cache.slot)
     keys = None if key is None else jax.random.split(key, config.num_layers)
 
     def body(carry: tuple[Array, Cache | None], per_layer: tuple) -> tuple[tuple[Array, Cache | None], None]:
         x, cache = carry
-        index, layer, layer_adapters, layer_key = per_layer
+        index, layer, layer_adapters, layer_key, local = per_layer
         changes = {"adapters": layer_adapters, "key": layer_key, "cache": cache, "index": index}
-        x, cache, _ = block(layer, config, compute.layout, x, angles, visible, **changes)
+        x, cache, _ = block(layer, config, compute.layout, x, sight_of(both, local), **changes)
         return (x, cache), None
 
     if compute.remat != "nothing" and cache is None:  # with a cache, nothing is differentiated
         body = jax.checkpoint(body, policy=REMAT_POLICIES[compute.remat])
-    per_layer = (model.layers, adapters, keys)
+    per_layer = (model.layers, adapters, keys, local_layers(config))
     if not compute.scan or cache is not None and isinstance(cache.keys, tuple):
         for index in range(config.num_layers):
             (x, cache), _ = body((x, cache), (index, *layer_slice(per_layer, index)))

@@ -33,6 +33,10 @@ def parameter_spec(layout: Layout, owner: str, name: str, stored: str) -> Partit
         return PartitionSpec(None, *linear_spec(layout, name, stored))
     if name == "head":
         return layout.spec(stored, "tensor")
+    if name.endswith("_bias"):
+        return PartitionSpec(None, linear_spec(layout, name.removesuffix("_bias"), stored)[1])
+    if name in ("q_norm", "k_norm"):  # too short to split
+        return PartitionSpec(None, None)
     vector = layout.vector(stored)
     return PartitionSpec(None, *vector) if owner == "layers" or name == "embed" else vector
 

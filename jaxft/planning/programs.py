@@ -18,6 +18,7 @@ from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.llama.generate import BUCKET, decode
 from jaxft.llama.model import Compute, Llama, layer_slice
 from jaxft.llama.sharding import parameter_spec
+from jaxft.llama.sight import local_layers
 from jaxft.methods.base import REFERENCE, Method, Statistics
 from jaxft.sharding import chip_bytes, reshard
 from jaxft.subspace.basis import Basis
@@ -100,7 +101,7 @@ def calibration(rows: int, length: int, base: Llama) -> Program:
     """
     model, layout, layers = base.config, base.compute.layout, base.config.num_layers
     batch = _rows(base, rows, length)
-    layer = jax.eval_shape(lambda stacked: layer_slice(stacked, 0), base.layers)
+    layer, local = jax.eval_shape(lambda stacked: layer_slice((stacked, local_layers(model)), 0), base.layers)
 
     def zeros() -> Array:
         return reshard(
@@ -108,7 +109,7 @@ def calibration(rows: int, length: int, base: Llama) -> Program:
         )
 
     x = jax.eval_shape(zeros)
-    arguments = (model, layout, layer, x, batch)
+    arguments = (model, layout, layer, x, batch, local)
     out, inputs = run_block.eval_shape(*arguments)
     sums = {
         space: jax.eval_shape(lambda width=width: Moment.zeros(width, layout.moment()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,14 +14,55 @@ from experiments.config import Model
 from experiments.config_loader import load_experiment
 from experiments.data.rows import training_rows
 from experiments.data.sources import load_examples
-from jaxft.data.example import Example
+from jaxft.data.example import Example, Message
 from jaxft.data.source import Mix, Source
+from jaxft.data.tokenizer import load_tokenizer
+from jaxft.llama.checkpoint import load
+from jaxft.methods.adapters import LowRank
+from jaxft.methods.peft import save_adapter
 
 
 def test_the_name_base_is_the_model_that_ships() -> None:
     assert model_folder("base") == SHIPPED_BASE
     assert (SHIPPED_BASE / "model.safetensors").is_file()
     assert model_folder("./some/where") == Path("some/where")
+
+
+def test_an_adapter_is_merged_into_the_base_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if that base is an adapter."""
+    monkeypatch.setenv("JAXFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BASES", str(tmp_path))
+    base = load(SHIPPED_BASE)
+    factors = {"q": LowRank(jnp.full((4, 128, 1), 0.1), jnp.full((4, 1, 128), 0.1), 1.0, 0.0)}
+    save_adapter(factors, "lora", "base", tmp_path / "first")
+    save_adapter(factors, "lora", "$BASES/first", tmp_path / "second")
+    found = Base(Model(folder="$BASES/second"))
+    np.testing.assert_allclose(found.model.layers.q[...], base.layers.q[...] + 0.02, rtol=0, atol=1e-6)
+    assert found.tokenizer.chat_template == load_tokenizer(SHIPPED_BASE).chat_template
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("base", str(SHIPPED_BASE)),
+        ("$MODELS/small", "{here}/models/small"),
+        ("${MODELS}/small", "{here}/models/small"),
+        ("models/small", "{here}/models/small"),
+        ("./models/../models/small", "{here}/models/small"),
+        ("{here}/models/small", "{here}/models/small"),
+        ("meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-7b-hf"),
+        ("hub/models--org--small", "{here}/hub/models--org--small/snapshots/1234"),
+    ],
+)
+def test_others_find_the_base_by_its_address(
+    name: str, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("models/small", "hub/models--org--small/snapshots/1234"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELS", "models")
+    name, address = (text.replace("{here}", str(tmp_path)) for text in (name, address))
+    assert Base(Model(folder=name)).address == address
 
 
 def test_sources_follow_each_other() -> None:
@@ -68,6 +110,10 @@ def test_what_is_left_out_is_said(world, capsys) -> None:
     examples = [Example((), "a short text"), Example((), "a long text, " * 20)]
     assert base.pack(examples, 64, "drop").dropped == 1
     assert "left out 1 of 2 examples that are longer than 64 tokens" in capsys.readouterr().err
+    examples.append(Example((Message("user", "a long text, " * 20),), "a reply"))
+    packed, every = base.pack(examples, 64, "split"), base.pack(examples, 64, "split", True)
+    assert packed.unlabelled > 0 and packed.counts["labels"] == every.counts["labels"]
+    assert f"left out {packed.unlabelled} examples or windows of 64 tokens in which" in capsys.readouterr().err
 
 
 def test_the_tokenizer_hash_sees_the_chat_template(own_world) -> None:

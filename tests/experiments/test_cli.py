@@ -73,7 +73,8 @@ def test_lora_exports_its_adapter_too_and_twice_is_once(world, tmp_path, capsys)
     folder = out / "lora" / "lr_0.001" / "seed_0"
     said = f"model: {folder / 'model'}\nadapter: {folder / 'adapter'}\n"
     assert capsys.readouterr().out == said
-    assert json.loads((folder / "adapter" / "adapter_config.json").read_text())["r"] == 2
+    description = json.loads((folder / "adapter" / "adapter_config.json").read_text())
+    assert description["r"] == 2 and Path(description["base_model_name_or_path"]) == world.folder / "model"
     before = snapshot(folder / "adapter") | snapshot(folder / "model")
     assert world.run("export", out, "--method", "lora") == 0
     assert capsys.readouterr().out == said

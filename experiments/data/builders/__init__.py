@@ -6,7 +6,9 @@ TFDS is imported only when a dataset is requested, as its import is slow.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxft.data.example import Example
 from jaxft.errors import UserError
@@ -21,7 +23,8 @@ class _Dataset(NamedTuple):
     module: str
     builder: str  # the class in the module
     kind: str  # the dataset of the builder
-    example: str  # the function of `rows` that makes an example of a row
+    example: str  # the function of `rows` that makes an example of a row, or of all rows of a dialogue
+    whole: bool = False
 
 
 DATASETS = {
@@ -31,6 +34,9 @@ DATASETS = {
     "star_choices": _Dataset("hotel", "Hotel", "star", "choice"),
     "sgd_choices": _Dataset("hotel", "Hotel", "sgd", "choice"),
     "multiwoz_choices": _Dataset("hotel", "Hotel", "multiwoz", "choice"),
+    "star_dialogues": _Dataset("hotel", "Hotel", "star", "dialogue", whole=True),
+    "sgd_dialogues": _Dataset("hotel", "Hotel", "sgd", "dialogue", whole=True),
+    "multiwoz_dialogues": _Dataset("hotel", "Hotel", "multiwoz", "dialogue", whole=True),
     "toxigen": _Dataset("toxigen", "Toxigen", "prompts", "statement"),
     "toxigen_annotated": _Dataset("toxigen", "Toxigen", "annotated", "statement"),
     "dolly": _Dataset("dolly", "Dolly", "rows", "instruction"),
@@ -43,8 +49,10 @@ def examples(source: str, split: str) -> list[Example]:
     if split not in SPLITS:
         raise UserError(f"The dataset {source} has no split {split!r}; it has {', '.join(SPLITS)}.")
     make = getattr(importlib.import_module("experiments.data.builders.rows"), DATASETS[source].example)
-    made = (make(row) for row in _prepared(source).rows(split))
-    found = [example for example in made if example is not None]
+    rows: list[Any] = _prepared(source).rows(split)
+    if DATASETS[source].whole:
+        rows = [list(steps) for _, steps in groupby(rows, key=itemgetter("dialogue"))]
+    found = [example for example in map(make, rows) if example is not None]
     if not found:
         raise UserError(f"The split {split!r} of the dataset {source} holds no usable examples.")
     return found

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 import os
 import re
 import tarfile
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jaxft.errors import UserError
+from jaxft.io import read_json_lines
 
 DATA_FOLDER = "JAXFT_TEST_DATA"
 T = TypeVar("T")
@@ -99,29 +98,12 @@ def members(path: Path, pattern: str, read: Callable[[bytes, str], T], expected:
     return dict(sorted(found.items()))
 
 
-def parse_json(content: bytes, where: str) -> Any:
-    """The JSON value of `content`. UserError with its position `where` if it is not JSON."""
-    try:
-        return json.loads(content)
-    except ValueError as error:
-        raise UserError(f"{where} is not JSON: {error}") from error
-
-
 def lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """The JSON objects of a .jsonl or .jsonl.gz file, each with its position ("file, line n")."""
-    try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
-    found = []
-    for number, line in enumerate(content.split(b"\n"), 1):
-        if line.strip():
-            where = f"{path}, line {number}"
-            record = parse_json(line, where)
-            if not isinstance(record, dict):
-                raise UserError(f"{where} is a JSON {type(record).__name__}; expected an object.")
-            found.append((where, record))
+    found = read_json_lines(path)
+    for where, record in found:
+        if not isinstance(record, dict):
+            raise UserError(f"{where} is a JSON {type(record).__name__}; expected an object.")
     if not found:
         raise UserError(f"{path} holds no rows; expected one JSON object a line.")
     return found

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.data.builders.star_steps import NAMED
 from experiments.data.builders.steps import Step, Turn
 from experiments.data.builders.toxigen import NO_SCORE
 from jaxft.data.example import Example, Message
 
 AGENT = "You are a hotel's booking agent. Reply to the customer with what you say next."
 SILENCE = "(The customer says nothing.)"
+_OUTCOMES = ("Message", "RequestStatus")  # of a look-up in STAR; they decide the reply
 _ANSWERABLE = ("open_qa", "general_qa")
 
 
@@ -31,6 +33,40 @@ def choice(row: dict[str, Any]) -> Example | None:
     """
     one = step(row)
     return one if one.options else None
+
+
+def dialogue(rows: Sequence[dict[str, Any]]) -> Example:
+    """A whole dialogue, given by its steps, with every reply of the agent to learn.
+
+    The system message is the same from end to end. The result of a look-up ends the customer's message before the first
+    reply that could use it, so a reply sees nothing that was found out later; the agent's notes of what the customer
+    said are left out, as the customer's words are there. Each reply is a message of its own, as in the steps: between
+    two replies in a row the customer says nothing.
+    """
+    messages, before, read = [Message("system", AGENT)], {}, 0
+    for one in map(Step.from_row, rows):
+        known = {name: value for name, value in json.loads(one.known or "{}").items() if name != "state"}
+        found = _found(known) if known != before else ""
+        messages.append(Message("user", turns(one.history[read:])[-1].content + found))
+        messages.append(Message("assistant", one.text))
+        before, read = known, len(one.history) + 1
+    return Example.of(messages, key={"group": one.task, "dialogue": one.dialogue}, learn="all")
+
+
+def _found(known: Mapping[str, Any]) -> str:
+    """The result of the last look-up as lines that follow a message, one an item; "" before the first look-up.
+
+    Of STAR's items the fields that a reply names or depends on; of Schema-Guided Dialogue's all fields.
+    """
+    if "result" in known:
+        items = [{name: value for name, value in (known["result"] or {}).items() if name in (*NAMED, *_OUTCOMES)}]
+    elif "call" in known:
+        items = known.get("results", [])
+    else:
+        return ""
+    lines = ["; ".join(f"{name}: {value}" for name, value in item.items()) for item in items if item] or ["nothing"]
+    number = f"{known['found']} results, the first of them:\n" if known.get("found", 0) > len(items) else ""
+    return f"\nFound: {number}" + "\n".join(lines)
 
 
 def turns(history: Sequence[Turn]) -> tuple[Message, ...]:

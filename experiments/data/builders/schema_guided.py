@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.data.builders.raw import members, parse_json
+from experiments.data.builders.raw import members
 from experiments.data.builders.splits import digest
 from experiments.data.builders.steps import Step, Turn, with_distractors
 from jaxft.errors import UserError
+from jaxft.io import parse_json
 
 UNLABELLED = "unlabelled"
 _RESULTS = 3  # results of a look-up that are kept; the number of all is given too

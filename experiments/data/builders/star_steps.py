@@ -13,6 +13,8 @@ from experiments.data.builders import star_text
 from experiments.data.builders.steps import Step, Turn, shuffled
 from jaxft.errors import UserError
 
+#: Fields of a looked-up item that a reply may name.
+NAMED = ("HotelName", "Name", "Location", "Cost", "AverageRating", "RoomNumber", "Time")
 Pattern = dict[tuple[str, str], str]  # (task, action) -> reply, with {Field} in place of looked-up values
 
 
@@ -65,8 +67,7 @@ def _patterns(dialogues: Mapping[int, Mapping[str, Any]]) -> Pattern:
 def _values(event: Mapping[str, Any]) -> dict[str, str]:
     """The values of the looked-up item that the reply may name."""
     item = event.get("PrimaryItem") or {}
-    names = ("HotelName", "Name", "Location", "Cost", "AverageRating", "RoomNumber", "Time")
-    return {name: str(item[name]) for name in names if item.get(name) not in (None, "")}
+    return {name: str(item[name]) for name in NAMED if item.get(name) not in (None, "")}
 
 
 def _steps(number: int, dialogue: Mapping[str, Any], patterns: Pattern) -> list[Step]:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.data.builders.raw import members, parse_json
+from experiments.data.builders.raw import members
 from jaxft.data.example import Example
 from jaxft.errors import UserError
+from jaxft.io import parse_json
 
 SPLITS = ("train", "validation", "test")
 SPOKEN = ("utter", "pick_suggestion")  # the actions that the other side hears

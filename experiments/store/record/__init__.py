@@ -111,10 +111,12 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonRecord(Record):
-    """`jaxft compare`. data: count and hash of every source. reference: the parts of the reference text."""
+    """`jaxft compare`. data: count and hash of every source. packed: `Rows.counts` of the domain, None if nothing is
+    trained here. reference: the parts of the reference text."""
 
     judge: Judge | None
     data: Mapping[str, Any]
+    packed: Mapping[str, int] | None = None
     contamination: Mapping[str, Contamination] | None = None
     reference: tuple[Any, ...] | None = None
     methods: Mapping[str, MethodResult]

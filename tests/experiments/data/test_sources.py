@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 
 from experiments.data import sources
 from jaxft.data.example import Example, Message
+from jaxft.data.source import Source
 from jaxft.errors import UserError
 
 
@@ -29,10 +31,32 @@ def test_a_file_is_one_split(tmp_path):
     assert [one.response for one in sources.load(str(path), "train", 1)] == ["a"]
 
 
+@pytest.mark.parametrize("name", ["mine.json", "mine.csv", "mine.json.gz"])
+def test_files_of_every_kind_are_sources(tmp_path, monkeypatch, name):
+    content = b"text\na\n" if ".csv" in name else b'[{"text": "a"}]'
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    monkeypatch.setenv("MINE", str(tmp_path))
+    (found,) = sources.load(f"$MINE/{name}", "train")
+    assert found == Example((), "a") and found.where.startswith(str(tmp_path / name))
+
+
+def test_a_source_says_what_is_learnt():
+    plain, every, some = (
+        Source("hotel", limit=2),
+        Source("hotel", limit=2, learn="all"),
+        Source("hotel", learn=("tool",)),
+    )
+    assert [one.learn for one in sources.load_examples([plain, every])] == ["last", "last", "all", "all"]
+    names = [sources.source_name(source) for source in (plain, every, some)]
+    assert names == ["hotel/train[:2]", "hotel/train[:2], learn all", "hotel/train, learn tool"]
+    hashes = sources.data_hashes([plain, every])
+    assert len({one["sha256"] for one in hashes.values()}) == 2
+
+
 def test_the_splits_of_a_source():
     assert sources.splits("hotel") == sources.splits("dolly") == ("train", "validation", "test")
     assert sources.splits("tinystories") == ("reference", "test")
-    assert sources.splits("mine.jsonl") == ("all",)
+    assert sources.splits("mine.jsonl") == sources.splits("mine.parquet") == ("all",)
 
 
 def test_files_in_the_data_folder(test_data, monkeypatch):

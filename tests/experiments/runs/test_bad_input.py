@@ -58,8 +58,8 @@ MODEL_MISTAKES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         ["config.json: architectures", "MistralForCausalLM", "LlamaForCausalLM"],
     ),
     "rope type": (
-        lambda f: configure(f, rope_scaling={"rope_type": "yarn", "factor": 2.0}),
-        ['RoPE type "yarn"; only "default" and "linear" are supported'],
+        lambda f: configure(f, rope_scaling={"rope_type": "dynamic", "factor": 2.0}),
+        ['RoPE type "dynamic"; only "default", "linear", "llama3", "yarn", "longrope" are supported'],
     ),
     "activation": (lambda f: configure(f, hidden_act="gelu"), ['hidden_act is "gelu"; only "silu" is supported']),
     "config": (lambda f: (f / "config.json").write_text("{"), ["config.json: cannot be read as JSON"]),
@@ -87,7 +87,7 @@ def test_models(own_world, tmp_path, capsys, name) -> None:
 
 
 DATA_MISTAKES = {
-    "empty": ("", ["domain.jsonl holds no examples", "expected one JSON object a line"]),
+    "empty": ("", ["domain.jsonl holds no examples", 'expected records like {"messages"']),
     "not json": ('{"text": "a"}\n{"text": \n', ["domain.jsonl, line 2 is not JSON"]),
     "no object": ("[1]\n", ["domain.jsonl, line 1 is a JSON list; expected an object"]),
     "fields": ('{"question": "a"}\n', ["line 1 has the fields question; expected one of", '{"prompt", "response"}']),

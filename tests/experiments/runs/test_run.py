@@ -18,7 +18,7 @@ from experiments.runs.workspace import Workspace
 from experiments.store.record.certificate import Certificate
 from jaxft.errors import UserError
 from jaxft.io import read_json
-from jaxft.llama.checkpoint import load
+from jaxft.llama.checkpoint import load, save, stored_dtypes
 from jaxft.llama.drift import Drift as Drifted
 from jaxft.methods import GradientProjection
 
@@ -86,6 +86,23 @@ def test_the_export_is_the_trained_model(work, name) -> None:
     np.testing.assert_array_equal(exported.layers.q[...], merged.layers.q[...])
     np.testing.assert_array_equal(exported.embed[...], merged.embed[...])
     assert delta_norm(work.base.model, exported) == read_json(one.folder / "result.json")["delta_norm"] > 0
+
+
+def test_an_export_has_the_dtype_of_the_base_unless_asked_and_is_measured_anew(world, work, tmp_path) -> None:
+    base, half = world.folder / "model", tmp_path / "half"
+    save(load(base), half, like=base, dtypes=dict.fromkeys(stored_dtypes(base), "bfloat16"))
+    model = replace(work.experiment.model, folder=str(half))
+    for asked in ("base", "float32", "float16"):
+        experiment = replace(work.experiment, model=replace(model, export_dtype=asked))
+        one = run(Workspace(experiment, tmp_path / "out"), "projection")  # trained once
+        expected = "bfloat16" if asked == "base" else asked
+        assert set(stored_dtypes(one.export(tmp_path / asked)).values()) == {expected}
+        if asked == "base":
+            certificate = one.result().certificate
+            assert certificate is not None and certificate.exported is not None
+            assert (certificate.own_leak or 0) < 1e-5 < 1e-3 < (certificate.exported.own_leak or 0)  # of the rounding
+            assert set(stored_dtypes(one.folder / "model").values()) == {"bfloat16"}
+            assert one.work.base.description["dtype"] == "bfloat16"
 
 
 def certificate_of(work: Workspace, name: str, rate: float | None) -> Certificate:

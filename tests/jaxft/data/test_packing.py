@@ -41,17 +41,39 @@ def test_every_target_occurs_once_with_its_own_input_and_weight(sizes, length, m
         with pytest.raises(UserError, match="None of"):
             pack(examples, length, mode)
         return
-    rows = pack(examples, length, mode)
+    rows = pack(examples, length, mode, unlabelled=True)
     real = rows.segments > 0
     got = list(zip(rows.tokens[real], rows.targets[real], rows.weights[real], strict=True))
     want = [pair for one in kept for pair in zip(one.tokens[:-1], one.tokens[1:], one.weights[1:], strict=True)]
     assert sorted(got) == sorted(want)
     assert rows.dropped == len(examples) - len(kept)
+    assert rows.counts["labels"] == sum(weight for *_, weight in want)
+
+
+@given(sizes=SIZES, length=st.integers(1, 5))
+def test_windows_without_a_label_are_left_out_and_counted(sizes, length):
+    examples = encoded(sizes)
+    every = pack(examples, length, "split", unlabelled=True)
+    try:
+        rows = pack(examples, length, "split")
+    except UserError as error:
+        assert "Nothing is left to learn" in str(error)
+        assert not every.weights.any()
+        return
+    kept, windows = (sorted(tuple(map(tuple, one)) for one in segments_of(some)) for some in (rows, every))
+    assert kept == [one for one in windows if any(one[3])]
+    assert rows.unlabelled == len(windows) - len(kept) and every.unlabelled == 0
+    assert rows.counts == {
+        **every.counts,
+        "rows": len(rows.tokens),
+        "tokens": sum(len(one[0]) for one in kept),
+        "unlabelled": rows.unlabelled,
+    }
 
 
 @given(sizes=SIZES, length=st.integers(1, 40))
 def test_segments_are_runs_that_restart_and_padding_is_zero(sizes, length):
-    rows = pack(encoded(sizes), length, "split")
+    rows = pack(encoded(sizes), length, "split", unlabelled=True)
     for tokens, positions, targets, _ in segments_of(rows):
         assert positions.tolist() == list(range(len(tokens)))
         assert tokens[1:].tolist() == targets[:-1].tolist()
@@ -69,7 +91,7 @@ def test_segments_are_runs_that_restart_and_padding_is_zero(sizes, length):
 def test_first_fit(sizes):
     """No example could have gone into an earlier row, given those before it."""
     length = 29
-    rows = pack(encoded(sizes), length, "error")
+    rows = pack(encoded(sizes), length, "error", unlabelled=True)
     row_of = {int(token): row for row in range(len(rows.tokens)) for token in rows.tokens[row][rows.segments[row] > 0]}
     room = [length] * len(rows.tokens)
     start = 1
@@ -95,7 +117,7 @@ def test_a_small_case_by_hand():
 
 
 def test_split_windows_overlap_by_the_token_predicted_last():
-    rows = pack(encoded([6]), 2, "split")
+    rows = pack(encoded([6]), 2, "split", unlabelled=True)
     assert rows.tokens.tolist() == [[1, 2], [3, 4], [5, 0]]
     assert rows.targets.tolist() == [[2, 3], [4, 5], [6, 0]]
 

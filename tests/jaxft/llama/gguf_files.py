@@ -12,12 +12,12 @@ import pytest
 
 gguf = pytest.importorskip("gguf", reason="the package gguf is not installed (extra gguf)")
 
-#: tokenizer.ggml.* of a byte-level tokenizer of 5 tokens.
+#: tokenizer.ggml.* of a byte-level tokenizer of 64 tokens.
 TINY_TOKENIZER: dict[str, Any] = {
     "model": "gpt2",
     "pre": "smollm",
-    "tokens": ["<s>", "</s>", "a", "b", "ab"],
-    "token_type": [3, 3, 1, 1, 1],
+    "tokens": ["<s>", "</s>", "a", "b", "ab", *(f"<{index}>" for index in range(5, 64))],
+    "token_type": [3, 3, 1, 1, 1, *59 * [5]],
     "merges": ["a b"],
     "bos_token_id": 0,
     "eos_token_id": 1,

@@ -13,7 +13,7 @@ import pytest
 from jaxft.llama.capture import stream_moments
 from jaxft.llama.config import INPUT_SPACES, SPACE_OF
 from jaxft.llama.model import Llama, block, embed, layer_slice, logits, packed_mask
-from jaxft.llama.rope import rotary_angles
+from jaxft.llama.sight import sights
 from jaxft.sharding import Layout
 from jaxft.subspace.moments import LayerMoments
 from tests.jaxft.llama.small import random_model
@@ -62,8 +62,8 @@ def inputs_in_float64(model: Llama, batches: Iterable[Batch]) -> list[dict[str, 
         return x / np.sqrt(np.square(x).mean(-1, keepdims=True) + config.rms_norm_eps) * weight
 
     def rope(x: np.ndarray) -> np.ndarray:  # [T, heads, H] as complex pairs (i, i + H/2)
-        half = config.head_dim // 2
-        angle = np.arange(len(x))[:, None] / config.rope_scaling * config.rope_theta ** (-np.arange(half) / half)
+        half, scaled = config.head_dim // 2, config.rope
+        angle = np.arange(len(x))[:, None] / scaled.factor * scaled.rope_theta ** (-np.arange(half) / half)
         turned = (x[..., :half] + 1j * x[..., half:]) * np.exp(1j * angle)[:, None]
         return np.concatenate([turned.real, turned.imag], axis=-1)
 
@@ -110,12 +110,12 @@ def test_output_moments_are_those_of_the_whole_models_gradients(model: Llama, te
     sums: dict[tuple[int, str], Any] = {}
     for number, rows in enumerate(FIT):
         real = rows["segments"] > 0
-        angles, mask = rotary_angles(config, jnp.asarray(rows["positions"])), packed_mask(jnp.asarray(rows["segments"]))
+        sight, _ = sights(config, jnp.asarray(rows["positions"]), packed_mask(jnp.asarray(rows["segments"])))
 
-        def log_p(probes: list[dict[str, jax.Array]], rows: Batch = rows, angles=angles, mask=mask) -> jax.Array:
+        def log_p(probes: list[dict[str, jax.Array]], rows: Batch = rows, sight=sight) -> jax.Array:
             x = embed(model, jnp.asarray(rows["tokens"]))
             for layer, here in enumerate(probes):
-                x, _, _ = block(layer_slice(model.layers, layer), config, Layout(), x, angles, mask, probes=here)
+                x, _, _ = block(layer_slice(model.layers, layer), config, Layout(), x, sight, probes=here)
             return jax.nn.log_softmax(logits(model, x) / temperature)
 
         zeros = {name: jnp.zeros((*real.shape, shape[1])) for name, shape in config.linear_shapes.items()}

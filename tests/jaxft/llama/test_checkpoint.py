@@ -20,10 +20,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from jaxft.errors import UserError
-from jaxft.llama.checkpoint import content_hash, load, read_config, save
+from jaxft.llama.checkpoint import content_hash, load, read_config, save, stored_dtypes
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.hf_files import exact_tokenizer
 from jaxft.llama.model import Compute
+from jaxft.llama.rope import Linear, Rope
 from tests.jaxft.llama.small import CONFIGS, random_model, tensors, write_folder
 
 TIED, GROUPED = CONFIGS["tied"], CONFIGS["grouped"]
@@ -161,7 +162,7 @@ def test_rope_is_read_in_both_spellings(tmp_path: Path, keys: dict[str, Any], th
     config = {key: value for key, value in GROUPED.items() if not key.startswith("rope")}
     (tmp_path / "config.json").write_text(json.dumps({**config, **keys}))
     got = read_config(tmp_path)
-    assert (got.rope_theta, got.rope_scaling) == (theta, scaling)
+    assert got.rope == (Rope(rope_theta=theta) if scaling == 1 else Linear(rope_theta=theta, factor=scaling))
 
 
 def test_absent_keys_take_the_defaults_of_the_format(tmp_path: Path) -> None:
@@ -174,11 +175,11 @@ def test_absent_keys_take_the_defaults_of_the_format(tmp_path: Path) -> None:
 CONFIG_ERRORS: dict[str, tuple[dict[str, Any], str]] = {
     "architecture": ({"architectures": ["MistralForCausalLM"]}, 'architectures is ["MistralForCausalLM"], expected'),
     "no architecture": ({"architectures": None}, "architectures is null"),
-    "attention bias": ({"attention_bias": True}, "attention_bias is true; only false"),
-    "mlp bias": ({"mlp_bias": True}, "mlp_bias is true; only false"),
+    "attention bias": ({"attention_bias": 1}, "attention_bias is 1, expected true or false"),
+    "mlp bias": ({"mlp_bias": "no"}, 'mlp_bias is "no", expected true or false'),
     "activation": ({"hidden_act": "gelu"}, 'hidden_act is "gelu"; only "silu"'),
-    "rope type": ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, 'RoPE type "llama3"; only'),
-    "rope type v5": ({"rope_parameters": {"rope_type": "yarn"}}, 'RoPE type "yarn"; only'),
+    "rope type": ({"rope_scaling": {"rope_type": "dynamic", "factor": 8.0}}, 'RoPE type "dynamic"; only'),
+    "rope type v5": ({"rope_parameters": {"rope_type": "ntk"}}, 'RoPE type "ntk"; only'),
     "rope object": ({"rope_scaling": 2.0}, "rope_scaling is 2.0, expected an object"),
     "rope factor": ({"rope_scaling": {"type": "linear"}}, "key factor is missing"),
     "rope factor sign": (
@@ -305,6 +306,25 @@ def test_a_tensor_that_is_not_finite_is_named(tmp_path: Path, name: str, bad: fl
     with pytest.raises(UserError, match=re.escape(f"{tmp_path}: tensor {name} holds NaN or infinity")):
         load(tmp_path)
     assert load(tmp_path, dtype=None).config == read_config(tmp_path)  # bits pass through
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_model_is_saved_in_the_dtypes_of_its_files(tmp_path: Path, dtype: str) -> None:
+    """Norms in float32 and all else in `dtype`, read as float32: the copy has the same bits."""
+    values = {name: v if v.ndim == 1 else v.astype(dtype) for name, v in tensors(GROUPED).items()}
+    source = write_folder(tmp_path / "source", GROUPED, values)
+    save(load(source), tmp_path / "copy", dtypes=stored_dtypes(source))
+    assert_same_bits(stored(tmp_path / "copy"), values)
+    assert json.loads((tmp_path / "copy" / "config.json").read_text())["torch_dtype"] == dtype
+
+
+@pytest.mark.parametrize("value", [1e38, -7e4, 65520.0])
+def test_a_number_too_large_for_float16_is_refused(tmp_path: Path, value: float) -> None:
+    model = random_model(tmp_path / "source")
+    model.embed[...] = model.embed[...].at[3, 4].set(value)
+    with pytest.raises(UserError, match=f"{EMBED} is too large for float16"):
+        save(model, tmp_path / "copy", dtypes={EMBED: "float16"})
+    assert not (tmp_path / "copy").exists()
 
 
 def test_layers_of_several_dtypes_need_one_named(tmp_path: Path) -> None:

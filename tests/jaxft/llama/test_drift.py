@@ -11,8 +11,8 @@ from flax import nnx
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.drift import Drift, drift
 from jaxft.llama.model import Compute, Llama, block, embed, layer_slice, logits, packed_mask
-from jaxft.llama.rope import rotary_angles
 from jaxft.llama.sharding import parameter_spec
+from jaxft.llama.sight import sights
 from jaxft.sharding import LAYOUTS, Layout, Sharding, make_mesh, use_mesh
 
 CONFIG = LlamaConfig(
@@ -66,10 +66,10 @@ def test_drift_is_that_of_the_two_models_alone(batches, found) -> None:
         states = []
         for each in (model(), model(moved=True)):
             x, mask = embed(each, jnp.asarray(batch["tokens"])), packed_mask(jnp.asarray(batch["segments"]))
-            angles = rotary_angles(CONFIG, jnp.asarray(batch["positions"]))
+            sight, _ = sights(CONFIG, jnp.asarray(batch["positions"]), mask)
             states.append([])
             for layer in range(3):
-                x, _, _ = block(layer_slice(each.layers, layer), CONFIG, Layout(), x, angles, mask)
+                x, _, _ = block(layer_slice(each.layers, layer), CONFIG, Layout(), x, sight)
                 states[-1].append(np.asarray(x, np.float64)[real])
             states[-1].append(np.asarray(logits(each, x), np.float64)[real])
         (*old, p), (*new, q) = states

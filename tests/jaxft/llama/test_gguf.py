@@ -202,7 +202,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "pre-tokenizer": ("llama", {}, {"pre": "tekken"}, 'tokenizer "gpt2" with pre-tokenizer "tekken" is not supported'),
     "no pre-tokenizer": ("llama", {}, {"pre": "default"}, 'tokenizer "gpt2" with pre-tokenizer "default"'),
     "tokenizer": ("llama", {}, {"model": "t5"}, 'tokenizer "t5" with'),
-    "token out of range": ("llama", {}, {"eos_token_id": 9}, "eos_token is token 9, but there are only 5 tokens"),
+    "token out of range": ("llama", {}, {"eos_token_id": 64}, "eos_token is token 64, but there are only 64 tokens"),
 }
 
 

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from jaxft.llama.checkpoint import content_hash, load, read_config, save
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.generate import generate
+from jaxft.llama.locate import locate
 from jaxft.llama.model import Llama, forward
 from tests.jaxft.llama.small import CONFIGS, tensors, write_folder
 
@@ -104,6 +105,24 @@ def test_what_transformers_saves_loads_here(tmp_path: Path, variant: str) -> Non
     assert model.config == read_config(tmp_path / "source")
     tokens = np.random.RandomState(3).randint(3, config["vocab_size"], (2, 30))
     assert_same_logits(model, torch, reference, tokens)
+
+
+@pytest.mark.parametrize("dtype", ["F32", "BF16", "Q4_1", "Q8_0"])
+def test_gguf_files_are_read_as_transformers_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    torch = pytest.importorskip(
+        "torch", reason="live parity needs torch; test_gguf.py compares with the source weights"
+    )
+    from transformers import AutoModelForCausalLM
+
+    from tests.jaxft.llama.gguf_files import write
+
+    monkeypatch.setenv("JAXFT_CACHE", str(tmp_path / "cache"))
+    config = {**CONFIGS["large_theta"], "vocab_size": 64, "intermediate_size": 64}
+    path = write(tmp_path / "a.gguf", "llama", config, tensors(config), dtype=dtype)
+    reference = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=path.name, dtype=torch.float32).eval()
+    assert_same_logits(load(locate(path)), torch, reference, np.random.RandomState(3).randint(3, 64, (2, 40)))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from experiments.data import sources
 from experiments.data.builders import DATASETS, SPLITS, counts, examples
 from experiments.data.contamination import report
+from jaxft.data.example import Message
 from jaxft.errors import UserError
 from tests.experiments.data.builders import sgd_talk, star_talk
 
@@ -28,7 +29,7 @@ ARCHIVES = {
 
 
 @pytest.mark.parametrize("source", ARCHIVES)
-def test_hotel_steps_from_end_to_end(folders, archive, source):
+def test_hotel_steps_and_dialogues_from_end_to_end(folders, archive, source):
     name, members = ARCHIVES[source]
     archive(folders[0] / name, members)
     for split in SPLITS:
@@ -38,6 +39,15 @@ def test_hotel_steps_from_end_to_end(folders, archive, source):
             assert sources.load(source.replace("steps", "choices"), split) == choices
         assert found and all(one.response in (*one.options, one.response) and one.messages for one in found)
         assert all(one.key.keys() == {"group", "act", "dialogue", "turn"} for one in found)
+        whole = sources.load(source.replace("steps", "dialogues"), split)
+        replies = [message.content for one in whole for message in (*one.messages, one.reply) if is_reply(message)]
+        assert replies == [one.response for one in found]
+        assert [one.key["dialogue"] for one in whole] == list(dict.fromkeys(one.key["dialogue"] for one in found))
+        assert all(one.learn == "all" and one.key.keys() == {"group", "dialogue"} for one in whole)
+
+
+def is_reply(message: Message) -> bool:
+    return message.role == "assistant"
 
 
 def test_mistakes(folders):
@@ -62,6 +72,8 @@ REAL = {
     "star_steps": ({"dialogues": 516}, [2521, 280, 333]),
     "star_choices": ({"dialogues": 516}, [2171, 250, 268]),
     "sgd_steps": ({"train dialogues": 457, "dev dialogues": 56}, [3681, 276, 283]),
+    "star_dialogues": ({"dialogues": 516}, [364, 45, 47]),
+    "sgd_dialogues": ({"train dialogues": 457, "dev dialogues": 56}, [457, 28, 28]),
     "sgd_choices": ({"train dialogues": 457, "dev dialogues": 56}, [3681, 276, 283]),
     "toxigen": ({"prompt files": 25, "distinct sentences": 574}, [449, 58, 67]),
     "toxigen_annotated": ({"annotated sentences": 3911}, [3120, 390, 401]),
@@ -97,4 +109,4 @@ def test_the_right_option_of_the_real_steps_has_no_place_of_its_own(prepared):
 
 
 def test_every_dataset_was_tried():
-    assert set(DATASETS) == {*REAL, "multiwoz_steps", "multiwoz_choices"}
+    assert set(DATASETS) == {*REAL, "multiwoz_steps", "multiwoz_choices", "multiwoz_dialogues"}
