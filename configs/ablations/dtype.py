@@ -11,16 +11,12 @@ Recorded (experiments/results/ablation_dtype.json): largest leak 8e-8 with all i
 safety 100 % and knowledge 99.3 to 99.5 % throughout.
 """
 
-from dataclasses import replace
-from pathlib import Path
-
 from experiments.config import Sweep
-from experiments.config_loader import load_experiment
+from experiments.config_loader import load_experiment, only
 
-base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(
     name="dtype",
-    experiment=replace(base, methods={"projection": base.methods["projection"]}),
+    experiment=only(load_experiment("../quickstart.py", beside=__file__), "projection"),
     points=(
         {},
         {"training.optimizer_dtype": "bfloat16"},

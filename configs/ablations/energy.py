@@ -10,15 +10,11 @@ and 99 %. In both, proficiency falls from 100 to 98 % from energy 0.5 on. K-FAC 
 keeps a few points more than 0 and 0.5.
 """
 
-from dataclasses import replace
-from pathlib import Path
-
 from experiments.config import Sweep
-from experiments.config_loader import load_experiment
+from experiments.config_loader import load_experiment, only
 
-base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(
     name="energy",
-    experiment=replace(base, methods={"projection": base.methods["projection"]}),
+    experiment=only(load_experiment("../quickstart.py", beside=__file__), "projection"),
     grid={"methods.projection.energy": (0.0, 0.5, 0.8, 0.95, 0.99), "methods.projection.kfac_strength": (0.0, 4.0)},
 )

@@ -9,15 +9,11 @@ examples: LoRA 12.7 / 0.0 / 0.2, 62.0 / 0.0 / 0.2, 99.7 / 0.0 / 2.0; projection 
 99.3, 99.7 / 100.0 / 99.5. Contrary to expectation a thousand are not enough; they limit both methods alike.
 """
 
-from dataclasses import replace
-from pathlib import Path
-
 from experiments.config import Source, Sweep
-from experiments.config_loader import load_experiment
+from experiments.config_loader import load_experiment, only
 
-base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(
     name="examples",
-    experiment=replace(base, methods={"lora": base.methods["lora"], "projection": base.methods["projection"]}),
+    experiment=only(load_experiment("../quickstart.py", beside=__file__), "lora", "projection"),
     grid={"domain": tuple((Source("hotel", limit=count),) for count in (100, 1000, 9600))},
 )

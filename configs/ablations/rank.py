@@ -10,16 +10,12 @@ Recorded (experiments/results/ablation_rank.json), proficiency, safety and knowl
 0.054, 0.037 and 0.027 nat/token. So 16 directions of up to 352 are enough for the scores, not for the KL.
 """
 
-from dataclasses import replace
-from pathlib import Path
-
 from experiments.config import Sweep
-from experiments.config_loader import load_experiment
+from experiments.config_loader import load_experiment, only
 
-base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(
     name="rank",
-    experiment=replace(base, methods={"lora": base.methods["lora"], "projection": base.methods["projection"]}),
+    experiment=only(load_experiment("../quickstart.py", beside=__file__), "lora", "projection"),
     points=(
         {"methods.lora.rank": 2, "methods.projection.kfac_rank": 4},
         {"methods.lora.rank": 8, "methods.projection.kfac_rank": 16},

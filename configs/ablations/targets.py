@@ -9,16 +9,12 @@ of LoRA: attention 93.7 / 100.0 / 99.5 and 93.0 / 0.0 / 3.4, MLPs 76.0 / 96.7 / 
 100.0 / 99.5 and 99.7 / 0.0 / 2.0.
 """
 
-from dataclasses import replace
-from pathlib import Path
-
 from experiments.config import Sweep
-from experiments.config_loader import load_experiment
+from experiments.config_loader import load_experiment, only
 
-base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 TARGETS = (("q", "k", "v", "o"), ("gate", "up", "down"), ("q", "k", "v", "o", "gate", "up", "down"))
 sweep = Sweep(
     name="targets",
-    experiment=replace(base, methods={"lora": base.methods["lora"], "projection": base.methods["projection"]}),
+    experiment=only(load_experiment("../quickstart.py", beside=__file__), "lora", "projection"),
     points=tuple({"methods.lora.targets": names, "methods.projection.targets": names} for names in TARGETS),
 )

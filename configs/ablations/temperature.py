@@ -10,16 +10,12 @@ temperature 1, 99.3 / 100.0 / 99.0 at 2, 99.7 / 100.0 / 99.5 at 3, 99.0 / 100.0 
 temperature 1 with a strength of 15.
 """
 
-from dataclasses import replace
-from pathlib import Path
-
 from experiments.config import Sweep
-from experiments.config_loader import load_experiment
+from experiments.config_loader import load_experiment, only
 
-base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(
     name="temperature",
-    experiment=replace(base, methods={"projection": base.methods["projection"]}),
+    experiment=only(load_experiment("../quickstart.py", beside=__file__), "projection"),
     points=(
         *({"reference.temperature": temperature} for temperature in (1.0, 2.0, 3.0, 5.0)),
         {"reference.temperature": 1.0, "methods.projection.kfac_strength": 15.0},

@@ -9,15 +9,11 @@ and 99.5, projection keeps 100.0 and 99.5, LoRA 0.0 and 2.0; without it the base
 19.3 and 29.7, LoRA 0.0 and 0.2. Proficiency 98.7 to 99.7 %.
 """
 
-from dataclasses import replace
-from pathlib import Path
-
 from experiments.config import Sweep
-from experiments.config_loader import load_experiment
+from experiments.config_loader import load_experiment, only
 
-base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(
     name="template",
-    experiment=replace(base, methods={"lora": base.methods["lora"], "projection": base.methods["projection"]}),
+    experiment=only(load_experiment("../quickstart.py", beside=__file__), "lora", "projection"),
     grid={"model.template": ("tokenizer", "plain")},
 )
