@@ -140,15 +140,14 @@ def searches(record: Compared) -> list[tuple[str, Grid]]:
     for name, search in ((name, method.search) for name, method in record.methods.items() if method.search):
         sentence = (
             f"{name}: a budget of {search.budget:.2%} was {'kept' if search.kept else 'not kept'}; the chosen one of "
-            f"{len(search.trials)} trials drifts {search.realised_drift:.2%} on held-out text that no decision has seen."
+            f"{len(search.trials)} trials drifts {search.realised_drift:.2%} on held-out text that no decision has "
+            "seen."
         )
-        rows = (
-            (
-                *(number(trial.learning_rate), number(trial.kfac_strength), number(trial.drift, ".2%")),
-                *(score(trial.proficiency, record.axes[TARGET]), "chosen" if trial.chosen else ""),
-            )
-            for trial in search.trials
-        )
+        rows = []
+        for trial in search.trials:
+            numbers = (number(trial.learning_rate), number(trial.kfac_strength), number(trial.drift, ".2%"))
+            proficiency = score(trial.proficiency, record.axes[TARGET])
+            rows.append((*numbers, proficiency, "chosen" if trial.chosen else ""))
         found.append((sentence, Grid(header, tuple(rows))))
     return found
 
