@@ -3,11 +3,7 @@
     jaxft sweep configs/ablations/temperature.py
 
 Expected: at temperature 1, a token that the base is sure of has almost no weight, so the same retention needs a higher
-strength.
-
-Recorded (experiments/results/ablation_temperature.json), proficiency, safety and knowledge in %: 99.3 / 99.0 / 98.0 at
-temperature 1, 99.3 / 100.0 / 99.0 at 2, 99.7 / 100.0 / 99.5 at 3, 99.0 / 100.0 / 98.5 at 5; 98.0 / 99.7 / 99.0 at
-temperature 1 with a strength of 15.
+strength. Results in experiments/results/README.md.
 """
 
 from experiments.config import Sweep
