@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import openai
 
 from experiments.config import Endpoint
-from experiments.endpoints import access, pace
+from experiments.endpoints import pace
 from experiments.endpoints.call import Call, dollars, read
 from experiments.endpoints.failures import Failure, failure
 from experiments.endpoints.ledger import Ledger
@@ -87,7 +87,10 @@ class Asking:
             self._pace.hold(problem.hold)
         self._given_up += 1
         if not any(one.connected for one in failed):
-            self._stop = access.unreachable(self.endpoint, failed[-1].said)
+            self._stop = UserError(
+                f"{self.endpoint.url}: cannot be reached ({failed[-1].said}); look at the address and the network, "
+                "then run again"
+            )
 
     async def _send(self, client: openai.AsyncOpenAI, call: Call) -> Failure | None:
         sending = self.ledger.send(call.name, call.cost)

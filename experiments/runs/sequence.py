@@ -27,15 +27,7 @@ from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
 from experiments.store.cache import cached_json
 from experiments.store.provenance import hardware, heading, versions
-from experiments.store.record import (
-    Judge,
-    SeedScores,
-    SequenceMethod,
-    SequenceRecord,
-    Stage,
-    TotalTime,
-    write_record,
-)
+from experiments.store.record import Judge, SeedScores, SequenceMethod, SequenceRecord, Stage, TotalTime, write_record
 from experiments.store.record.certificate import Certificate
 from experiments.store.record.codec import from_json, to_json
 from experiments.store.record.method import RunResult
