@@ -141,7 +141,18 @@ VERBS = {
         _option("--labelled", type=Path, help="JSON lines (default: the shipped replies)"),
     ),
     "benchmark": ("measure speed and memory, compared with torch, transformers and peft where installed", *_CONFIG),
-    "data": ("count and show the data of a config, and look for test data in what is trained on", *_CONFIG),
+    "data": (
+        "count and show the data of a config, and look for test data in what is trained on",
+        *_CONFIG,
+        _option(
+            "--show",
+            type=int,
+            nargs="?",
+            const=3,
+            metavar="N",
+            help="instead print the first N examples (default: 3) as the model sees them: learnt text, control tokens",
+        ),
+    ),
     "pretrain": ("train a small base model from nothing", *_CONFIG),
     "generate": (
         "continue a text with a Hugging Face folder",

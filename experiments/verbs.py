@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -216,9 +217,13 @@ def benchmark(arguments: argparse.Namespace) -> None:
 
 
 def data(arguments: argparse.Namespace) -> None:
-    from experiments.data.describe import describe
+    experiment = load_experiment(arguments.config, arguments.overrides)
 
-    print(describe(load_experiment(arguments.config, arguments.overrides)))
+    from experiments.data.describe import describe
+    from experiments.data.show import show
+
+    plain = arguments.show is None
+    print(describe(experiment) if plain else show(experiment, arguments.show, colour=sys.stdout.isatty()))
 
 
 def pretrain(arguments: argparse.Namespace) -> None:

@@ -234,7 +234,8 @@ class Run:
     def export_adapter(self, method: Lora, folder: Path) -> Path:
         """Write the adapter as a peft folder, unless the folder exists."""
         if not agreed(folder.is_dir()):
-            save_adapter(self.trained, method.scaling, self.work.base.address, folder)
+            base = self.work.base
+            save_adapter(self.trained, method.scaling, base.address, folder, base.model.config)
         return folder
 
     def forget_checkpoints(self) -> None:

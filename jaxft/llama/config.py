@@ -126,6 +126,13 @@ class LlamaConfig:
         return {name: (widths[linear.axes[0]], widths[linear.axes[1]]) for name, linear in LINEARS.items()}
 
     @property
+    def modules(self) -> dict[str, tuple[str, ...]]:
+        """The linears that each stored weight of a layer holds, by its name in transformers."""
+        fused = FUSED if self.fused else {}
+        held = {name for names in fused.values() for name in names}
+        return fused | {linear.module: (name,) for name, linear in LINEARS.items() if name not in held}
+
+    @property
     def vectors(self) -> dict[str, int]:
         """Width of every norm's weight and every bias of one layer, by name."""
         found = dict.fromkeys(NORMS[self.norms], self.hidden_size)

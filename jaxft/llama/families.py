@@ -75,7 +75,10 @@ class Keys:
             self.fields[name] = found if found is None else float(found) ** power
         else:
             found = self.fields[name]
-            self.raw[key] = found if found is None or power == 1 else round(found ** (1 / power), 6)
+            if found is not None and power != 1:
+                found = round(found ** (1 / power), 6)
+                found = int(found) if found == int(found) else found
+            self.raw[key] = found
 
     def add(self, **fields: Any) -> None:
         """Fields that every model of the family has."""

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from jaxft.errors import UserError
-from jaxft.llama.config import FUSED, LINEARS, NORMS, LlamaConfig
+from jaxft.llama.config import LINEARS, NORMS, LlamaConfig
 from jaxft.llama.hf_config import read_json
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -76,9 +76,7 @@ def parameters(config: LlamaConfig) -> list[Parameter]:
         linear = LINEARS.get(name.removesuffix("_bias"))
         add(name, f"{linear.module}.bias" if linear else f"{modules[name]}.weight", (width,))
     shapes = {name: shape[::-1] for name, shape in config.linear_shapes.items()}
-    fused = FUSED if config.fused else {}
-    apart = {linear.module: (name,) for name, linear in LINEARS.items() if not any(name in g for g in fused.values())}
-    for module, names in {**fused, **apart}.items():
+    for module, names in config.modules.items():
         first, rows = 0, sum(shapes[name][0] for name in names)
         for name in names:
             add(name, f"{module}.weight", shapes[name], first, rows)

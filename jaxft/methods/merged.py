@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ import numpy as np
 from jaxft.errors import UserError
 from jaxft.llama.hf_config import read_config, read_json
 from jaxft.llama.hf_files import carry
-from jaxft.llama.hf_tensors import Tensors, parameters
+from jaxft.llama.hf_tensors import Parameter, Tensors, parameters
 from jaxft.llama.hf_writer import Entry, write_weights
 from jaxft.llama.locate import kept
-from jaxft.methods.peft import SETTINGS, WEIGHTS, Factors, read_adapter
+from jaxft.methods.peft import SETTINGS, WEIGHTS, read_adapter
 
 
 def base_of(adapter: Path) -> str:
@@ -52,15 +53,16 @@ def _entries(adapter: Path, base: Path) -> Iterator[Entry]:
     config = read_config(base)
     tensors, factors = Tensors(base, config), read_adapter(adapter, config)
 
-    def merged(name: str, layer: int, found: Factors | None) -> np.ndarray:
-        weight = tensors.read(name).astype(np.float32)  # [out, in]
-        if found is not None:
+    def merged(name: str, layer: int, held: Sequence[Parameter]) -> np.ndarray:
+        whole = tensors.read(name).astype(np.float32)  # [out, in]
+        for found, one in ((factors[one.name], one) for one in held if one.name in factors):
+            weight = whole[one.first : one.first + one.shape[0]]  # a view
             weight += (np.float32(found.scale) * (found.a[layer] @ found.b[layer])).T
             if found.magnitude is not None and not np.isnan(found.magnitude[layer]).any():
                 weight *= (found.magnitude[layer] / np.linalg.norm(weight, axis=1))[:, None]
-        return weight
+        return whole
 
-    for parameter in parameters(config):
-        for layer, name in enumerate(parameter.tensors):
-            values = partial(merged, name, layer, factors.get(parameter.name))
-            yield Entry(name, "float32", parameter.shape, values)
+    for names, group in groupby(parameters(config), lambda parameter: parameter.tensors):
+        held = list(group)
+        for layer, name in enumerate(names):
+            yield Entry(name, "float32", held[0].whole, partial(merged, name, layer, held))

@@ -46,18 +46,53 @@ _FACTOR = re.compile(
 )
 
 
-def save_adapter(adapters: Mapping[str, Adapter], scaling: str, base: str, folder: Path) -> None:
+def save_adapter(
+    adapters: Mapping[str, Adapter], scaling: str, base: str, folder: Path, config: LlamaConfig | None = None
+) -> None:
     """Write adapters as a peft folder, whole or not at all; peft keeps A as [r, in] and B as [out, r].
 
     All adapters have the same rank, scale and dropout. scaling: "lora", or "rslora" to make peft divide lora_alpha by
-    sqrt(r); lora_alpha is set so that peft uses the adapters' scale in both cases.
+    sqrt(r); lora_alpha is set so that peft uses the adapters' scale in both cases. config: of the base, if it may store
+    several linears as one: their adapters become one, of the summed rank.
     All processes call this; the leader writes, and the others wait until it is done.
     """
     if folder.exists():
         raise UserError(f"{folder}: exists already; nothing is overwritten")
     barrier("adapter folder checked")
     arrays = {name: jax.tree.map(gather, _trained(adapter)) for name, adapter in adapters.items()}
-    run_on_leader("adapter saved", lambda: _write(arrays, scaling, base, folder))
+    stored = {LINEARS[name].module: adapter for name, adapter in arrays.items()}
+    if config is not None:
+        shapes = config.linear_shapes
+        parts = {module: {name: shapes[name][1] for name in names} for module, names in config.modules.items()}
+        stored = {module: _joined(arrays, its) for module, its in parts.items() if arrays.keys() & its.keys()}
+    run_on_leader("adapter saved", lambda: _write(stored, scaling, base, folder))
+
+
+def _joined(adapters: Mapping[str, Adapter], widths: Mapping[str, int]) -> Adapter:
+    """One adapter of linears that are stored as one: A side by side, B in blocks. widths: their outputs."""
+    held = {name: adapters[name] for name in widths if name in adapters}
+    if len(widths) == 1:
+        return next(iter(held.values()))
+    factors = [_factors(adapter) for adapter in held.values()]
+    a = np.concatenate([one.a for one in factors], axis=2)
+    b, row, column = np.zeros((len(a), a.shape[2], sum(widths.values())), a.dtype), 0, 0
+    for name, width in widths.items():
+        if name in held:
+            block = _factors(held[name]).b
+            b[:, row : row + block.shape[1], column : column + width] = block
+            row += block.shape[1]
+        column += width
+    joined = replace(factors[0], a=a, b=b)
+    if not any(isinstance(adapter, Decomposed) for adapter in held.values()):
+        return joined
+    if len(held) < len(widths):
+        raise UserError(f"DoRA of {', '.join(held)} alone: this model stores {', '.join(widths)} as one; train all.")
+    magnitudes = [np.asarray(one.magnitude) for one in held.values() if isinstance(one, Decomposed)]
+    return Decomposed(joined, np.concatenate(magnitudes, axis=1))
+
+
+def _factors(adapter: Adapter) -> LowRank:
+    return adapter.factors if isinstance(adapter, Decomposed) else adapter
 
 
 def _trained(adapter: Adapter) -> Adapter:
@@ -67,26 +102,33 @@ def _trained(adapter: Adapter) -> Adapter:
 
 def _write(adapters: Mapping[str, Adapter], scaling: str, base: str, folder: Path) -> None:
     tensors = {}
-    factors = {name: found.factors if isinstance(found, Decomposed) else found for name, found in adapters.items()}
+    factors = {module: _factors(adapter) for module, adapter in adapters.items()}
     for name, adapter in adapters.items():
         for index, (a, b) in enumerate(zip(factors[name].a, factors[name].b, strict=True)):
-            module = f"base_model.model.model.layers.{index}.{LINEARS[name].module}"
+            module = f"base_model.model.model.layers.{index}.{name}"
             if isinstance(adapter, Decomposed):
                 tensors[f"{module}.lora_magnitude_vector"] = np.ascontiguousarray(adapter.magnitude[index])
             tensors[f"{module}.lora_A.weight"] = np.ascontiguousarray(a.T)
             tensors[f"{module}.lora_B.weight"] = np.ascontiguousarray(b.T)
     first = next(iter(factors.values()))
     rank = first.a.shape[2]
+
+    def alpha(rank: int) -> float:
+        return first.scale * (math.sqrt(rank) if scaling == "rslora" else rank)
+
+    others = {module.split(".")[1]: its.a.shape[2] for module, its in factors.items() if its.a.shape[2] != rank}
     description = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,
         "r": rank,
-        "lora_alpha": first.scale * (math.sqrt(rank) if scaling == "rslora" else rank),
+        "lora_alpha": alpha(rank),
+        "rank_pattern": others,
+        "alpha_pattern": {module: alpha(rank) for module, rank in others.items()},
         "use_rslora": scaling == "rslora",
         "lora_dropout": first.dropout,
         "use_dora": any(isinstance(adapter, Decomposed) for adapter in adapters.values()),
-        "target_modules": [LINEARS[name].module.split(".")[1] for name in adapters],
+        "target_modules": [module.split(".")[1] for module in adapters],
         "bias": "none",
         "fan_in_fan_out": False,
         "inference_mode": True,
@@ -144,23 +186,26 @@ def read_adapter(folder: Path, config: LlamaConfig) -> dict[str, Factors]:
     """The factors of a peft folder by linear, checked against the shape of their base; UserError as `load_adapter`."""
     settings = _settings(folder / SETTINGS)
     shapes, adapters = config.linear_shapes, defaultdict(dict)
-    modules = {linear.module: name for name, linear in LINEARS.items()}
+    modules = config.modules
     for tensor, value in _tensors(folder).items():
         where, match = f"{folder / WEIGHTS}: tensor {tensor}", _FACTOR.fullmatch(tensor)
-        name = modules.get(match[3]) if match else None
-        if match is None or name is None:
+        names = modules.get(match[3], ()) if match else ()
+        if match is None or not names:
             known = ", ".join(module.split(".")[1] for module in modules)
             raise UserError(f"{where} cannot be merged: only LoRA factors of {known} can.")
         if int(match[2]) >= config.num_layers:
             raise UserError(f"{where} is of layer {match[2]}, and the base has {config.num_layers} layers.")
         rank, scale = _rank_and_scale(folder / SETTINGS, settings, match[1])
-        d, n = shapes[name]
+        d, widths = shapes[names[0]][0], [shapes[name][1] for name in names]
+        n = sum(widths)
         expected = {"lora_A.weight": (rank, d), "lora_B.weight": (n, rank)}.get(match[4], (n,))
         if value.shape != expected:
             raise UserError(f"{where} has shape {value.shape}, expected {expected} for this base and rank.")
         if not np.isfinite(value).all():
             raise UserError(f"{where} holds NaN or infinity.")
-        adapters[name].setdefault(int(match[2]), {"scale": scale})[match[4]] = value.astype(np.float32)
+        apart = [value] * len(names) if match[4] == "lora_A.weight" else np.split(value, np.cumsum(widths)[:-1])
+        for name, part in zip(names, apart, strict=True):
+            adapters[name].setdefault(int(match[2]), {"scale": scale})[match[4]] = part.astype(np.float32)
     if not adapters:
         raise UserError(f"{folder / WEIGHTS}: holds no adapter.")
     needed = {"lora_A.weight", "lora_B.weight", *(["lora_magnitude_vector"] if settings.get("use_dora") else [])}

@@ -1,4 +1,4 @@
-"""A server that nobody here wrote: what `transformers serve` replies is what jaxft generates from the same folder."""
+"""A server that nobody here wrote: what `transformers serve` replies is what jaxft generates from the same export."""
 
 from __future__ import annotations
 
@@ -14,30 +14,44 @@ from pathlib import Path
 
 import pytest
 
-from experiments.base_model import SHIPPED_BASE
-from experiments.config import Endpoint
+from experiments.base_model import SHIPPED_BASE, Base
+from experiments.config import Endpoint, Model
 from experiments.data.sources import load as examples_of
 from experiments.endpoints.chat import Chat
 from experiments.hosted.replies import replies
 from jaxft.data.example import Example, Message
 from jaxft.data.template import encode_prompt
 from jaxft.data.tokenizer import load_tokenizer
-from jaxft.llama.checkpoint import load
+from jaxft.llama.checkpoint import load, save
 from jaxft.llama.generate import generate
+from jaxft.methods import Lora
+from jaxft.training.config import Training
+from jaxft.training.loop import train
 
 SERVE = "from transformers.cli.transformers import main; main()"
 NEW_TOKENS = 24  # fewer than some of the replies have
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """Where the shipped base is served."""
+def export(tmp_path: Path) -> Path:
+    """The shipped base after a few steps on the hotel corpus."""
+    base, method = Base(Model()), Lora((), rank=4)
+    rows = base.pack(examples_of("hotel", "train", 200), 128, "drop")
+    training = Training(steps=20, batch_rows=8, warmup=2)
+    trained = train(method, training, 2e-3, base.model, None, rows, seed=0, label="lora").trainable
+    save(method.merge(base.model, trained), tmp_path / "export", like=SHIPPED_BASE)
+    return tmp_path / "export"
+
+
+@pytest.fixture
+def address(tmp_path: Path, export: Path) -> Iterator[str]:
+    """Where the export is served."""
     for package in ("torch", "fastapi", "uvicorn"):
         pytest.importorskip(package, reason="needs transformers[serving]; the scripted provider stands in without it")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["serve", str(SHIPPED_BASE), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    words = ["serve", str(export), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
     with (tmp_path / "log").open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, "-c", SERVE, *words], stdout=log, stderr=log, env={**os.environ, "HF_HUB_OFFLINE": "1"}
@@ -62,16 +76,20 @@ def _answers(url: str) -> bool:
 
 
 def test_its_greedy_replies_are_those_generated_here(
-    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    address: str, export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERVE_KEY", "any")
     examples = [example for name in ("knowledge", "safety", "hotel") for example in examples_of(name, "test", 4)]
     turns = (("user", "Hello."), ("assistant", "How lovely!"), ("user", "What is the capital of Italy?"))
     examples.append(Example(tuple(Message(role, text) for role, text in turns), ""))
-    tokenizer = load_tokenizer(SHIPPED_BASE)
+    tokenizer = load_tokenizer(export)
     prompts = [encode_prompt(example, tokenizer, "tokenizer") for example in examples]
-    tokens = generate(load(SHIPPED_BASE), prompts, max_new_tokens=NEW_TOKENS, batch_size=len(prompts))
-    chat = Chat(Endpoint(str(SHIPPED_BASE), address, "SERVE_KEY", concurrency=2, attempts=1), tmp_path / "chat", 1.0)
+    tokens, before = (
+        generate(load(folder), prompts, max_new_tokens=NEW_TOKENS, batch_size=len(prompts))
+        for folder in (export, SHIPPED_BASE)
+    )
+    assert tokens != before
+    chat = Chat(Endpoint(str(export), address, "SERVE_KEY", concurrency=2, attempts=1), tmp_path / "chat", 1.0)
     found = [answer for answer in replies(chat, examples, NEW_TOKENS) if answer]
     assert [answer.text for answer in found] == tokenizer.batch_decode(tokens, skip_special_tokens=True)
     assert [answer.tokens_in for answer in found] == [len(prompt) for prompt in prompts]
