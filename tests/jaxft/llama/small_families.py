@@ -61,12 +61,14 @@ _YARN = {"factor": 6.0, "original_max_position_embeddings": 16}
 CONFIGS: dict[str, dict[str, Any]] = {
     "llama_biases": _config("llama", "Llama", attention_bias=True, mlp_bias=True),
     "llama3": _config("llama", "Llama", rope_theta=100.0, rope_scaling={"rope_type": "llama3", **_LLAMA3}),
-    "llama_yarn": _config("llama", "Llama", rope_theta=1000.0, rope_scaling={"type": "yarn", "finetuned": True, **_YARN}),
+    "llama_yarn": _config("llama", "Llama", rope_theta=1e3, rope_scaling={"type": "yarn", "finetuned": True, **_YARN}),
     "mistral": _config("mistral", "Mistral", sliding_window=8),
     "qwen2": _config("qwen2", "Qwen2", use_sliding_window=False, sliding_window=64, max_window_layers=2),
     "qwen2_windows": _config("qwen2", "Qwen2", use_sliding_window=True, sliding_window=8, max_window_layers=1),
     "qwen3": _config("qwen3", "Qwen3", head_dim=12, rope_scaling={"rope_type": "yarn", **_YARN}),
-    "smollm3": _config("smollm3", "SmolLM3", no_rope_layers=[1, 0, 1], tie_word_embeddings=True, use_sliding_window=False),
+    "smollm3": _config(
+        "smollm3", "SmolLM3", no_rope_layers=[1, 0, 1], tie_word_embeddings=True, use_sliding_window=False,
+    ),
     "granite": _config(
         "granite", "Granite", embedding_multiplier=6.0, residual_multiplier=0.3, attention_multiplier=0.2,
         logits_scaling=3.0, tie_word_embeddings=True,
@@ -78,7 +80,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
         final_logit_softcapping=8.0,
     ),
     "gemma3": _config("gemma3_text", "Gemma3", **_GEMMA3),
-    "gemma3_linear": _config("gemma3_text", "Gemma3", **{**_GEMMA3, "rope_scaling": {"rope_type": "linear", "factor": 4.0}}),
+    "gemma3_linear": _config(
+        "gemma3_text", "Gemma3", **_GEMMA3 | {"rope_scaling": {"rope_type": "linear", "factor": 4.0}},
+    ),
     "phi3": _config("phi3", "Phi3", sliding_window=8),
     "phi4_mini": _config(
         "phi3", "Phi3", partial_rotary_factor=0.75, original_max_position_embeddings=48, tie_word_embeddings=True,

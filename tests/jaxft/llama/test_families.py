@@ -135,7 +135,7 @@ def test_calibration_and_drift_run_the_same_layers_as_the_forward_pass() -> None
 
 
 def test_a_tensor_of_several_linears_is_read_in_parts_by_each_device(tmp_path: Path) -> None:
-    write_family(tmp_path, "phi3")
+    write_family(tmp_path, "phi3", vocab_size=64)
     mesh, layout = make_mesh(Sharding("fsdp_tensor")), LAYOUTS["fsdp_tensor"]
     assert mesh is not None
     split = load(tmp_path, sharding=lambda *of: NamedSharding(mesh, parameter_spec(layout, *of, "hidden")))
@@ -215,8 +215,13 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "rope number": ("llama3", {"rope_scaling": {"type": "llama3", "factor": 2.0}}, "key low_freq_factor is missing"),
     "rope list": (
         "phi4_mini",
-        {"rope_scaling": {"type": "longrope", "short_factor": 1, "long_factor": [1]}},
-        "is 1, exp",
+        {"rope_scaling": {"type": "longrope", "short_factor": 1.0, "long_factor": [1.0]}},
+        "short_factor is 1.0, expected a list of positive numbers",
+    ),
+    "rope switch": (
+        "qwen3",
+        {"rope_scaling": {"type": "yarn", "factor": 2.0, "truncate": 0}},
+        "truncate is 0, expected",
     ),
     "rope length": (
         "phi4_mini",
