@@ -17,10 +17,12 @@ from jax.sharding import NamedSharding
 
 import jaxft
 from experiments.config import Model
+from jaxft.data.chat_template import DATE, reads_clock
 from jaxft.data.example import Example
 from jaxft.data.packing import Rows, pack
-from jaxft.data.template import encode
-from jaxft.data.tokenizer import PreTrainedTokenizerFast, load_tokenizer
+from jaxft.data.template import Encoded, encode, encode_prompt
+from jaxft.data.tokenizer import PreTrainedTokenizerFast, eos_id, load_tokenizer
+from jaxft.errors import require
 from jaxft.llama import checkpoint
 from jaxft.llama.attention import choose_attention
 from jaxft.llama.config import LlamaConfig
@@ -82,8 +84,21 @@ class Base:
         return model
 
     @cached_property
+    def config(self) -> LlamaConfig:
+        return checkpoint.read_config(self.folder)
+
+    @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        return load_tokenizer(self.folder)
+        """The tokenizer, with the chat template that the settings choose if it carries several."""
+        tokenizer, name = load_tokenizer(self.folder), self.settings.chat_template
+        found: Any = tokenizer.chat_template
+        known = found if isinstance(found, dict) else {"": found}
+        wanted = name or ("default" if isinstance(found, dict) else "")
+        if name or self.settings.template == "tokenizer":
+            expected = f"one of {', '.join(map(repr, known))}, the chat templates of {self.folder}"
+            require(wanted in known, "model.chat_template", name, expected)
+        tokenizer.chat_template = known.get(wanted)
+        return tokenizer
 
     @cached_property
     def sha256(self) -> str:
@@ -91,9 +106,12 @@ class Base:
 
     @cached_property
     def tokenizer_sha256(self) -> str:
-        """SHA-256 of all that decides how a text becomes tokens: vocabulary, special tokens and chat template."""
-        tokenizer = self.tokenizer
+        """SHA-256 of all that decides how a text becomes tokens and where a reply ends: vocabulary, special tokens,
+        chat template with its date, end tokens."""
+        tokenizer, ends = self.tokenizer, self.config.end_tokens
         parts = [tokenizer.backend_tokenizer.to_str(), tokenizer.special_tokens_map, tokenizer.chat_template]
+        parts += [sorted(ends)] if ends != (eos_id(tokenizer),) else []
+        parts += [str(DATE)] if reads_clock(tokenizer) else []
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     @property
@@ -118,10 +136,17 @@ class Base:
             folder, dtype=self.settings.param_dtype, compute=compute, sharding=sharding if on_mesh() else None
         )
 
+    def encode(self, example: Example) -> Encoded:
+        """Tokens and weights of an example under the experiment's template."""
+        return encode(example, self.tokenizer, self.settings.template, self.config)
+
+    def encode_prompt(self, example: Example) -> list[int]:
+        """The tokens of an example's prompt under the experiment's template."""
+        return encode_prompt(example, self.tokenizer, self.settings.template, self.config)
+
     def pack(self, examples: Sequence[Example], length: int, on_long: str, unlabelled: bool = False) -> Rows:
         """Encode under the experiment's template and pack as `jaxft.data.packing.pack`; log what was left out."""
-        encoded = [encode(example, self.tokenizer, self.settings.template) for example in examples]
-        rows = pack(encoded, length, on_long, unlabelled)
+        rows = pack([self.encode(example) for example in examples], length, on_long, unlabelled)
         if rows.dropped:
             log.info(f"left out {rows.dropped} of {len(examples)} examples that are longer than {length} tokens")
         if rows.unlabelled:

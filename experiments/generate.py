@@ -5,7 +5,7 @@ from __future__ import annotations
 from experiments.base_model import model_folder
 from jaxft.data.example import Example, Message
 from jaxft.data.template import encode_prompt
-from jaxft.data.tokenizer import bos_id, load_tokenizer
+from jaxft.data.tokenizer import bos_id, check_rows, load_tokenizer
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import load
 from jaxft.llama.generate import generate
@@ -22,9 +22,13 @@ def continue_text(
     folder = model_folder(model)
     llama, tokenizer = load(folder), load_tokenizer(folder)
     if chat:
-        tokens = encode_prompt(Example((Message("user", prompt),), ""), tokenizer, "tokenizer")
+        tokens = encode_prompt(Example((Message("user", prompt),), ""), tokenizer, "tokenizer", llama.config)
     else:
-        tokens = [bos_id(tokenizer), *tokenizer.encode(prompt, add_special_tokens=False)]
+        bos = bos_id(tokenizer)
+        tokens = [*([] if bos is None else [bos]), *tokenizer.encode(prompt, add_special_tokens=False)]
+        check_rows(tokens, tokenizer, llama.config)
+        if not tokens:
+            raise UserError("--prompt: found no text, and this tokenizer has no BOS token to begin a text with")
     reply = generate(llama, [tokens], max_new_tokens=max_new_tokens, batch_size=1, temperature=temperature, seed=seed)[
         0
     ]

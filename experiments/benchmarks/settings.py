@@ -57,7 +57,7 @@ class Benchmark:
     def config(self) -> LlamaConfig:
         """The model's shape, with an end token outside the vocabulary, so that all replies have full length."""
         shape = read_config(SHIPPED_BASE) if self.model == "base" else self.model
-        return LlamaConfig(**{**vars(shape), "eos_token": shape.vocab_size})
+        return LlamaConfig(**{**vars(shape), "end_tokens": (shape.vocab_size,)})
 
     @property
     def real_length(self) -> int:

@@ -16,7 +16,6 @@ from experiments.store.cache import cached
 from jaxft.data import readers
 from jaxft.data.example import Example, Message
 from jaxft.data.source import Source
-from jaxft.data.template import encode_prompt
 from jaxft.data.tokenizer import PreTrainedTokenizerFast, bos_id
 from jaxft.errors import UserError
 from jaxft.io import write_atomically
@@ -90,9 +89,12 @@ def _prompts(settings: Generated) -> list[Example]:
 
 def _sample(base: Base, settings: Generated, batch_size: int, asked: list[Example]) -> list[dict[str, object]]:
     """The texts or replies as lines of a .jsonl file."""
-    begun = [encode_prompt(example, base.tokenizer, base.settings.template) for example in asked]
+    begun = [base.encode_prompt(example) for example in asked]
     if not asked:
-        begun = [[bos_id(base.tokenizer)]] * settings.count
+        bos = bos_id(base.tokenizer)
+        if bos is None:
+            raise UserError("reference.generated: the tokenizer has no BOS token to begin a text with; give prompts")
+        begun = [[bos]] * settings.count
     room = base.model.config.max_positions - settings.max_new_tokens
     fits = [index for index, tokens in enumerate(begun) if len(tokens) <= room]
     log.info(f"reference text: the base writes {len(fits)} texts of up to {settings.max_new_tokens} tokens")
@@ -112,7 +114,8 @@ def _sample(base: Base, settings: Generated, batch_size: int, asked: list[Exampl
             lines.append({"text": text})
         elif text.strip():
             reply = Message("assistant", text)
-            lines.append({"messages": [message.fields() for message in (*asked[index].messages, reply)]})
+            tools = {"tools": list(asked[index].tools)} if asked[index].tools else {}
+            lines.append({"messages": [message.fields() for message in (*asked[index].messages, reply)], **tools})
     if len(lines) < settings.count:
         log.info(
             f"left out {settings.count - len(lines)} of {settings.count}: prompts too long, or nothing was written"

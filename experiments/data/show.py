@@ -10,7 +10,6 @@ from experiments.data.rows import training_rows
 from experiments.data.sources import load_examples, source_name
 from jaxft.bounds import Count, fit
 from jaxft.data.example import Example
-from jaxft.data.template import encode
 
 _LEARNT, _CONTROL, _END = "\033[32m", "\033[7m", "\033[0m"  # green, inverse
 
@@ -39,7 +38,7 @@ def show(experiment: Experiment, count: int, colour: bool) -> str:
 
 
 def _example(example: Example, title: str, base: Base, colour: bool) -> str:
-    encoded = encode(example, base.tokenizer, base.settings.template)
+    encoded = base.encode(example)
     ids, learnt = encoded.tokens.tolist(), encoded.weights > 0
     lines = [f"{title}: {len(ids):,} tokens, {int(learnt.sum()):,} learnt"]
     for is_learnt, run in groupby(range(len(ids)), key=lambda at: bool(learnt[at])):

@@ -36,7 +36,8 @@ from experiments.base_model import Base
 from experiments.config import Model
 from experiments.evaluation.likelihood import continuation_scores
 from jaxft import bounds
-from jaxft.data.tokenizer import bos_id, eos_id
+from jaxft.data.chat_template import source
+from jaxft.data.tokenizer import bos_id, check_rows, eos_id
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import read_config
 from jaxft.llama.generate import generate
@@ -93,7 +94,8 @@ class JaxftLM(TemplateLM):
 
     @property
     def prefix_token_id(self) -> int:
-        return bos_id(self.tokenizer)
+        bos = bos_id(self.tokenizer)
+        return eos_id(self.tokenizer) if bos is None else bos
 
     @property
     def tokenizer_name(self) -> str:
@@ -104,11 +106,12 @@ class JaxftLM(TemplateLM):
         try:
             text = self.tokenizer.apply_chat_template(
                 chat_history,
+                chat_template=source(self.tokenizer),
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
                 continue_final_message=not add_generation_prompt,
             )
-        except (TemplateError, ValueError) as error:  # transformers: ValueError without a template
+        except (TemplateError, ValueError) as error:
             raise UserError(f"--apply_chat_template: the tokenizer in {self.base.folder} refuses: {error}") from error
         return str(text)
 
@@ -120,8 +123,11 @@ class JaxftLM(TemplateLM):
         """The tokens of a text, after BOS if add_special_tokens (None: if the text does not begin with BOS's name)."""
         if add_special_tokens is None:
             add_special_tokens = not string.startswith(str(self.tokenizer.bos_token))
-        bos = [self.prefix_token_id] if add_special_tokens else []
-        return bos + self.tokenizer.encode(string, add_special_tokens=False)
+        bos = bos_id(self.tokenizer)
+        begin = [bos] if add_special_tokens and bos is not None else []
+        tokens = begin + self.tokenizer.encode(string, add_special_tokens=False)
+        check_rows(tokens, self.tokenizer, self.model.config)
+        return tokens
 
     def _loglikelihood_tokens(
         self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **kwargs: Any

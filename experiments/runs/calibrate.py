@@ -22,7 +22,6 @@ from experiments.store.cache import cached, cached_path, digest
 from jaxft import distributed
 from jaxft.data.example import Example
 from jaxft.data.packing import INPUTS, Rows
-from jaxft.data.template import encode
 from jaxft.errors import UserError
 from jaxft.llama import checkpoint
 from jaxft.llama.capture import stream_moments
@@ -111,12 +110,11 @@ class Calibration:
 
     def describe_text(self) -> list[dict[str, Any]]:
         """Number of examples, number of tokens and hash of every part of the reference text."""
-        template = self.base.settings.template
         return [
             {
                 "text": name,
                 "examples": len(examples),
-                "tokens": sum(len(encode(example, self.base.tokenizer, template).tokens) for example in examples),
+                "tokens": sum(len(self.base.encode(example).tokens) for example in examples),
                 "sha256": fingerprint(examples),
             }
             for name, examples in self.text.parts.items()

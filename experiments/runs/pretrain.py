@@ -21,6 +21,7 @@ from jaxft.errors import UserError
 from jaxft.io import write_json
 from jaxft.llama.checkpoint import save
 from jaxft.llama.config import LlamaConfig
+from jaxft.llama.hf_config import config_json
 from jaxft.llama.model import Llama
 from jaxft.methods import Full
 from jaxft.training.loop import train
@@ -51,8 +52,8 @@ def pretrain(experiment: Experiment, command: str) -> dict[str, float]:
         head_dim=shape.hidden_size // shape.num_heads,
         max_positions=shape.max_positions,
         tied_head=True,
-        bos_token=bos_id(tokenizer),
-        eos_token=eos_id(tokenizer),
+        bos_token=bos_id(tokenizer) or 0,
+        end_tokens=(eos_id(tokenizer),),
     )
     check_fit(experiment, config)
     seed = experiment.seeds[0]
@@ -62,6 +63,7 @@ def pretrain(experiment: Experiment, command: str) -> dict[str, float]:
     )
     with tempfile.TemporaryDirectory() as scratch:
         tokenizer.save_pretrained(scratch)
+        (Path(scratch) / "config.json").write_text(config_json(config, "float32"), encoding="utf-8")
         base = Base(replace(experiment.model, folder=scratch))
         check_same({"tokenizer": base.tokenizer_sha256})  # every process has trained its own tokenizer
         rows = base.pack(examples, experiment.training.row_length, experiment.training.on_long)

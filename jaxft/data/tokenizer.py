@@ -7,7 +7,7 @@ depends on `add_bos_token` or on the version of the tokenizer library.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 # Tokenizers need no PyTorch; without this line transformers prints on import that it is missing.
@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # 
 from transformers import PreTrainedTokenizerFast  # noqa: E402
 
 from jaxft.errors import UserError  # noqa: E402
+from jaxft.llama.config import LlamaConfig  # noqa: E402
 
 ROLE_TOKENS = ("<|user|>", "<|assistant|>", "<|system|>")
 
@@ -36,7 +37,7 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     `AutoTokenizer` is not used: transformers 5 rebuilds a Llama tokenizer from its vocabulary instead of reading the
     file and then loses leading spaces (" Hello" and "Hello" become the same token, unlike with Meta's own tokenizer).
     Nothing is downloaded and no code of the folder is run. Raises UserError if a file is missing or unreadable, or if
-    the tokenizer has no BOS or EOS token.
+    the tokenizer has no EOS token.
     """
     folder = Path(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -46,29 +47,39 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # tokenizers reports a malformed file as a bare Exception
         raise UserError(f"The tokenizer in {folder} cannot be read: {error}") from error
-    for special in (bos_id, eos_id):
-        special(tokenizer)  # raises if the token is missing
+    eos_id(tokenizer)  # raises if the token is missing
     return tokenizer
 
 
-def bos_id(tokenizer: PreTrainedTokenizerFast) -> int:
-    """The token that begins every text."""
+def bos_id(tokenizer: PreTrainedTokenizerFast) -> int | None:
+    """The token that begins every text; None if the tokenizer has none, as Qwen's."""
     return _id(tokenizer.bos_token, tokenizer)
 
 
 def eos_id(tokenizer: PreTrainedTokenizerFast) -> int:
-    """The token that ends every response."""
-    return _id(tokenizer.eos_token, tokenizer)
-
-
-def _id(token: object, tokenizer: PreTrainedTokenizerFast) -> int:
-    index = tokenizer.convert_tokens_to_ids(token) if isinstance(token, str) else None
-    if not isinstance(index, int):
+    """The token that ends a response if the chat template writes no other."""
+    index = _id(tokenizer.eos_token, tokenizer)
+    if index is None:
         raise UserError(
-            f"The tokenizer {tokenizer.name_or_path or 'given'} has no BOS or no EOS token.\n"
-            "Name both in its tokenizer_config.json (bos_token, eos_token)."
+            f"The tokenizer {tokenizer.name_or_path or 'given'} has no EOS token.\n"
+            "Name it in its tokenizer_config.json (eos_token)."
         )
     return index
+
+
+def _id(token: object, tokenizer: PreTrainedTokenizerFast) -> int | None:
+    index = tokenizer.convert_tokens_to_ids(token) if isinstance(token, str) else None
+    return index if isinstance(index, int) else None
+
+
+def check_rows(tokens: Sequence[int], tokenizer: PreTrainedTokenizerFast, model: LlamaConfig | None) -> None:
+    """UserError for a token that has no row in the model's embedding."""
+    if model and (index := max(tokens, default=0)) >= model.vocab_size:
+        name = tokenizer.convert_ids_to_tokens(index)
+        raise UserError(
+            f"The token {name!r} has the id {index}, but the model's embedding has {model.vocab_size} rows. "
+            "Tokenizer and model do not belong together."
+        )
 
 
 def train_tokenizer(

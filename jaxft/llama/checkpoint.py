@@ -18,6 +18,7 @@ from jaxft.bounds import fit
 from jaxft.distributed import barrier, gather, is_leader
 from jaxft.errors import UserError
 from jaxft.io import whole
+from jaxft.llama.ends import write_generation
 from jaxft.llama.hf_config import config_json, read_config
 from jaxft.llama.hf_files import carry
 from jaxft.llama.hf_tensors import FloatDtype, Parameter, Tensors, parameters
@@ -123,6 +124,7 @@ def _write(model: Llama, folder: Path, source: Path | None, dtypes: Mapping[str,
             write_weights(tensors, scratch, max_shard_bytes)
             if source is not None:
                 carry(source, scratch)
+            write_generation(scratch, model.config.end_tokens)
             (scratch / "config.json").write_text(config_json(model.config, tensors[0].dtype), encoding="utf-8")
     except UserError as error:
         size = sum(entry.nbytes for entry in tensors)
@@ -139,8 +141,8 @@ def stored_dtypes(folder: str | Path) -> dict[str, str]:
 def content_hash(folder: str | Path) -> str:
     """SHA-256 (hex) of the model in `folder`: its LlamaConfig, and the name, dtype, shape and bytes of every tensor.
 
-    It does not depend on sharding, on the order or spelling of config.json, nor on the tokenizer. A copy by `load`
-    with dtype None and `save` has the same hash.
+    It does not depend on sharding, on the order or spelling of config.json, nor on the tokenizer, and of the end tokens
+    only on the first. A copy by `load` with dtype None and `save` has the same hash.
     """
     config = read_config(folder)
     digest = hashlib.sha256(json.dumps(config.identity(), sort_keys=True).encode())

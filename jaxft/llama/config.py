@@ -58,6 +58,8 @@ NORMS: dict[str, dict[str, str]] = {
 class LlamaConfig:
     """Shapes and constants of a Llama model; lengths in tokens, sizes in features.
 
+    end_tokens: a reply ends at any of them.
+
     The fields from `family` on are what other families add to a Llama (`families.py`); their defaults are Llama's.
     family: model_type in config.json. biased: linears with a bias. norms: of attention and of the MLP, on their inputs
     ("before"), outputs or both. qk_norm: of queries and keys, of each head or over all heads. norm_plus_one:
@@ -78,7 +80,7 @@ class LlamaConfig:
     rope: Rope = Rope()
     tied_head: bool = False
     bos_token: int | None = 1
-    eos_token: int = 2
+    end_tokens: tuple[int, ...] = (2,)
 
     family: str = "llama"
     biased: tuple[str, ...] = ()
@@ -154,6 +156,7 @@ class LlamaConfig:
         found = {
             name: getattr(self, name) for name in names if name not in flags or getattr(self, name) != DEFAULT[name]
         }
+        found["eos_token"] = next(iter(found.pop("end_tokens")), None)  # what else ends a reply is the tokenizer's part
         found |= {name: {"kind": v.kind, **asdict(v)} for name, v in found.items() if isinstance(v, Rope)}
         if type(self.rope) in (Rope, LinearRope) and self.rope.partial_rotary_factor == 1:
             rope = found.pop("rope")

@@ -46,7 +46,7 @@ def decode(
     max_new_tokens: int,
     temperature: float = 0.0,
 ) -> Int[Array, "B N"]:
-    """Continue left-padded prompts; a row is filled with the end token after its own end token.
+    """Continue left-padded prompts; a row is filled with the first end token after its own end token.
 
     lengths: real tokens of each prompt; a row of length 0 only fills the batch and counts as ended.
     temperature: 0 takes the most likely token, otherwise samples from softmax(logits / temperature).
@@ -60,6 +60,9 @@ def decode(
         if temperature == 0.0:
             return jnp.argmax(values, axis=-1)
         return jax.random.categorical(key, values / temperature)
+
+    def ends(tokens: Array) -> Array:
+        return (tokens[:, None] == jnp.array(config.end_tokens, jnp.int32)).any(axis=-1)
 
     def run(tokens: Array, cache: Cache) -> tuple[Array, Cache]:
         """Logits of the last of `tokens` [B, T], which take the next T slots."""
@@ -76,8 +79,9 @@ def decode(
     values, cache = run(prompts, empty)
     key, use = jax.random.split(key)
     first = choose(values, use)
-    out = jnp.full((batch, max_new_tokens), config.eos_token, jnp.int32).at[:, 0].set(first)
-    ended = (first == config.eos_token) | (lengths == 0)
+    fill = (*config.end_tokens, 0)[0]
+    out = jnp.full((batch, max_new_tokens), fill, jnp.int32).at[:, 0].set(first)
+    ended = ends(first) | (lengths == 0)
     state = State(cache, jnp.ones((), jnp.int32), first, ended, out, key)
 
     def unfinished(state: State) -> Array:
@@ -86,9 +90,9 @@ def decode(
     def step(state: State) -> State:
         values, cache = run(state.last[:, None], state.cache)
         key, use = jax.random.split(state.key)
-        token = jnp.where(state.ended, config.eos_token, choose(values, use))
+        token = jnp.where(state.ended, fill, choose(values, use))
         tokens = lax.dynamic_update_index_in_dim(state.tokens, token, state.count, axis=1)
-        return State(cache, state.count + 1, token, state.ended | (token == config.eos_token), tokens, key)
+        return State(cache, state.count + 1, token, state.ended | ends(token), tokens, key)
 
     return lax.while_loop(unfinished, step, state).tokens
 
@@ -118,7 +122,7 @@ def generate(
     for number, begin in enumerate(tracked(range(0, len(order), batch_size), "replies", len(order), batch_size)):
         rows = order[begin : begin + batch_size]
         width = -(-max(len(prompts[i]) for i in rows) // BUCKET) * BUCKET
-        tokens = np.full((batch_size, width), model.config.eos_token, np.int32)
+        tokens = np.full((batch_size, width), (*model.config.end_tokens, 0)[0], np.int32)
         lengths = np.zeros(batch_size, np.int32)
         for row, index in enumerate(rows):
             tokens[row, width - len(prompts[index]) :] = prompts[index]
@@ -128,6 +132,6 @@ def generate(
             decode(model, tokens, lengths, key, adapters, max_new_tokens=max_new_tokens, temperature=temperature)
         )
         for row, index in enumerate(rows):
-            ends = np.flatnonzero(out[row] == model.config.eos_token)
+            ends = np.flatnonzero(np.isin(out[row], model.config.end_tokens))
             replies[index] = out[row, : ends[0] if ends.size else None].tolist()
     return replies

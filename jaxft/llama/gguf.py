@@ -83,6 +83,8 @@ def write_folder(path: Path, folder: Path) -> None:
         values = {key: field.contents() for key, field in reader.fields.items()}
     except (OSError, ValueError, IndexError, KeyError) as error:
         raise UserError(f"{path}: not a complete GGUF file ({error}). Download it again.") from None
+    if (parts := values.get("split.count", 1)) > 1:
+        raise UserError(f"{path}: is one of {parts} parts of a model. Join them with `llama-gguf-split --merge`.")
     architecture = values.get("general.architecture")
     if architecture not in ARCHITECTURES:
         raise UserError(
@@ -132,8 +134,10 @@ def _config(path: Path, architecture: str, values: Mapping[str, Any], tensors: M
             raise UserError(f"{path}: {prefix}{key} is {given[key]}; only {head_dim}, the key length, is supported.")
     config["vocab_size"] = int(tensors["token_embd.weight"].shape[1])
     config["tie_word_embeddings"] = "output.weight" not in tensors
-    config["attention_bias"] = "blk.0.attn_q.bias" in tensors
-    config["mlp_bias"] = "blk.0.ffn_up.bias" in tensors
+    if architecture != "qwen2":  # which always has its biases
+        config["attention_bias"] = "blk.0.attn_q.bias" in tensors
+    if architecture == "llama":
+        config["mlp_bias"] = "blk.0.ffn_up.bias" in tensors
     config["rope_scaling"] = _rope_scaling(path, config, scaling, tensors)
     types = {tensor.tensor_type.name for tensor in tensors.values() if len(tensor.shape) == 2}
     dtype = np.dtype(_FLOATS.get(types.pop(), np.float32) if len(types) == 1 else np.float32).name

@@ -10,6 +10,7 @@ from typing import Any, get_origin, get_type_hints
 
 from jaxft.errors import UserError
 from jaxft.llama.config import LlamaConfig
+from jaxft.llama.ends import end_tokens, spell
 from jaxft.llama.families import BOOL, FAMILIES, REFUSED, Family, Keys
 from jaxft.llama.rope import TOP, TYPES, Rope, rope_json
 
@@ -59,7 +60,7 @@ def read_config(folder: str | Path) -> LlamaConfig:
         "max_positions": _integer(path, raw, "max_position_embeddings"),
         "rms_norm_eps": _positive(path, raw, "rms_norm_eps"),
         "bos_token": None if raw.get("bos_token_id", 1) is None else _integer(path, raw, "bos_token_id", 1, least=0),
-        "eos_token": _integer(path, raw, "eos_token_id", 2, least=0),
+        "end_tokens": end_tokens(path.parent, raw),
         "family": name,
         **ropes,
     }
@@ -101,11 +102,13 @@ def config_json(config: LlamaConfig, dtype: str) -> str:
         **rope_json(config.rope),
         "tie_word_embeddings": config.tied_head,
         "bos_token_id": config.bos_token,
-        "eos_token_id": config.eos_token,
+        "eos_token_id": spell(config.end_tokens),
         "torch_dtype": dtype,
     }
     if config.family != "llama":
         value["pad_token_id"] = None  # else some families take a token that the vocabulary may not have
+    if config.family != "mistral":  # 4.57.3 takes a large tokenizer without a version for Mistral's old one, and warns
+        value["transformers_version"] = "5.0.0"
     family.apply(Keys(Path("config.json"), value, vars(config), reading=False))
     return json.dumps(value, indent=2) + "\n"
 

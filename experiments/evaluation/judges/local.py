@@ -68,5 +68,5 @@ class Local(Remembering):
 
     def _pair(self, example: Example) -> tuple[np.ndarray, np.ndarray]:
         """The tokens of the question, and those of the label with the end token."""
-        one = encode(example, self._base.tokenizer, self._template)
+        one = encode(example, self._base.tokenizer, self._template, self._base.config)
         return one.tokens[~one.weights.astype(bool)], one.tokens[one.weights.astype(bool)]

@@ -15,7 +15,8 @@ from experiments.evaluation.tasks.task import Score, Subject, Task
 from jaxft.data.example import Example
 from jaxft.data.source import Source
 from jaxft.data.template import encode, encode_prompt
-from jaxft.data.tokenizer import PreTrainedTokenizerFast, eos_id
+from jaxft.data.tokenizer import PreTrainedTokenizerFast
+from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Adapters, Llama
 
 
@@ -50,7 +51,7 @@ def choose(
     """
     options = [sorted(set(example.options)) for example in examples]
     pairs = [
-        _pair(example, option, tokenizer, template)
+        _pair(example, option, tokenizer, template, model.config)
         for example, some in zip(examples, options, strict=True)
         for option in some
     ]
@@ -74,12 +75,13 @@ def missing(example: Example) -> str:
 
 
 def _pair(
-    example: Example, option: str, tokenizer: PreTrainedTokenizerFast, template: str
+    example: Example, option: str, tokenizer: PreTrainedTokenizerFast, template: str, model: LlamaConfig
 ) -> tuple[list[int], list[int]]:
     """The tokens of the prompt and of the option after it, without the end token."""
-    prompt = encode_prompt(example, tokenizer, template)
-    reply = encode(replace(example, response=option), tokenizer, template).tokens[len(prompt) :].tolist()
-    return prompt, reply[:-1] if reply[-1] == eos_id(tokenizer) else reply
+    prompt = encode_prompt(example, tokenizer, template, model)
+    whole = replace(example, response=option, learn="last", response_learn=True)
+    reply = encode(whole, tokenizer, template, model).tokens[len(prompt) :].tolist()
+    return prompt, reply[:-1] if example.messages else reply
 
 
 def _lot(example: Example, option: str) -> bytes:

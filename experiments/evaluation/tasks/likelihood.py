@@ -12,7 +12,6 @@ from experiments.evaluation.likelihood import continuation_scores
 from experiments.evaluation.scores import Scores
 from experiments.evaluation.tasks.task import Subject, Task
 from jaxft.data.source import Source
-from jaxft.data.template import encode
 from jaxft.errors import UserError
 
 
@@ -29,14 +28,14 @@ class Likelihood(Task):
         pairs: list[tuple[np.ndarray, np.ndarray]] = []
         owners: list[int] = []
         for index, example in enumerate(examples):
-            one = encode(example, base.tokenizer, base.settings.template)
+            one = base.encode(example)
             if not one.weights.any():
                 raise UserError(f"Example {index} (from 0) has no token to predict: its text is empty.")
             for start in range(0, len(one.tokens) - 1, limit):
-                window = one.tokens[start : start + limit + 1]
-                learnt = int(one.weights[start + 1 : start + limit + 1].sum())  # always the last tokens of the window
-                if learnt:
-                    pairs.append((window[:-learnt], window[-learnt:]))
+                window, learnt = (a[start : start + limit + 1] for a in (one.tokens, one.weights))
+                edges = np.flatnonzero(np.diff([0, *learnt[1:], 0])) + 1
+                for begin, end in edges.reshape(-1, 2):  # one learnt message
+                    pairs.append((window[:begin], window[begin:end]))
                     owners.append(index)
         scored = continuation_scores(model, adapters, pairs, batch_size=evaluation.batch_size, limit=limit)
         sums = np.bincount(owners, -scored.sums, minlength=len(examples))

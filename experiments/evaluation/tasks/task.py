@@ -16,7 +16,6 @@ from experiments.evaluation.judges.base import Judge
 from experiments.evaluation.scores import Scores
 from jaxft.data.example import Example
 from jaxft.data.source import Source
-from jaxft.data.template import encode_prompt
 from jaxft.llama.generate import generate
 from jaxft.llama.model import Adapters, Llama
 
@@ -77,7 +76,7 @@ class Task:
         A prompt that leaves no room for its reply in the model's context loses its first tokens, which is logged.
         """
         base, model, adapters, evaluation = subject
-        prompts = [encode_prompt(example, base.tokenizer, base.settings.template) for example in examples]
+        prompts = [base.encode_prompt(example) for example in examples]
         limit = evaluation.max_new_tokens
         room = model.config.max_positions - limit
         if room > 0 and (long := sum(len(prompt) > room for prompt in prompts)):

@@ -58,7 +58,7 @@ def test_the_shipped_shape() -> None:
     settings = toy(model="base", rank=8)
     bounds.check(settings)
     assert settings.config.hidden_size == 128
-    assert settings.config.eos_token == settings.config.vocab_size  # no model can choose it
+    assert settings.config.end_tokens == (settings.config.vocab_size,)  # no model can choose it
 
 
 @pytest.mark.parametrize(

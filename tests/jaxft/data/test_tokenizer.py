@@ -77,12 +77,12 @@ def test_a_malformed_file_is_a_user_error(small_tokenizer, tmp_path):
         load_tokenizer(tmp_path)
 
 
-def test_a_tokenizer_without_bos_is_refused(small_tokenizer, tmp_path):
+def test_a_tokenizer_without_eos_is_refused(small_tokenizer, tmp_path):
     small_tokenizer.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "tokenizer_config.json").read_text())
-    del config["bos_token"]
+    del config["eos_token"]
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match="no BOS"):
+    with pytest.raises(UserError, match="no EOS"):
         load_tokenizer(tmp_path)
 
 

@@ -44,6 +44,16 @@ def tokenizer_of(folder: Path, kind: str, pre: str) -> dict[str, Any]:
     return values
 
 
+def quantised(value: np.ndarray, kind: Any) -> np.ndarray:
+    """The blocks of a matrix. Of kinds that the package cannot write, blocks of bytes below 48 (small numbers)."""
+    try:
+        return gguf.quants.quantize(value, kind)
+    except NotImplementedError:
+        block, size = gguf.GGML_QUANT_SIZES[kind]
+        shape = (*value.shape[:-1], value.shape[-1] // block * size)
+        return np.random.RandomState(value.size).randint(0, 48, shape).astype(np.uint8)
+
+
 def write(
     path: Path,
     architecture: str,
@@ -92,7 +102,7 @@ def write(
             value = value + 1
         found = names.get_name(name, try_suffixes=(".weight", ".bias"))
         kind = gguf.GGMLQuantizationType["F32" if value.ndim == 1 else dtype]
-        writer.add_tensor(found or name, gguf.quants.quantize(value, kind), raw_dtype=kind)
+        writer.add_tensor(found or name, quantised(value, kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -125,7 +125,7 @@ def test_save_carries_tokenizer_template_and_generation_config(tmp_path: Path) -
         "chat_template.jinja", "generation_config.json",
     ]  # fmt: skip
     for name in [*carried, "README.md", "optimizer.pt"]:
-        (tmp_path / "source" / name).write_text(name)
+        (tmp_path / "source" / name).write_text('{"eos_token_id": 2}' if name == "generation_config.json" else name)
     read = json.dumps(exact_tokenizer({"pad_token": "</s>"}), indent=2) + "\n"
     (tmp_path / "source" / "tokenizer_config.json").write_text(read)
     save(model, tmp_path / "copy", like=tmp_path / "source")
@@ -169,7 +169,9 @@ def test_absent_keys_take_the_defaults_of_the_format(tmp_path: Path) -> None:
     config = {key: value for key, value in CONFIGS["multi_head"].items() if not key.endswith("_id")}
     del config["tie_word_embeddings"]
     (tmp_path / "config.json").write_text(json.dumps({**config, "head_dim": None}))
-    assert read_config(tmp_path) == LlamaConfig(61, 32, 44, 2, 4, 4, 8, 96, bos_token=1, eos_token=2, tied_head=False)
+    assert read_config(tmp_path) == LlamaConfig(
+        61, 32, 44, 2, 4, 4, 8, 96, bos_token=1, end_tokens=(2,), tied_head=False
+    )
 
 
 CONFIG_ERRORS: dict[str, tuple[dict[str, Any], str]] = {
@@ -196,7 +198,9 @@ CONFIG_ERRORS: dict[str, tuple[dict[str, Any], str]] = {
     "integer": ({"hidden_size": 32.5}, "hidden_size is 32.5, expected one integer of at least 1"),
     "boolean": ({"num_hidden_layers": True}, "num_hidden_layers is true, expected one integer"),
     "zero": ({"vocab_size": 0}, "vocab_size is 0, expected one integer"),
-    "end tokens": ({"eos_token_id": [2, 7]}, "eos_token_id is [2, 7], expected one integer of at least 0"),
+    "end token": ({"eos_token_id": -1}, "eos_token_id is -1, expected one integer of at least 0 or a list"),
+    "end token type": ({"eos_token_id": "</s>"}, 'eos_token_id is "</s>", expected one integer'),
+    "end tokens": ({"eos_token_id": [2, True]}, "eos_token_id is [2, true], expected one integer"),
     "tied": ({"tie_word_embeddings": "yes"}, 'tie_word_embeddings is "yes", expected true or false'),
     "heads": ({"num_attention_heads": 5}, "hidden_size 32 is no multiple of num_attention_heads 5"),
     "kv heads": ({"num_key_value_heads": 3}, "num_heads 4 is not a multiple of num_kv_heads 3"),

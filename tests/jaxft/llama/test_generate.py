@@ -56,7 +56,7 @@ def replies(model: Llama) -> list[list[int]]:
 
 
 def test_the_cache_gives_what_whole_forward_passes_give(model: Llama, replies: list[list[int]]) -> None:
-    assert replies == [greedy(model, prompt, model.config.eos_token) for prompt in MIXED]
+    assert replies == [greedy(model, prompt, model.config.end_tokens[0]) for prompt in MIXED]
     assert len({tuple(reply) for reply in replies}) == len(MIXED)  # the model tells prompts apart
 
 
@@ -75,9 +75,9 @@ def test_padding_on_the_left_is_invisible(model: Llama, replies: list[list[int]]
     assert results[0][: len(replies[0])].tolist() == replies[0]
 
 
-def with_end_token(model: Llama, token: int) -> Llama:
+def with_end_token(model: Llama, *tokens: int) -> Llama:
     changed = jax.tree.map(lambda a: a, model)
-    changed.config = replace(model.config, eos_token=token)
+    changed.config = replace(model.config, end_tokens=tokens)
     return changed
 
 
@@ -91,6 +91,16 @@ def test_a_row_ends_at_its_end_token_and_the_others_go_on(model: Llama, replies:
     row = np.array([MIXED[0]])
     whole = np.asarray(decode(ending, row, np.array([5]), jax.random.key(0), max_new_tokens=NEW))[0]
     assert (whole[len(got[0]) :] == end).all()
+
+
+def test_a_reply_ends_at_any_of_several_end_tokens(model: Llama, replies: list[list[int]]) -> None:
+    ends = (replies[0][6], replies[0][4], replies[1][2])
+    got = generate(with_end_token(model, *ends), MIXED, max_new_tokens=NEW, batch_size=4)
+    whole = [greedy(model, prompt, -1) for prompt in MIXED]
+    first = [next((i for i, token in enumerate(one) if token in ends), NEW) for one in whole]
+    assert got == [one[:stop] for one, stop in zip(whole, first, strict=True)]
+    assert len(set(first)) > 1
+    assert generate(with_end_token(model), MIXED[:1], max_new_tokens=NEW, batch_size=4) == whole[:1]
 
 
 def test_samples_follow_seed_and_temperature(model: Llama, replies: list[list[int]]) -> None:

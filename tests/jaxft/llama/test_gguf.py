@@ -17,10 +17,10 @@ from tokenizers import Tokenizer
 import jaxft
 from jaxft.data.tokenizer import load_tokenizer
 from jaxft.errors import UserError
-from jaxft.llama.checkpoint import content_hash, load
+from jaxft.llama.checkpoint import content_hash, load, read_config
 from jaxft.llama.locate import locate
-from tests.jaxft.llama.gguf_files import TINY_TOKENIZER, gguf, tokenizer_of, write
-from tests.jaxft.llama.small import CONFIGS, tensors
+from tests.jaxft.llama.gguf_files import TINY_TOKENIZER, gguf, quantised, tokenizer_of, write
+from tests.jaxft.llama.small import CONFIGS, tensors, write_folder
 
 BASE = Path(jaxft.__file__).parent / "assets" / "base"
 CONFIG = {**CONFIGS["grouped"], "vocab_size": 64, "intermediate_size": 64, "rope_theta": 5e5}
@@ -65,13 +65,22 @@ def test_weights_of_every_kind(tmp_path: Path, dtype: str) -> None:
         np.testing.assert_array_equal(found[name].astype(np.float32), expected, name)
         assert found[name].dtype == ("float32" if value.ndim == 1 else stored)
     assert config_of(folder)["torch_dtype"] == stored
-    assert load(folder).config.rope_theta == 5e5
-    assert load(folder).config.rms_norm_eps == 1e-5
+    assert (load(folder).config.rms_norm_eps, config_of(folder)["rope_theta"]) == (1e-5, 5e5)
+
+
+@pytest.mark.parametrize("dtype", ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"])
+def test_weights_in_large_blocks(tmp_path: Path, dtype: str) -> None:
+    config = {**CONFIG, "hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 1}
+    source, kind = tensors(config), gguf.GGMLQuantizationType[dtype]
+    found = load_file(locate(write(tmp_path / "a.gguf", "llama", config, source, dtype=dtype)) / "model.safetensors")
+    for name in ("model.embed_tokens.weight", "model.layers.0.mlp.down_proj.weight"):
+        np.testing.assert_array_equal(found[name], gguf.dequantize(quantised(source[name], kind), kind), name)
+        assert np.isfinite(found[name]).all() and found[name].std() > 0
 
 
 def added(config: dict[str, Any], source: dict[str, np.ndarray], *ends: str) -> dict[str, np.ndarray]:
     """The tensors with further vectors in each layer, by the end of their name."""
-    width = config["hidden_size"] // config["num_attention_heads"]
+    width = config.get("head_dim", config["hidden_size"] // config["num_attention_heads"])
     sizes = {"q_proj.bias": 32, "k_proj.bias": 16, "v_proj.bias": 16, "q_norm.weight": width, "k_norm.weight": width}
     random = np.random.RandomState(1)
     for layer in range(config["num_hidden_layers"]):
@@ -84,38 +93,48 @@ def added(config: dict[str, Any], source: dict[str, np.ndarray], *ends: str) -> 
 BIASES = [f"self_attn.{name}_proj.bias" for name in "qkv"]
 QK_NORMS = ["self_attn.q_norm.weight", "self_attn.k_norm.weight"]
 FEEDFORWARD_NORMS = ["pre_feedforward_layernorm.weight", "post_feedforward_layernorm.weight"]
-FAMILIES: dict[str, tuple[list[str], dict[str, Any], dict[str, Any]]] = {
-    "qwen2": (BIASES, {}, {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "hidden_act": "silu"}),
-    "qwen3": (QK_NORMS, {}, {"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], "head_dim": 8}),
-    "gemma": ([], {}, {"model_type": "gemma", "hidden_activation": "gelu_pytorch_tanh"}),
+WINDOW = {"attention.sliding_window": 16}
+GEMMA = {"hidden_activation": "gelu_pytorch_tanh", "hidden_act": "gelu_pytorch_tanh"}
+#: For each architecture: class, tensors beyond a Llama's, metadata, and config.json where it differs from a Llama's.
+FAMILIES: dict[str, tuple[str, list[str], dict[str, Any], dict[str, Any]]] = {
+    "llama": ("LlamaForCausalLM", [*BIASES, "self_attn.o_proj.bias"], {}, {"attention_bias": True}),
+    "qwen2": ("Qwen2ForCausalLM", BIASES, {}, {}),
+    "qwen3": ("Qwen3ForCausalLM", QK_NORMS, {}, {"head_dim": 8}),
+    "gemma": ("GemmaForCausalLM", [], {}, {**GEMMA, "head_dim": 8}),
     "gemma2": (
+        "Gemma2ForCausalLM",
         FEEDFORWARD_NORMS,
-        {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0, "attention.sliding_window": 16},
-        {"model_type": "gemma2", "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
+        {**WINDOW, "attn_logit_softcapping": 40.0, "final_logit_softcapping": 20.0},
+        {**GEMMA, "head_dim": 8, "attn_logit_softcapping": 40.0, "final_logit_softcapping": 20.0}
         | {"sliding_window": 16, "query_pre_attn_scalar": 8},
     ),
     "gemma3": (
+        "Gemma3ForCausalLM",
         FEEDFORWARD_NORMS + QK_NORMS,
-        {"attention.sliding_window": 16, "rope.scaling.type": "linear", "rope.scaling.factor": 8.0},
-        {"model_type": "gemma3_text", "sliding_window": 16, "sliding_window_pattern": 6}
-        | {"rope_local_base_freq": 1e4, "rope_scaling": {"type": "linear", "rope_type": "linear", "factor": 8.0}},
+        {**WINDOW, "rope.scaling.type": "linear", "rope.scaling.factor": 8.0},
+        {**GEMMA, "model_type": "gemma3_text", "head_dim": 8, "sliding_window": 16, "query_pre_attn_scalar": 8}
+        | {"rope_scaling": {"rope_type": "linear", "factor": 8.0}},
     ),
 }
 
 
 @pytest.mark.parametrize("architecture", FAMILIES)
-def test_other_architectures(tmp_path: Path, architecture: str) -> None:
-    ends, keys, expected = FAMILIES[architecture]
-    source = added(CONFIG, tensors({**CONFIG, "tie_word_embeddings": architecture != "qwen2"}), *ends)
+def test_architectures(tmp_path: Path, architecture: str) -> None:
+    name, ends, keys, differences = FAMILIES[architecture]
+    tied = architecture != "qwen2"
+    layers = 7 if architecture == "gemma3" else 2  # its sixth layer sees everything
+    config = {**CONFIG, "num_hidden_layers": layers, "bos_token_id": 0, "eos_token_id": 1, "tie_word_embeddings": tied}
+    source = added(config, tensors(config), *ends)
     extra = {f"{architecture}.{key}": value for key, value in keys.items()}
-    folder = locate(write(tmp_path / "a.gguf", architecture, CONFIG, source, extra=extra))
-    found, config = load_file(folder / "model.safetensors"), config_of(folder)
+    folder = locate(write(tmp_path / "a.gguf", architecture, config, source, extra=extra))
+    found = load_file(folder / "model.safetensors")
     assert found.keys() == source.keys()
-    for name, value in source.items():  # 1 + weight is rounded once
-        atol = 3e-7 if architecture.startswith("gemma") and name.endswith("norm.weight") else 0
-        np.testing.assert_allclose(found[name], value, rtol=0, atol=atol, err_msg=name)
-    assert {key: config[key] for key in expected} == expected
-    assert config["tie_word_embeddings"] == (architecture != "qwen2")
+    for name_, value in source.items():  # 1 + weight is rounded once
+        atol = 3e-7 if architecture.startswith("gemma") and name_.endswith("norm.weight") else 0
+        np.testing.assert_allclose(found[name_], value, rtol=0, atol=atol, err_msg=name_)
+    config |= {"model_type": architecture, "architectures": [name], **differences}
+    expected = read_config(write_folder(tmp_path / "source", config, source))
+    assert load(folder).config == expected
 
 
 def llama3_divisors(theta: float, width: int, factor: float) -> np.ndarray:
@@ -194,6 +213,13 @@ def test_end_tokens_templates_and_user_defined_tokens(tmp_path: Path) -> None:
 
 REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "architecture": ("phi3", {}, {}, 'architecture "phi3" is not supported. Supported: llama, qwen2'),
+    "part": ("llama", {"split.count": 3}, {}, "is one of 3 parts of a model"),
+    "spaces": (
+        "llama",
+        {},
+        {"model": "llama", "pre": "default", "remove_extra_whitespaces": True},
+        "whitespaces is set",
+    ),
     "experts": ("llama", {"llama.expert_count": 8}, {}, "llama.expert_count is 8; this key is not supported"),
     "unknown key": ("qwen2", {"qwen2.attention.scale": 0.5}, {}, "qwen2.attention.scale is 0.5"),
     "partial rotary": ("llama", {"llama.rope.dimension_count": 4}, {}, "rope.dimension_count is 4; only 8"),

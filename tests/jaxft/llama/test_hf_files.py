@@ -35,7 +35,12 @@ TEXTS = ["Hello", " Hello", "  a", "a</s>b", "<s>Hi", "12 x\n", "Ünïcödé 日
     ("given", "expected"),
     [
         (
-            {"tokenizer_class": "TokenizersBackend", "backend": "tokenizers", "extra_special_tokens": ["<a>"]},
+            {
+                "tokenizer_class": "TokenizersBackend",
+                "backend": "tokenizers",
+                "is_local": True,
+                "extra_special_tokens": ["<a>"],
+            },
             {"additional_special_tokens": ["<a>"]},
         ),
         (
@@ -65,6 +70,12 @@ def test_the_inputs_that_a_tokenizer_names_stay() -> None:
 def test_the_shipped_base_has_this_form() -> None:
     config = json.loads((SHIPPED_BASE / "tokenizer_config.json").read_text())
     assert exact_tokenizer(config) == config
+
+
+def test_a_config_says_that_its_tokenizer_is_not_an_old_one(tmp_path: Path) -> None:
+    """4.57.3 warns of wrong tokens for every vocabulary above 100,000 words whose config.json names no version."""
+    save(random_model(tmp_path / "source"), tmp_path / "copy")
+    assert json.loads((tmp_path / "copy" / "config.json").read_text())["transformers_version"] == "5.0.0"
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "\udcff"])

@@ -72,10 +72,12 @@ def transformers_model(folder: Path) -> tuple[Any, Any]:
     return torch, transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
-def assert_same_logits(model: Llama, torch: Any, reference: Any, tokens: np.ndarray) -> None:
+def assert_same_logits(
+    model: Llama, torch: Any, reference: Any, tokens: np.ndarray, tolerance: float = TOLERANCE
+) -> None:
     with torch.no_grad():
         expected = reference(torch.tensor(tokens)).logits.numpy()
-    np.testing.assert_allclose(logits_of(model, tokens), expected, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(logits_of(model, tokens), expected, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("variant", CONFIGS)
@@ -107,22 +109,32 @@ def test_what_transformers_saves_loads_here(tmp_path: Path, variant: str) -> Non
     assert_same_logits(model, torch, reference, tokens)
 
 
-@pytest.mark.parametrize("dtype", ["F32", "BF16", "Q4_1", "Q8_0"])
+@pytest.mark.parametrize(
+    ("architecture", "dtype"),
+    [("llama", "F32"), ("llama", "BF16"), ("llama", "Q4_1"), ("qwen2", "Q8_0"), ("qwen3", "Q8_0"), ("gemma2", "F32")],
+)
 def test_gguf_files_are_read_as_transformers_reads_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, architecture: str, dtype: str
 ) -> None:
     torch = pytest.importorskip(
         "torch", reason="live parity needs torch; test_gguf.py compares with the source weights"
     )
+    pytest.importorskip("gguf", reason="the package gguf is not installed (extra gguf)")
     from transformers import AutoModelForCausalLM
 
     from tests.jaxft.llama.gguf_files import write
+    from tests.jaxft.llama.test_gguf import FAMILIES, added
 
     monkeypatch.setenv("JAXFT_CACHE", str(tmp_path / "cache"))
-    config = {**CONFIGS["large_theta"], "vocab_size": 64, "intermediate_size": 64}
-    path = write(tmp_path / "a.gguf", "llama", config, tensors(config), dtype=dtype)
-    reference = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=path.name, dtype=torch.float32).eval()
-    assert_same_logits(load(locate(path)), torch, reference, np.random.RandomState(3).randint(3, 64, (2, 40)))
+    width = {"qwen3": 128, "gemma2": 256}.get(architecture, 8)  # that transformers takes without reading it
+    config = {**CONFIGS["tied"], "vocab_size": 64, "intermediate_size": 64, "rope_theta": 5e5, "head_dim": width}
+    ends = FAMILIES[architecture][1] if architecture != "llama" else []
+    path = write(tmp_path / "a.gguf", architecture, config, added(config, tensors(config), *ends), dtype=dtype)
+    reference = AutoModelForCausalLM.from_pretrained(
+        tmp_path, gguf_file=path.name, dtype=torch.float32, attn_implementation="eager"
+    )
+    tokens = np.random.RandomState(3).randint(3, 64, (2, 40))
+    assert_same_logits(load(locate(path)), torch, reference.eval(), tokens, 2 * TOLERANCE)
 
 
 @pytest.fixture
