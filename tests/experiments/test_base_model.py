@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -129,4 +128,4 @@ def test_reload_reads_another_folder_of_the_same_shape(own_world) -> None:
     base = Base(Model(folder=str(own_world.folder / "model")))
     again = base.reload(own_world.folder / "model")
     np.testing.assert_array_equal(again.embed[...], base.model.embed[...])
-    assert json.dumps(again.config.__dict__) == json.dumps(base.model.config.__dict__)
+    assert again.config == base.model.config
