@@ -24,6 +24,8 @@ REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, 
 def main(words: Words[str] | None = None) -> int:
     """Run one command. Returns 0 when done, 1 after a user's mistake, 75 after SIGTERM, 130 after Ctrl-C.
 
+    `jaxft gate` returns 3 for a model that should not ship, and 4 if the measurements are too few to say.
+
     If one of several processes dies, JAX ends the others with 134 (SIGABRT) after a minute without a heartbeat and
     names the lost one. If only one stops with an error, it reports it at once; all end with 134 after five minutes.
     """
@@ -46,7 +48,7 @@ def main(words: Words[str] | None = None) -> int:
         with ExitStack() as stack:
             arguments.stack = stack
             stack.enter_context(preemption.as_exception())
-            getattr(verbs, arguments.verb.replace("-", "_"))(arguments)
+            return getattr(verbs, arguments.verb.replace("-", "_"))(arguments) or 0
     except UserError as error:
         hint = "\n`jaxft plan CONFIG --find` says what fits, here or on other devices." * isinstance(error, DoesNotFit)
         print(f"jaxft: {error}{hint}", file=sys.stderr)
@@ -72,7 +74,6 @@ def main(words: Words[str] | None = None) -> int:
     except preemption.Preempted as stop:
         print(f"jaxft: {stop}", file=sys.stderr)
         return preemption.EXIT_CODE
-    return 0
 
 
 def _lacks_platform(error: Exception) -> bool:
@@ -114,6 +115,21 @@ VERBS = {
         *_CONFIG,
         _option("--dry-run", action="store_true", help="say what hosted systems would be sent and cost; send nothing"),
     ),
+    "assess": (
+        "say what a fine-tune of any trainer forgot, without a config",
+        _option("base", help='the model it was made from: a Hugging Face folder, or "base"'),
+        _option("tuned", help="the fine-tune: a Hugging Face folder, or a peft adapter"),
+        _option("--text", help="file with text that should stay as it is, in addition to the shipped text"),
+        _option("--domain", help="file with text of the domain that was learnt"),
+        _option("--out", type=_folder, help="output folder (default: runs/assess_<name of the fine-tune>)"),
+    ),
+    "gate": (
+        "SHIP or DON'T SHIP: compare the loss of every axis with a budget; exit code 0, 3, or 4 if unsure",
+        _option("config", metavar="CONFIG_OR_RECORD", help="a config, whose record is read, or a record.json"),
+        _option("--out", type=_folder, help="output folder of the config (default: runs/<config name>)"),
+        _option("--method", help="name of a method in the record (default: all)"),
+        _option("--budget", type=float, default=0.01, help="largest loss, relative to the base (default: 0.01)"),
+    ),
     "sweep": (
         "compare every method under many changes of a config, into one record and report",
         *_CONFIG,
@@ -127,7 +143,7 @@ VERBS = {
     "certify": ("state what one trained method leaked and how far it drifted", *_RUN),
     "report": ("draw table, charts and page anew from a record", *_CONFIG),
     "plan": (
-        "compile for TPU topologies and say what fits",
+        "compile for TPUs that are not here, or estimate for GPUs, and say what fits",
         *_CONFIG,
         _option("--topology", action="append", help="v5e:4x4, h100:8; may be repeated; default: attached devices"),
         _option("--method", help="one method of the config (default: all, and calibration and generation)"),

@@ -8,6 +8,7 @@ import difflib
 import importlib.util
 import re
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 from experiments import config
 from experiments.config import Experiment, Sweep
 from jaxft import bounds, methods
+from jaxft.data.source import Source
 from jaxft.errors import UserError
 
 T = TypeVar("T")
@@ -27,6 +29,16 @@ RENAMED = {
     "GradientProjection.metric_rank": "kfac_rank",
     "No module named 'jaxft.config'": "import methods from jaxft.methods, and all else from experiments.config",
     "No module named 'jaxft.method_config'": "import methods from jaxft.methods",
+}
+#: Required field -> a value for it, for the error that says it is missing.
+EXAMPLES = {
+    "name": '"mine"',
+    "domain": '(Source("train.jsonl"),)',
+    "evaluation": 'Evaluation({"proficiency": Axis("f1", Source("test.jsonl"), Source("valid.jsonl"))}, target=0.5)',
+    "axes": '{"proficiency": Axis("f1", Source("test.jsonl"), Source("valid.jsonl"))}',
+    "target": "0.5",
+    "source": 'Source("test.jsonl")',
+    "validation": 'Source("valid.jsonl")',
 }
 
 
@@ -51,7 +63,7 @@ def load_any(path: str, overrides: Sequence[str] = ()) -> Experiment | Sweep | c
 def _load(path: str, kinds: Mapping[str, type[T]], overrides: Sequence[str]) -> T:
     file = Path(path)
     if not file.is_file():
-        raise UserError(f"{path}: no such config file; the ones that ship are under configs/")
+        raise UserError(f"{path}: no such config file; the shipped ones are under configs/")
     if file.suffix != ".py":
         raise UserError(f"{path}: found a file of another kind, expected a config, a Python file (.py)")
     spec = importlib.util.spec_from_file_location(f"jaxft_config_{file.stem}", file)
@@ -62,10 +74,9 @@ def _load(path: str, kinds: Mapping[str, type[T]], overrides: Sequence[str]) -> 
     except Exception as error:  # a config is the user's program: any error in it is theirs to fix
         home = sys.modules[next(iter(kinds.values())).__module__]
         hint = _hint(str(error), {**vars(methods), **vars(home), **vars(module)})
-        raise UserError(
-            f"{path}: {type(error).__name__}: {error}{hint}\n"
-            f"Every key is a field of the dataclasses in {home.__name__} or of a method."
-        ) from error
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+        where = f"{path}, line {lines[-1]}" if lines else path
+        raise UserError(f"{where}: {type(error).__name__}: {error}{hint}") from error
     defined = [name for name, kind in kinds.items() if isinstance(getattr(module, name, None), kind)]
     if not defined:
         expected = " or ".join(f"`{name} = {kind.__name__}(...)`" for name, kind in kinds.items())
@@ -107,11 +118,18 @@ def _hint(message: str, names: Mapping[str, Any]) -> str:
     """
     if message in RENAMED:
         return f"; {RENAMED[message]}"
-    match = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", message)
+    match = re.match(r"(\w+)\.__init__\(\) (got an unexpected|missing \d+ required).*?'(\w+)'", message)
     known = names.get(match[1]) if match else None
     if match is None or not dataclasses.is_dataclass(known):
         return ""
-    return f"; {_known(match[1], [field.name for field in dataclasses.fields(known)], match[2], repr)}"
+    if match[2].startswith("missing"):
+        kind = bounds.spell(typing.get_type_hints(known, include_extras=True)[match[3]])
+        needed = (
+            f"for example {match[3]}={EXAMPLES[match[3]]}" if match[3] in EXAMPLES else f"{match[3]} is of type {kind}"
+        )
+        return f"; {needed}. A complete config is in configs/README.md."
+    fields = ", ".join(field.name for field in dataclasses.fields(known))
+    return f"; {_known(match[1], fields.split(', '), match[3], repr)} Known here: {fields}"
 
 
 def _known(kind: str, names: Sequence[str], name: str, spell: Callable[[str], str]) -> str:
@@ -143,7 +161,14 @@ def _replace(node: Any, path: list[str], key: str, make: Callable[[Any, str], An
     key: the whole path as the user wrote it, for messages.
     """
     head, rest = path[0], path[1:]
+    if isinstance(node, tuple):
+        items = _replace({str(index): item for index, item in enumerate(node)}, path, key, make)
+        return tuple(items.values())
     if isinstance(node, Mapping):
+        whole = ".".join(path)
+        if any("." in name for name in node):  # the keys of a sweep's grid
+            head = max((name for name in node if f"{whole}.".startswith(f"{name}.")), key=len, default=whole)
+            rest = path[head.count(".") + 1 :]
         hints, current = {name: type(value) for name, value in node.items()}, node.get(head)
     elif dataclasses.is_dataclass(node) and not isinstance(node, type):
         types, current = typing.get_type_hints(type(node), include_extras=True), getattr(node, head, None)
@@ -160,6 +185,15 @@ def _replace(node: Any, path: list[str], key: str, make: Callable[[Any, str], An
     return {**node, head: value} if isinstance(node, Mapping) else dataclasses.replace(node, **{head: value})
 
 
+def _sources(value: Any, hint: Any) -> Any:
+    """`value` with a Source for every name, if `hint` is a Source or a tuple of them."""
+    if hint is Source:
+        return Source(value) if isinstance(value, str) else value
+    if typing.get_args(hint)[:1] == (Source,):
+        return tuple(_sources(one, Source) for one in (value if isinstance(value, tuple) else (value,)))
+    return value
+
+
 def _parse(text: str, hint: Any, key: str) -> Any:
     """The value of an override: a Python literal or a bare word, alone or as the one item of a tuple."""
     try:
@@ -167,5 +201,6 @@ def _parse(text: str, hint: Any, key: str) -> Any:
     except (ValueError, SyntaxError):
         value = text
     value = tuple(value) if isinstance(value, list) else value
+    value = _sources(value, hint.__origin__ if typing.get_origin(hint) is typing.Annotated else hint)
     candidates = (value, text, (value,), (text,))
     return bounds.fit(next((one for one in candidates if bounds.matches(one, hint)), value), hint, key)

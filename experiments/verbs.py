@@ -12,7 +12,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.config import Auto, Experiment, Hosted, Sequence, Sweep
+from experiments.config import Auto, Experiment, Hosted, Sequence, Sweep, Tuned
 from experiments.config_loader import load, load_any, load_experiment, to_json
 from jaxft.errors import UserError
 
@@ -49,7 +49,7 @@ def _experiment(arguments: argparse.Namespace) -> tuple[Experiment, Path]:
 
 def _methods(arguments: argparse.Namespace, experiment: Experiment) -> list[str]:
     """The requested method, or all that are trained here if none was requested."""
-    known = [name for name, method in experiment.methods.items() if not isinstance(method, Hosted)]
+    known = [name for name, method in experiment.methods.items() if not isinstance(method, (Hosted, Tuned))]
     if not known:
         raise UserError(f"{arguments.config}: names no methods that are trained here")
     if arguments.method and arguments.method not in known:
@@ -67,7 +67,7 @@ def _run(arguments: argparse.Namespace) -> Run:
     from experiments.runs.run import Run
 
     settings = experiment.methods[name]
-    assert not isinstance(settings, Hosted)
+    assert not isinstance(settings, (Hosted, Tuned))
     work = open_output(experiment, out)
     if isinstance(settings, Auto):
         return AutoSearch(work, name, settings).found()[0]
@@ -92,6 +92,27 @@ def compare(arguments: argparse.Namespace) -> None:
         print(forecast(open_output(experiment, out)))
     else:
         _draw(compare(experiment, out, arguments.command_line), out)
+
+
+def assess(arguments: argparse.Namespace) -> None:
+    from experiments.runs.assess import assessment
+
+    experiment = assessment(arguments.base, arguments.tuned, arguments.text, arguments.domain)
+    out = _begin(arguments, experiment)
+
+    from experiments.runs.compare import compare
+
+    _draw(compare(experiment, out, arguments.command_line), out)
+
+
+def gate(arguments: argparse.Namespace) -> int:
+    """The exit code of the verdict."""
+    from experiments.runs.gate import gate, read
+
+    record = read(arguments.config, arguments.overrides, arguments.out)
+    text, code = gate(record, arguments.method, arguments.budget)
+    print(text)
+    return code
 
 
 def sweep(arguments: argparse.Namespace) -> None:
@@ -152,6 +173,7 @@ def calibrate(arguments: argparse.Namespace) -> None:
 def evaluate(arguments: argparse.Namespace) -> None:
     run = _run(arguments)
     before, after = run.work.base_scores, run.scores(validation=False)
+    print(run.label)
     for axis, scores in after.items():
         print(f"{axis}: {before[axis].mean:.4f} -> {scores.mean:.4f} ({len(scores.values)} examples)")
 
@@ -175,17 +197,27 @@ def certify(arguments: argparse.Namespace) -> None:
     from experiments.report import movement
     from experiments.report.certificate import text
 
-    print(text(certificate))
+    print(f"{run.label}\n{text(certificate)}")
     if certificate.movement and certificate.movement.linears:
         print(f"plots: {movement.write(run.name, certificate, run.folder)}")
 
 
 def report(arguments: argparse.Namespace) -> None:
-    out = _begin(arguments, load_any(arguments.config, arguments.overrides), lock=False)
+    config = load_any(arguments.config, arguments.overrides)
+    out = _begin(arguments, config, lock=False)
 
+    from experiments.runs.output import differences
     from experiments.store.record import read_record
 
-    _draw(read_record(out / "record.json"), out)
+    path = out / "record.json"
+    if not path.is_file():
+        makes = {Sweep: "sweep", Sequence: "sequence"}.get(type(config), "compare")
+        raise UserError(f"{path}: no record is there; `jaxft {makes} {arguments.config} --out {out}` makes it")
+    record = read_record(path)
+    for key in differences(record.config, to_json(config)):
+        if any(f"{key}.".startswith(f"{word[2:].partition('=')[0]}.") for word in arguments.overrides):
+            raise UserError(f"--{key}: differs from the record, which a report draws as it is; leave the option out")
+    _draw(record, out)
 
 
 def plan(arguments: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -19,6 +20,9 @@ from safetensors.numpy import save_file
 
 from jaxft.distributed import run_on_leader
 from jaxft.errors import UserError
+
+#: Errors of a full disk, of a quota, and of a file that is larger than allowed.
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -68,7 +72,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mappi
 def read_json(path: Path) -> Any:
     """Read JSON; UserError if the file is missing or damaged."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a readable JSON file ({error})") from error
 
@@ -123,6 +127,18 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
+def finished_lines(path: Path, mend: bool = False) -> list[bytes]:
+    """The complete lines of a file that is only appended to; [] if there is none.
+
+    A kill may leave an unfinished line at the end. It is left out; `mend` cuts it off, or it would spoil the next line.
+    """
+    content = path.read_bytes() if path.is_file() else b""
+    *lines, unfinished = content.split(b"\n")
+    if unfinished and mend:
+        os.truncate(path, len(content) - len(unfinished))
+    return lines
+
+
 def delete(path: Path) -> None:
     """Remove a file, or a folder with its contents, if it exists."""
     if path.is_dir() and not path.is_symlink():
@@ -134,4 +150,7 @@ def delete(path: Path) -> None:
 def cannot_write(path: Path, error: OSError | SafetensorError) -> UserError:
     """The error to raise if the disk refuses to write `path`."""
     reason = getattr(error, "strerror", None) or error
-    return UserError(f"{path}: cannot be written ({reason}); free some space or choose another folder")
+    if getattr(error, "errno", None) == errno.ENOENT:  # of a folder that is there, as /proc
+        reason = f"{next(one for one in path.absolute().parents if one.exists())} takes no new files"
+    advice = "free some space or " * (getattr(error, "errno", None) in FULL) + "choose another folder"
+    return UserError(f"{path}: cannot be written ({reason}); {advice}")

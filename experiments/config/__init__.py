@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from annotated_types import Gt, MinLen, Predicate
+from annotated_types import MinLen, Predicate
 
+from experiments.config.rows import Auto, Tuned
 from experiments.config.servers import Endpoint, Hosted, Judge
 from jaxft.bounds import Between, Count, Fraction, NotNegative, Positive, Seed, Whole, join
 from jaxft.data.source import Mix, Source
@@ -22,8 +23,7 @@ from jaxft.llama.attention import Attention
 from jaxft.llama.config import LlamaConfig, Shape
 from jaxft.llama.hf_tensors import FloatDtype
 from jaxft.llama.model import Remat
-from jaxft.methods import GradientProjection, Method
-from jaxft.methods.base import ALL_LINEARS, Targets
+from jaxft.methods import Method
 from jaxft.sharding import Sharding
 from jaxft.training.config import Training
 
@@ -46,6 +46,7 @@ __all__ = [  # what configs import, whichever file it is in
     "Stage",
     "Sweep",
     "Training",
+    "Tuned",
     "Watch",
 ]
 
@@ -170,47 +171,6 @@ class Evaluation:
     watch: Watch | None = None  # while training; None: not at all
     matched: tuple[float, ...] = ()  # test proficiencies to compare methods at; empty: the best that LoRA reaches
 
-    def check(self, key: str) -> None:
-        if "proficiency" not in self.axes:
-            raise UserError(f"{join(key, 'axes')}: no axis named 'proficiency' among {', '.join(self.axes) or 'none'}")
-
-
-@dataclass(frozen=True)
-class Auto:
-    """A search for the K-FAC strength and the learning rate of gradient projection within a budget of drift.
-
-    Drift is KL(base || tuned) on held-out reference text divided by the base's entropy there: the relative rise of loss
-    to expect on text of the base itself.
-    """
-
-    learning_rates: tuple[float, ...] = ()  # found, not set
-    mix: Mix | None = None  # other text to train on too; None: the domain alone
-    budget: Annotated[float, Gt(0), "a drift above 0, as 0.01 for 1 %"] = 0.01
-    trials: Count = 16  # training runs of the search, at most
-    targets: Targets = ALL_LINEARS
-    kind: Literal["auto"] = "auto"
-
-    def check(self, key: str) -> None:
-        """UserError for a learning rate."""
-        require(not self.learning_rates, f"{key}.learning_rates", self.learning_rates, "none: the rate is found")
-
-    def at(self, strength: float, learning_rate: float) -> GradientProjection:
-        """One trial of the search: 95 % of the energy is protected, and K-FAC EWC holds the rest.
-
-        With 256 directions the moments are nearly whole matrices on narrow models and affordable at any width. On the
-        shipped base, 64 directions drift nearly twice as far at the same proficiency. Gradients that are kept out of
-        only the strongest tenth of the protected directions learn less, at a third more drift.
-        """
-        return GradientProjection(
-            (learning_rate,),
-            self.mix,
-            energy=0.95,
-            targets=self.targets,
-            kfac_strength=strength,
-            kfac_outputs=True,
-            kfac_rank=256,
-        )
-
 
 @dataclass(frozen=True)
 class Pretrain:
@@ -238,22 +198,32 @@ class Experiment:
     """The whole run: one base, one domain, several methods, measured on the same axes."""
 
     name: Name
-    domain: Sources
+    domain: tuple[Source, ...]  # may be empty if nothing is trained
     evaluation: Evaluation
     model: Model = Model()
     reference: Reference | None = None
     training: Training = Training()
-    methods: Mapping[Name, Method | Auto | Hosted] = field(default_factory=dict)
+    methods: Mapping[Name, Method | Auto | Hosted | Tuned] = field(default_factory=dict)
     seeds: Seeds = (0,)
     pretrain: Pretrain | None = None
     judge: Judge = Judge()
 
     def check(self, key: str) -> None:
+        if self.learns:
+            require(bool(self.domain), join(key, "domain"), (), "at least one Source to learn from")
+            if "proficiency" not in (axes := self.evaluation.axes):
+                where = join(key, "evaluation.axes")
+                raise UserError(f"{where}: no axis named 'proficiency' among {', '.join(axes) or 'none'}")
         for name, method in self.methods.items():
             rates = method.learning_rates
             folders = {f"{rate:g}" for rate in rates}  # a run's folder has the rate to six digits
-            usable = isinstance(method, Auto) or bool(rates) and len(folders) == len(rates)
+            usable = isinstance(method, (Auto, Tuned)) or bool(rates) and len(folders) == len(rates)
             require(usable, join(key, f"methods.{name}.learning_rates"), rates, "one or more different numbers")
+
+    @property
+    def learns(self) -> bool:
+        """True unless all methods were trained elsewhere."""
+        return not self.methods or any(not isinstance(method, Tuned) for method in self.methods.values())
 
     @property
     def trained(self) -> dict[str, Method]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from experiments.store.cache import locked
 from jaxft.errors import UserError
-from jaxft.io import cannot_write
+from jaxft.io import cannot_write, finished_lines
 
 
 class Ledger:
@@ -28,7 +28,7 @@ class Ledger:
         """Read the file if it exists. UserError if it cannot be read."""
         self.path = path
         self._file: int | None = None
-        self._read(path.read_bytes() if path.exists() else b"")
+        self._read(finished_lines(path))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -36,10 +36,7 @@ class Ledger:
         with locked(self.path, wait=False):
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             try:
-                content = self.path.read_bytes()
-                # A line that a kill left half written is cut off, or it would spoil the next one.
-                os.ftruncate(self._file, content.rfind(b"\n") + 1)
-                self._read(content)
+                self._read(finished_lines(self.path, mend=True))
                 yield
             finally:
                 os.close(self._file)
@@ -78,12 +75,12 @@ class Ledger:
             raise cannot_write(self.path, error) from error
         self._take(line)
 
-    def _read(self, content: bytes) -> None:
+    def _read(self, lines: list[bytes]) -> None:
         self.answers: dict[str, dict[str, Any]] = {}
         self.requests = 0  # sent, every attempt
         self.paid = 0.0  # US dollars
         self._open: dict[int, tuple[str, float]] = {}
-        for n, line in enumerate(content.split(b"\n")[:-1], 1):  # text after the last line end is unfinished
+        for n, line in enumerate(lines, 1):
             try:
                 self._take(json.loads(line))
             except (ValueError, KeyError, TypeError) as error:

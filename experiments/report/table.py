@@ -31,8 +31,8 @@ NAME_WIDTH = 20
 NOTE = "In brackets the change; fractions change in percentage points. After ± the 95 % interval over examples."
 RELATIVE_NOTE = NOTE.replace("points.", "points, then, where something was to be kept, relative to the base.")
 COSTS_NOTE = (
-    "peak: memory of a training step. extra state: what a method reads in every step beside weights and optimizer. "
-    "reference: when it reads that text."
+    "peak: memory of a training step. extra state: what a method reads in every step in addition to weights and "
+    "optimizer. reference: when it reads the reference text."
 )
 LEAK_NOTE = (
     "leak: |dW Q| / |dW| over all linears, Q the directions of the reference inputs that hold 80 and 99 % of their "
@@ -92,12 +92,14 @@ def drift_note(record: Compared) -> str:
 
 
 def costs(record: Compared) -> Grid:
-    """Learning rate, step time and memory of each method; COSTS_NOTE explains the columns."""
+    """Learning rate, step time and memory of each method, except those made elsewhere; COSTS_NOTE explains it."""
     relative = any(method.kind == "full" for method in record.methods.values())
     step = "step (of full)" if relative else "step (ms)"
     header = ("method", "rate", step, "peak", "extra state", "reference")
     rows = []
     for name, method in record.methods.items():
+        if method.learning_rate is None:
+            continue
         time = step_of_full(record, name) if relative else method.timings.step_milliseconds
         peak, constants = (None, None)  # of hosted systems
         if method.memory is not None:
@@ -190,9 +192,9 @@ def sections(record: Compared, name_width: int = NAME_WIDTH) -> list[str]:
         "\n".join(textwrap.fill(note, WIDTH) for note in notes),
         aligned_text(drift(record), name_width),
         textwrap.fill(drift_note(record), WIDTH),
-        aligned_text(costs(record), name_width),
-        textwrap.fill(COSTS_NOTE, WIDTH),
     ]
+    if (cost := costs(record)).rows:
+        parts += [aligned_text(cost, name_width), textwrap.fill(COSTS_NOTE, WIDTH)]
     for sentence, grid in extra_tables(record):
         parts += [textwrap.fill(sentence, WIDTH), aligned_text(grid, name_width)]
     return parts
@@ -210,7 +212,9 @@ def markdown(record: ComparisonRecord) -> str:
     if left_out := unjudged(record):
         notes.append(_escape(left_out))
     parts = [_escape(headline(record)), piped(results(record, relative=True)), *notes]
-    parts += [piped(drift(record)), drift_note(record), piped(costs(record)), COSTS_NOTE]
+    parts += [piped(drift(record)), drift_note(record)]
+    if (cost := costs(record)).rows:
+        parts += [piped(cost), COSTS_NOTE]
     for sentence, grid in extra_tables(record):
         parts += [_escape(sentence), piped(grid)]
     return "\n\n".join([*parts, made_by(record.command)]) + "\n"

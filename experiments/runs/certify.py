@@ -43,7 +43,7 @@ def delta_norm(base: Llama, model: Llama) -> float:
 
 
 def certify_model(
-    work: Workspace, method: Method, model: Llama, changes: Mapping[str, jax.Array] | None = None
+    work: Workspace, method: Method | None, model: Llama, changes: Mapping[str, jax.Array] | None = None
 ) -> Certificate:
     """The certificate of a fine-tuned model. changes: dW by linear; None: the difference from the base."""
     base = work.base.model
@@ -64,7 +64,7 @@ def certify_model(
     return Certificate(
         **weights,
         **vars(reference_drift(work, model)),
-        domain=_drift(work, model, work.domain_batches),
+        domain=_drift(work, model, work.domain_batches) if work.experiment.domain else None,
     )
 
 

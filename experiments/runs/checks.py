@@ -6,11 +6,12 @@ import difflib
 
 from jax.sharding import Mesh
 
-from experiments.base_model import model_folder
-from experiments.config import Evaluation, Experiment, Hosted
+from experiments.base_model import Base, model_folder
+from experiments.config import Evaluation, Experiment, Hosted, Tuned
 from experiments.data.generated import check_prompts
 from experiments.evaluation.evaluate import check_examples
 from experiments.evaluation.tasks import TASKS
+from experiments.runs.tuned import check_tuned
 from jaxft import bounds
 from jaxft.errors import UserError, require
 from jaxft.llama.checkpoint import read_config
@@ -38,6 +39,9 @@ def check_experiment(experiment: Experiment) -> LlamaConfig:
     config = read_config(model_folder(experiment.model.folder))
     check_fit(experiment, config)
     check_unaligned(experiment, config)
+    for name, method in experiment.methods.items():
+        if isinstance(method, Tuned):
+            check_tuned(f"methods.{name}", method, Base(experiment.model), config)
     return config
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.config import Auto, Experiment, Hosted
+from experiments.config import Auto, Experiment, Hosted, Tuned
 from experiments.config_loader import to_json
 from experiments.data.sources import load_examples
 from experiments.evaluation import statistics
@@ -22,6 +22,7 @@ from experiments.evaluation.tasks import TASKS
 from experiments.runs.auto import AutoSearch
 from experiments.runs.forecast import check_hosted
 from experiments.runs.hosted import HostedRun
+from experiments.runs.measured import TunedRun
 from experiments.runs.output import open_output
 from experiments.runs.run import Run
 from experiments.runs.watch import rule
@@ -53,12 +54,11 @@ def compare(experiment: Experiment, out: Path, command: str, shared: Path | None
     clock = out / "timings.json"  # total seconds of all invocations for this record
     earlier = read_json(clock)["total_seconds"] if clock.is_file() else 0.0
     axes = {name: describe_axis(axis) for name, axis in evaluation.axes.items()}
-    trained_here = not all(isinstance(settings, Hosted) for settings in experiment.methods.values())
-    for name, scores in work.base_scores.items() if trained_here else ():
+    here = not all(isinstance(settings, Hosted) for settings in experiment.methods.values())
+    for name, scores in work.base_scores.items() if here else ():
         log.info(f"base  {name} {scores.mean:.3f}")
     results = _corrected({name: _method(work, name, settings, axes) for name, settings in experiment.methods.items()})
     timings = TotalTime(total_seconds=round(earlier + time.perf_counter() - began, 1))
-    write_json(clock, to_json(timings))
     record = ComparisonRecord(
         **heading(experiment.name, command, experiment),
         versions=versions(),
@@ -66,7 +66,7 @@ def compare(experiment: Experiment, out: Path, command: str, shared: Path | None
         seeds=experiment.seeds,
         data=work.inputs["data"],
         packed=work.rows.counts if experiment.trained else None,
-        contamination=work.contamination,
+        contamination=work.contamination if experiment.learns else None,
         reference=tuple(work.calibration.describe_text()) if experiment.reference is not None else None,
         base=work.base.description,
         axes=axes,
@@ -76,8 +76,10 @@ def compare(experiment: Experiment, out: Path, command: str, shared: Path | None
         watch=Watch(rule=rule(evaluation.watch), base=work.watched_base) if evaluation.watch is not None else None,
         matched=matched(results, axes, evaluation.matched),
     )
-    write_record(out / "record.json", record)
-    return record
+    kept = write_record(out / "record.json", record)
+    if kept is record:
+        write_json(clock, to_json(timings))
+    return kept
 
 
 def _run(work: Workspace, name: str, settings: Method | Hosted, rate: float, seed: int) -> Run | HostedRun:
@@ -87,11 +89,13 @@ def _run(work: Workspace, name: str, settings: Method | Hosted, rate: float, see
 
 
 def _method(
-    work: Workspace, name: str, settings: Method | Auto | Hosted, axes: Mapping[str, AxisDescription]
+    work: Workspace, name: str, settings: Method | Auto | Hosted | Tuned, axes: Mapping[str, AxisDescription]
 ) -> MethodResult:
     """One method's entry in the record, with p-values that are not corrected yet."""
     seeds, search = work.experiment.seeds, None
-    if isinstance(settings, Auto):
+    if isinstance(settings, Tuned):
+        runs, rate, rates = [TunedRun(work, name, settings)], None, ()
+    elif isinstance(settings, Auto):
         found, search = AutoSearch(work, name, settings).found()
         runs, rate, rates = [replace(found, seed=seed) for seed in seeds], found.learning_rate, ()
     else:
@@ -109,7 +113,14 @@ def _method(
         search=search,
         rates=rates,
         axes={
-            axis: _axis(work, name, axis, axes[axis].metric == "accuracy", old, [scores[axis] for scores in after])
+            axis: replace(
+                _axis(work, name, axis, axes[axis].metric == "accuracy", old, [scores[axis] for scores in after]),
+                seeds=tuple(
+                    SeedScore(seed=run.seed, after=scores[axis].mean)
+                    for run, scores in zip(runs, after, strict=True)
+                    if run.seed is not None
+                ),
+            )
             for axis, old in before.items()
         },
         examples={axis: _examples(work, axis, before[axis], after[0][axis]) for axis in before},
@@ -117,18 +128,18 @@ def _method(
 
 
 def _axis(work: Workspace, name: str, axis: str, binary: bool, old: Scores, new: Sequence[Scores]) -> AxisResult:
-    """One axis over all seeds, on the examples with a score before training and after every seed; UserError if none."""
+    """One axis over all seeds, on the examples with a score before training and after every seed; UserError if none.
+
+    The result lacks the scores of single seeds."""
     kept = np.all([scores.judged for scores in (old, *new)], axis=0)
     if not kept.any():
         raise UserError(f"{axis}: the judge gave no verdict on any pair of replies of {name}; see {work.out / 'judge'}")
     values = np.stack([scores.values[kept] for scores in new])
-    seeds = zip(work.experiment.seeds, new, strict=True)
     return replace(
         statistics.compare(old.values[kept], values, old.weights[kept], binary),
         unjudged=int((~kept).sum()),
         groups=_groups(work, axis, old, new, kept),
         labels=_labels(old, new, kept),
-        seeds=tuple(SeedScore(seed=seed, after=scores.mean) for seed, scores in seeds),
     )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax
 
-from experiments.config import Auto, Axis, Endpoint, Experiment, Hosted
+from experiments.config import Auto, Axis, Endpoint, Experiment, Hosted, Tuned
 from experiments.data.sources import load_examples
 from experiments.endpoints import access
 from experiments.endpoints.chat import Chat, Request
@@ -129,17 +129,20 @@ def _looks(experiment: Experiment) -> int:
     """The number of evaluations of an axis while training: one for the base, plus those of every run trained here."""
     watch, steps = experiment.evaluation.watch, experiment.training.steps
     rates = [
-        len(settings.learning_rates) for settings in experiment.methods.values() if not isinstance(settings, Hosted)
+        len(settings.learning_rates)
+        for settings in experiment.methods.values()
+        if not isinstance(settings, (Hosted, Tuned))
     ]
     if watch is None or not rates:
         return 0
     return 1 + (sum(rates) + len(rates) * (len(experiment.seeds) - 1)) * math.ceil(steps / watch.every)
 
 
-def _measured(methods: Sequence[Method | Auto | Hosted], seeds: int, axis: Axis) -> list[tuple[Source, int]]:
+def _measured(methods: Sequence[Method | Auto | Hosted | Tuned], seeds: int, axis: Axis) -> list[tuple[Source, int]]:
     """[(source of an axis, number of models that reply to it)]. Test data: every run, every provider's base, and the
-    base of the methods trained here. Validation data: the first-seed runs of methods with several learning rates."""
+    base of the other methods. Validation data: the first-seed runs of methods with several learning rates."""
     rates = [len(settings.learning_rates) for settings in methods]
-    provided = sum(isinstance(settings, Hosted) for settings in methods)
-    replied = sum(rates) + len(methods) * (seeds - 1) + provided + (provided < len(methods))
+    provided, tuned = (sum(isinstance(settings, kind) for settings in methods) for kind in (Hosted, Tuned))
+    runs = sum(rates) + (len(methods) - tuned) * (seeds - 1) + tuned
+    replied = runs + provided + (provided < len(methods))
     return [(axis.source, replied), (axis.validation, sum(number for number in rates if number > 1))]

@@ -37,19 +37,29 @@ def open_output(
     results = [name for name in entries if name not in (*nothing, work.dry_run.name)]
     found = read_json(path) if path.is_file() else None
     if found is None and results or found is not None and not _is_identity(found):
-        raise UserError(f"{out}: is not empty and holds no run of jaxft; choose another folder with --out")
+        raise UserError(f"{out}: {_others(out)}; choose another folder with --out")
     if results:
         check_format(path)
-    differing = _differences(found, identity)
+    differing = differences(found, identity)
     if results and differing:
         raise UserError(
             f"{out}: belongs to a run with another config or other inputs (different: "
             f"{', '.join(differing[:5])});\nchoose another folder with --out, or delete this one"
         )
     if agreed(bool(differing)):  # all processes have read the file before the leader writes
-        _ = work.rows  # unusable training examples raise here, before anything is written
+        if experiment.learns:
+            _ = work.rows  # unusable training examples raise here, before anything is written
         write_json(path, identity)
     return work
+
+
+def _others(out: Path) -> str:
+    """A description of a folder that holds no comparison."""
+    if (out / "units").is_dir():
+        return "holds a sweep, which `jaxft sweep` continues"
+    if any(out.glob("1_*/config.json")):
+        return "holds a sequence, which `jaxft sequence` continues"
+    return "is not empty and holds no run of jaxft"
 
 
 def _is_identity(value: Any) -> bool:
@@ -79,9 +89,9 @@ def binding(experiment: Experiment) -> Any:
     return settings
 
 
-def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+def differences(old: Any, new: Any, prefix: str = "") -> list[str]:
     """Keys whose values differ between two JSON trees."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted({*old, *new})
-        return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{prefix}{k}.")]
+        return [d for k in keys for d in differences(old.get(k), new.get(k), f"{prefix}{k}.")]
     return [] if old == new else [prefix.rstrip(".")]

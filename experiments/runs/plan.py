@@ -43,7 +43,10 @@ ASSUMPTIONS = (
     "nothing runs faster. Bases of {rank} directions, at most half of a width. Calibration: one batch of reference\n"
     "rows through all layers; the hidden states of all other rows come on top."
 )
-MODEL = "Lines marked ~ are by formula, not compiled, and count no collectives: see jaxft/planning/estimate.py."
+MODEL = (
+    "Lines marked ~ are by formula, not compiled, and count no collectives: see jaxft/planning/estimate.py.\n"
+    "Calibration and generation have no formula and are left out there."
+)
 
 
 @dataclass(frozen=True)
@@ -189,13 +192,14 @@ def plan(
                     missed.append(f"{name}: fits on none of {', '.join(target.name for target in group)}")
             continue
         (target,) = group
-        log.info(f"plan: compiling for {target.name}")
+        log.info(f"plan: {'estimating' if target.estimated else 'compiling'} for {target.name}")
         jobs = [partial(planner.step, target, name) for name in names]
         jobs += planner.others(target) if others else []
         # The compiler uses one core for one program.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for one in pool.map(lambda job: job(), jobs):
-                log.info(f"plan: {one.program} compiled in {one.compile_seconds:.0f} s")
+                if not target.estimated:
+                    log.info(f"plan: {one.program} compiled in {one.compile_seconds:.0f} s")
                 keep(one)
     hints = [_words(one) for one in found] if find else []
     return "\n".join([table(found, rank), *missed, *hints])

@@ -10,22 +10,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from experiments.base_model import model_folder
 from experiments.config_loader import to_json
 from experiments.data.rows import training_rows
 from experiments.data.sources import data_hashes
 from experiments.evaluation.evaluate import measure_axes
-from experiments.evaluation.scores import Scores, cached_scores, means
+from experiments.evaluation.scores import means
 from experiments.runs import watch
 from experiments.runs.calibrate import ranks
-from experiments.runs.certify import certify_model, delta_norm, describe_movement, kernel_changes
+from experiments.runs.measured import Measured
 from experiments.runs.output import binding
-from experiments.runs.workspace import Workspace
-from experiments.store.cache import cached_json, digest
+from experiments.store.cache import digest
 from experiments.store.record.codec import from_json
-from experiments.store.record.codec import to_json as encode
 from experiments.store.record.method import NOT_TIMED, Memory, RunResult, Timings, Watched
 from jaxft.distributed import agreed, run_on_leader
 from jaxft.io import read_json, write_json
@@ -43,11 +39,9 @@ SAFE = "safe_adapter"
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Measured):
     """One method at one learning rate and seed."""
 
-    work: Workspace
-    name: str
     method: Method
     learning_rate: float
     seed: int
@@ -55,10 +49,6 @@ class Run:
     @property
     def folder(self) -> Path:
         return self.work.run_folder(self.name, self.learning_rate, self.seed)
-
-    @property
-    def base_scores(self) -> dict[str, Scores]:
-        return self.work.base_scores
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -170,48 +160,14 @@ class Run:
     def assembled(self) -> tuple[Llama, Adapters | None]:
         return self.method.assemble(self.work.base.model, self.trained)
 
-    def scores(self, *, validation: bool) -> dict[str, Scores]:
-        """The scores of every axis on validation or test examples."""
-        path = self.folder / ("validation.json" if validation else "test.json")
-        work = self.work
-
-        def measure() -> dict[str, Scores]:
-            evaluation, assembled = work.experiment.evaluation, self.assembled
-            with about(self.label):
-                return measure_axes(work.base, *assembled, evaluation, work.judge, validation=validation)
-
-        return cached_scores(path, measure)
-
-    @property
-    def delta_norm(self) -> float:
-        """Frobenius norm of dW over all linears, stored in a file that stays when the weights are deleted."""
-        base = self.work.base.model
-        return cached_json(
-            self.folder / "delta_norm.json", lambda: delta_norm(base, self.method.merge(base, self.trained))
-        )
-
-    def result(self) -> RunResult:
-        """The certificates after training and after export, timings and sizes. Also exports the merged model."""
-        path = self.folder / "result.json"
-        return from_json(RunResult, cached_json(path, lambda: encode(self._result())), str(path))
-
     def _result(self) -> RunResult:
-        base = self.work.base.model
+        """The certificates after training and after export, timings and sizes. Also exports the merged model."""
         exported, timings = self.export(self.folder / "model"), self.folder / "timings.json"
-        moved = self.delta_norm  # before `merged`: this merges too, and memory holds one large merged model
-        merged = self.method.merge(base, self.trained)
-        certificate = None
-        if self.work.experiment.reference is not None:
-            changes = self._changes(merged)
-            certificate = replace(
-                certify_model(self.work, self.method, merged, changes=changes),
-                movement=describe_movement(self.work, changes),
-                exported=certify_model(self.work, self.method, self.work.base.reload(exported)),
-            )
+        moved = self.delta_norm  # before the certificate: this merges too, and memory holds one large merged model
         memory, watcher = self.folder / "memory.json", self.watcher()
         return RunResult(
             delta_norm=moved,
-            certificate=certificate,
+            certificate=self._certificate(self.method, exported),
             reference="while training" if self.method.mix else self.method.reference,
             timings=from_json(Timings, read_json(timings), str(timings)) if timings.is_file() else NOT_TIMED,
             memory=from_json(Memory, read_json(memory), str(memory)),
@@ -228,7 +184,7 @@ class Run:
             dtypes = checkpoint.stored_dtypes(base.folder)
             if asked != "base":
                 dtypes = dict.fromkeys(dtypes, asked)
-            checkpoint.save(self.method.merge(base.model, self.trained), folder, like=base.folder, dtypes=dtypes)
+            checkpoint.save(self.merged(), folder, like=base.folder, dtypes=dtypes)
         return folder
 
     def export_adapter(self, method: Lora, folder: Path) -> Path:
@@ -244,13 +200,6 @@ class Run:
             run_on_leader(
                 f"{checkpoints} deleted", lambda folder=checkpoints: shutil.rmtree(folder, ignore_errors=True)
             )
-
-    def _changes(self, merged: Llama) -> Mapping[str, jax.Array]:
-        """dW by linear: the adapters' own if the method has adapters, else merged - base."""
-        _, adapters = self.assembled
-        if adapters is not None:
-            return {name: adapter.delta() for name, adapter in adapters.items()}
-        return kernel_changes(self.work.base.model, merged)
 
 
 def _watched(line: Mapping[str, Any]) -> Watched:

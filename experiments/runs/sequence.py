@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from experiments.base_model import Base
-from experiments.config import Auto, Axis, Experiment, Hosted, Sequence
+from experiments.config import Auto, Axis, Experiment, Hosted, Sequence, Tuned
 from experiments.data.rows import training_rows
 from experiments.evaluation.evaluate import describe_axis
 from experiments.evaluation.scores import means
@@ -114,6 +114,8 @@ def check_sequence(sequence: Sequence) -> None:
     for name, settings in sequence.experiment.methods.items():
         if isinstance(settings, Hosted):
             raise UserError(f"methods.{name}: a provider keeps its weights, and the next domain starts from them")
+        if isinstance(settings, Tuned):
+            raise UserError(f"methods.{name}: was trained elsewhere, and a sequence trains every method on each domain")
     check(sequence.experiment)
     plan = Plan(sequence)
     for number in range(len(plan.names)):
@@ -134,7 +136,7 @@ def learn_sequence(sequence: Sequence, out: Path, command: str) -> SequenceRecor
     log.info("base  " + _listed(before))
     results, works = {}, []
     for name, settings in sequence.experiment.methods.items():
-        assert not isinstance(settings, Hosted)
+        assert not isinstance(settings, (Hosted, Tuned))
         kind = settings.kind
         if isinstance(settings, Auto):
             found, _ = AutoSearch(first, name, settings).found()
@@ -145,7 +147,6 @@ def learn_sequence(sequence: Sequence, out: Path, command: str) -> SequenceRecor
         works = works or [learnt.work for learnt in seeds[0]]
         results[name] = SequenceMethod(kind=kind, learning_rate=rate, rates=rates, **_described(plan, seeds))
     timings = TotalTime(total_seconds=round(earlier + time.perf_counter() - began, 1))
-    write_json(clock, to_json(timings))
     record = SequenceRecord(
         **heading(sequence.name, command, sequence),
         versions=versions(),
@@ -162,8 +163,10 @@ def learn_sequence(sequence: Sequence, out: Path, command: str) -> SequenceRecor
         methods=results,
         timings=timings,
     )
-    write_record(out / "record.json", record)
-    return record
+    kept = write_record(out / "record.json", record)
+    if kept is record:
+        write_json(clock, to_json(timings))
+    return kept
 
 
 def _learn(plan: Plan, first: Workspace, name: str, settings: Method, rate: float, seed: int) -> list[Learnt]:

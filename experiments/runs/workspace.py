@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from experiments.base_model import Base, model_folder
-from experiments.config import Evaluation, Experiment
+from experiments.config import Evaluation, Experiment, Tuned
 from experiments.config_loader import to_json
 from experiments.data.describe import contamination
 from experiments.data.generated import reference_sources, turns
@@ -26,6 +26,7 @@ from experiments.evaluation.tasks.judged import Judged
 from experiments.runs import watch
 from experiments.runs.accumulated import Accumulated
 from experiments.runs.calibrate import Calibration
+from experiments.runs.tuned import tuned_hash
 from experiments.store.cache import cached_json, cached_path
 from experiments.store.record import Contamination
 from experiments.store.record.codec import from_json
@@ -122,6 +123,7 @@ class Workspace:
             "model": self.base.sha256,
             "tokenizer": self.base.tokenizer_sha256,
             "data": data_hashes(sources),
+            **{f"tuned {one.folder}": tuned_hash(one) for one in experiment.methods.values() if isinstance(one, Tuned)},
             **{f"unaligned {name}": checkpoint.content_hash(model_folder(name)) for name in sorted(unaligned)},
         }
 
@@ -198,7 +200,7 @@ class Workspace:
             return self.calibration.automatic_bases(method, gradients)
         return self.calibration.bases(method.energy)
 
-    def certificate_bases(self, method: Method) -> dict[str, Basis]:
+    def certificate_bases(self, method: Method | None) -> dict[str, Basis]:
         """The method's protected bases; if it has none, those at `reference.certificate_energy`."""
         assert self.experiment.reference is not None
         if isinstance(method, Protecting) and method.energy:

@@ -47,9 +47,7 @@ def sweep(settings: Sweep, out: Path, jobs: int, command: str) -> SweepRecord:
     if waiting:
         log.info(f"logs: {out / 'logs'}")
         _work(waiting, places(jobs), out, command)
-    record = sweep_record(settings, found, command)
-    write_record(out / "record.json", record)
-    return record
+    return write_record(out / "record.json", sweep_record(settings, found, command))
 
 
 def _check_folder(settings: Sweep, out: Path) -> None:

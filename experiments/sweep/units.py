@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.config import Experiment, Sweep
+from experiments.config import Experiment, Sweep, Tuned
 from experiments.config_loader import changed, to_json
 from experiments.runs.output import binding, check_format
 from experiments.runs.workspace import Workspace
@@ -93,7 +93,8 @@ def units(sweep: Sweep, out: Path) -> list[Unit]:
             raise UserError(f"{where}: {error}") from error
         for method, settings in experiment.methods.items():
             alone = replace(experiment, methods={method: settings})
-            read = [experiment.model, experiment.domain, experiment.reference, experiment.evaluation.axes]
+            tuned = settings if isinstance(settings, Tuned) else None
+            read = [experiment.model, experiment.domain, experiment.reference, experiment.evaluation.axes, tuned]
             key = digest(to_json(read))
             if key not in inputs:
                 inputs[key] = Workspace(alone, out).inputs

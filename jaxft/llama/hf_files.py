@@ -38,7 +38,8 @@ def exact_tokenizer(config: Mapping[str, Any]) -> dict[str, Any]:
     Version 5 writes a class and a list, extra_special_tokens, that 4.57 refuses, and rebuilds other classes from their
     vocabulary: a LlamaTokenizer then loses leading spaces. Code in the base's folder is not named: jaxft runs none.
     """
-    found = {name: value for name, value in config.items() if name not in ("auto_map", "backend")}
+    left_out = ("auto_map", "backend", "is_local", "local_files_only")
+    found = {name: value for name, value in config.items() if name not in left_out}
     found["tokenizer_class"] = "PreTrainedTokenizerFast"
     found.setdefault("model_input_names", ["input_ids", "attention_mask"])  # 4.57 adds ids that no Llama takes
     extra, named = found.pop("extra_special_tokens", None), found.pop("model_specific_special_tokens", {})

@@ -92,5 +92,5 @@ def topology_devices(name: str) -> list[Any]:
         said = str(error).splitlines()[0][:200]
         raise UserError(
             f"topology {name!r}: the TPU compiler refused it ({said}).\n"
-            "It comes with `pip install libtpu`; shapes are those of Google Cloud, such as 2x4 for v5e or 2x2x1 for v4"
+            "pip install -e '.[plan]' brings it; shapes are those of Google Cloud, such as 2x4 for v5e or 2x2x1 for v4"
         ) from error

@@ -1,7 +1,7 @@
 """Compile jaxft's programs for devices that need not be attached, and find out which fit.
 
-The TPU compiler (`pip install libtpu`) needs no TPU: it compiles for a named topology and reports the memory of each
-chip and the collectives. Without a topology, programs are compiled for the attached devices.
+The TPU compiler (extra `plan`) needs no TPU: it compiles for a named topology and reports the memory of each chip and
+the collectives. Without a topology, programs are compiled for the attached devices.
 """
 
 from __future__ import annotations

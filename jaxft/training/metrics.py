@@ -13,6 +13,7 @@ from typing import Any
 
 from jaxft import distributed
 from jaxft.errors import UserError
+from jaxft.io import finished_lines
 from jaxft.progress import format_seconds
 from jaxft.training.trackers import Line, Tracker
 
@@ -41,14 +42,12 @@ class Metrics:
         self.tokens = 0
         self.began = self.first = None
         self._pending: list[tuple[int, Mapping[str, Any]]] = []
-        if self.path is not None and self.path.exists():
-            path = self.path
-            lines = path.read_text().splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n")]  # a kill may cut the last line short
-            kept = [line for line in whole if json.loads(line)["step"] <= start]
-            self._tracked = max([start, *(json.loads(line)["step"] for line in whole[-1:])])
+        if self.path is not None:
+            lines = finished_lines(self.path, mend=True)
+            kept = [line for line in lines if json.loads(line)["step"] <= start]
+            self._tracked = max([start, *(json.loads(line)["step"] for line in lines[-1:])])
             if kept != lines:
-                path.write_text("".join(kept))
+                self.path.write_bytes(b"".join(line + b"\n" for line in kept))
 
     def add(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Keep one step's metrics until the next flush."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from experiments.endpoints import pace
+from experiments.hosted import finetuning, together
+from tests.experiments.endpoints.server import KEY, Provider, provider
 from tests.experiments.world import World
 
 
@@ -36,3 +40,19 @@ def done(world: World, tmp_path_factory: pytest.TempPathFactory) -> Done:
     out = tmp_path_factory.mktemp("runs") / "done"
     assert world.run("compare", out) == 0
     return Done(out, json.loads((out / "record.json").read_text()))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key for the scripted provider, and pauses that are too short to notice."""
+    monkeypatch.setenv("SCRIPTED_KEY", KEY)
+    monkeypatch.setattr(pace, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(finetuning, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(together, "FILE_SECONDS", 0.0)
+
+
+@pytest.fixture
+def server(quick: None) -> Iterator[Provider]:
+    """A scripted provider."""
+    with provider() as running:
+        yield running

@@ -24,7 +24,8 @@ def test_train_evaluate_export_and_certify_one_method(world, done, tmp_path, cap
     out = tmp_path / "certify"
     assert world.run("certify", out, "--method", "projection") == 0
     said = capsys.readouterr().out
-    training, export, _, common, *moved, plots = said.splitlines()
+    label, training, export, _, common, *moved, plots = said.splitlines()
+    assert label == "projection lr 0.001 seed 0"
     assert training.startswith("after training: largest |dW Q|/|dW| ") and export.startswith("after export: ")
     certificate = record["certificate"]
     assert (
@@ -46,8 +47,8 @@ def test_train_evaluate_export_and_certify_one_method(world, done, tmp_path, cap
     assert world.run("evaluate", out, "--method", "projection") == 0
     lines = capsys.readouterr().out.splitlines()
     scores = record["axes"]["proficiency"]
-    assert lines[0] == f"proficiency: {scores['before']:.4f} -> {scores['seeds'][0]['after']:.4f} (8 examples)"
-    assert [line.split(":")[0] for line in lines] == ["proficiency", "safety", "knowledge"]
+    assert lines[1] == f"proficiency: {scores['before']:.4f} -> {scores['seeds'][0]['after']:.4f} (8 examples)"
+    assert [line.split(":")[0] for line in lines] == [label, "proficiency", "safety", "knowledge"]
 
     out = tmp_path / "train"
     assert world.run("train", out, "--method", "projection") == 0
@@ -106,7 +107,30 @@ def test_report_draws_from_the_record_alone(world, done, tmp_path, capsys) -> No
 
 def test_report_without_a_record(world, tmp_path, capsys) -> None:
     assert world.run("report", tmp_path) == 1
-    assert "record.json: not a readable JSON file" in one_error(capsys)
+    advice = f"`jaxft compare {world.config} --out {tmp_path}` makes it"
+    assert f"{tmp_path}/record.json: no record is there; {advice}" in one_error(capsys)
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["--training.steps", "9"], 1),
+        (["--methods.lora.rank=1"], 1),
+        (["--methods.lora.rank", "2"], 0),  # as in the record
+    ],
+)
+def test_report_refuses_what_the_record_does_not_hold(world, done, tmp_path, capsys, words, status) -> None:
+    shutil.copy(done.out / "record.json", tmp_path)
+    assert world.run("report", tmp_path, *words) == status
+    if status:
+        key = words[0].partition("=")[0]
+        assert f"{key}: differs from the record, which a report draws as it is" in one_error(capsys)
+
+
+@pytest.mark.parametrize("out", ["/proc/x", "/proc/x/y"])
+def test_an_impossible_folder_is_named(world, capsys, out) -> None:
+    assert world.run("train", Path(out)) == 1
+    assert f"{out}: cannot be written (/proc takes no new files); choose another folder" in one_error(capsys)
 
 
 def test_generate(world, capsys) -> None:

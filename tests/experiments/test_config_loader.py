@@ -65,6 +65,15 @@ def config(tmp_path: Path) -> str:
             (0.5, 0.6),
         ),
         (["--training.steps", "1", "--training.steps", "2"], lambda e: e.training.steps, 2),
+        (["--domain", "a.jsonl"], lambda e: e.domain, (Source("a.jsonl"),)),
+        (["--domain", "('hotel','a.jsonl')"], lambda e: e.domain, (Source("hotel"), Source("a.jsonl"))),
+        (["--domain.0.limit", "7"], lambda e: e.domain, (Source("hotel", limit=7),)),
+        (
+            ["--evaluation.axes.proficiency.source", "a.jsonl"],
+            lambda e: e.evaluation.axes["proficiency"].source,
+            Source("a.jsonl"),
+        ),
+        (["--methods.lora.learning_rates.0", "2"], lambda e: e.methods["lora"].learning_rates, (2.0,)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -94,7 +103,9 @@ def test_an_override_changes_nothing_else(config) -> None:
         (["--methods.projection.energy", "most"], ["'most'", "expected float | 'auto'"]),
         (["--methods.lora", "3"], ["--methods.lora", "expected Lora"]),
         (["--seeds", "a,b"], ["--seeds: found 'a,b', expected int"]),
-        (["--domain", "hotel"], ["--domain: found 'hotel', expected Source"]),
+        (["--domain", "3"], ["--domain: found 3, expected Source"]),
+        (["--domain.name", "hotel"], ["unknown key 'name'; did you mean --domain.0? Known here: 0"]),
+        (["--domain.1.name", "hotel"], ["unknown key '1'; did you mean --domain.0? Known here: 0"]),
         (["--training.steps"], ["--training.steps has no value"]),
         (["training.steps", "7"], ["unexpected argument 'training.steps'", "--key.sub value"]),
         (["--training.steps", "0"], ["--training.steps: found 0, expected at least 1"]),
@@ -130,14 +141,24 @@ def test_renamed_keys_are_refused_with_the_new_name(config, old, new) -> None:
     [
         ("x = 1", ["defines no `experiment = Experiment(...)`"]),
         ("experiment = {'name': 'x'}", ["defines no `experiment"]),
-        ("experiment = (", ["SyntaxError"]),
-        ("import no_such_package", ["no_such_package"]),
+        ("experiment = (", ["SyntaxError: '(' was never closed (broken.py, line 1)"]),
+        ("\nimport no_such_package", ["py, line 2: ModuleNotFoundError: No module named 'no_such_package'"]),
+        (
+            CONFIG.replace('    domain=(Source("hotel"),),\n', ""),
+            ["argument: 'domain'; for example domain=(Source(\"train.jsonl\"),). A complete config"],
+        ),
+        (CONFIG.replace(", target=0.5", ""), ["'target'; for example target=0.5."]),
+        (
+            CONFIG.replace(', Source("hotel"))}', ")}"),
+            ["'validation'; for example validation=Source(\"valid.jsonl\")."],
+        ),
+        (CONFIG + "Watch(every=1)", ["py, line 10: TypeError", "'examples'; examples is of type int."]),
         ("open('/no/such/file')", ["FileNotFoundError", "/no/such/file"]),
         ("1 / 0", ["ZeroDivisionError"]),
         (CONFIG.replace("name=", "nam="), ["unexpected keyword argument 'nam'", "did you mean 'name'?"]),
         (
             CONFIG.replace("target=0.5", "tarjet=0.5"),
-            ["'tarjet'", "did you mean 'target'?", "dataclasses in experiments.config or of a method"],
+            ["'tarjet'", "did you mean 'target'?", "Known here: axes, target"],
         ),
         (CONFIG.replace('name="here"', "name=3"), ["name: found 3, expected str"]),
         (CONFIG.replace('(Source("hotel"),)', '(Source("hotel"))'), ["domain: found Source(", "tuple[Source, ...]"]),
@@ -158,7 +179,10 @@ def test_renamed_keys_are_refused_with_the_new_name(config, old, new) -> None:
             CONFIG.replace("GradientProjection(l", "GradientProjection(decay=4.0, l"),
             ["unexpected keyword argument 'decay'; it is now called 'kfac_strength'."],
         ),
-        ("from jaxft.method_config import Full", ["import methods from jaxft.methods\n"]),
+        (
+            "from jaxft.method_config import Full",
+            ["No module named 'jaxft.method_config'; import methods from jaxft.methods"],
+        ),
         ("from jaxft.config import Full", ["import methods from jaxft.methods, and all else from experiments.config"]),
     ],
 )
@@ -169,11 +193,12 @@ def test_broken_configs(tmp_path, text, messages) -> None:
         load_experiment(str(path))
     for message in (str(path), *messages):
         assert message in str(caught.value)
-    assert len(str(caught.value).splitlines()) <= 3
+    assert len(str(caught.value).splitlines()) == 1
+    assert "configs/README.md" not in str(caught.value) or "missing" in str(caught.value)
 
 
 def test_a_missing_config(tmp_path) -> None:
-    with pytest.raises(UserError, match="no such config file; the ones that ship are under configs/"):
+    with pytest.raises(UserError, match="no such config file; the shipped ones are under configs/"):
         load_experiment(str(tmp_path / "none.py"))
 
 
@@ -200,12 +225,23 @@ def test_a_config_that_defines_nothing(tmp_path) -> None:
         load_any(str(path))
 
 
+def test_the_example_in_the_readme_is_complete(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "configs" / "README.md").read_text()
+    path = tmp_path / "mine.py"
+    path.write_text(text.partition("```python\n")[2].partition("```")[0])
+    experiment = load_experiment(str(path), ["--training.steps", "100"])
+    assert experiment.training.steps == 100 and experiment.domain == (Source("data/train.jsonl"),)
+    path.write_text(path.read_text().replace('    name="mine",\n', ""))
+    with pytest.raises(UserError, match="'name'; for example name=\"mine\""):
+        load_experiment(str(path))
+
+
 def test_to_json_is_plain_data(config) -> None:
     value = to_json(load_experiment(config))
     assert json.loads(json.dumps(value)) == value
-    assert value["domain"] == [{"name": "hotel", "split": "train", "limit": None, "learn": "last"}]
+    assert value["domain"] == [{"name": "hotel", "split": "train", "limit": None, "learn": None}]
     assert to_json((Source("a"), {"k": (1, None)})) == [
-        {"name": "a", "split": "train", "limit": None, "learn": "last"},
+        {"name": "a", "split": "train", "limit": None, "learn": None},
         {"k": [1, None]},
     ]
 

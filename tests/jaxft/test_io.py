@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jaxft.errors import UserError
-from jaxft.io import read_json, whole, write_atomically, write_json
+from jaxft.io import cannot_write, finished_lines, read_json, whole, write_atomically, write_json
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -42,6 +42,33 @@ def test_a_folder_that_cannot_be_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match="cannot be written"):
         write_atomically(tmp_path / "file" / "report.html", b"")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(28, "No space left on device"), "(No space left on device); free some space or choose another folder"),
+        (OSError(27, "File too large"), "(File too large); free some space or choose another folder"),
+        (OSError(30, "Read-only file system"), "(Read-only file system); choose another folder"),
+        (OSError(2, "No such file or directory"), "(HERE takes no new files); choose another folder"),
+    ],
+)
+def test_advice_fits_what_the_disk_refused(tmp_path: Path, error: OSError, message: str) -> None:
+    assert str(cannot_write(tmp_path / "a" / "b", error)).endswith(message.replace("HERE", str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("content", "lines", "left"),
+    [(b"a\nb\n", [b"a", b"b"], b"a\nb\n"), (b"a\nb", [b"a"], b"a\n"), (b"half", [], b""), (b"", [], b"")],
+)
+def test_an_unfinished_last_line_is_left_out_and_cut_off(
+    tmp_path: Path, content: bytes, lines: list[bytes], left: bytes
+) -> None:
+    path = tmp_path / "lines.jsonl"
+    assert finished_lines(path, mend=True) == []
+    path.write_bytes(content)
+    assert finished_lines(path) == lines and path.read_bytes() == content
+    assert finished_lines(path, mend=True) == lines and path.read_bytes() == left
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from experiments.evaluation.judges.rubric import Rubric
 from experiments.store.cache import digest, locked
 from jaxft.distributed import is_leader
 from jaxft.errors import UserError
+from jaxft.io import finished_lines
 
 
 def fingerprint(judge: str, rubric: Rubric, question: Question) -> str:
@@ -39,17 +40,12 @@ class Store:
                 self._read()
 
     def _read(self) -> None:
-        content = self.path.read_bytes()
-        *lines, torn = content.split(b"\n")
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(finished_lines(self.path, mend=is_leader()), 1):
             try:
                 entry = json.loads(line)
                 self._found[entry["key"]] = (entry["label"], entry["reason"])
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(f"{self.path}, line {number}: not a verdict ({error}); delete this line") from error
-        if torn and is_leader():
-            with self.path.open("rb+") as file:
-                file.truncate(len(content) - len(torn))
 
     def get(self, key: str) -> tuple[str, str] | None:
         """(label, reason), or None without a verdict."""

@@ -5,17 +5,21 @@ Not every version of jaxft recorded the fields with a default: None means "not r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from experiments.store.record.certificate import Certificate
 from experiments.store.record.codec import from_json, to_json
 from experiments.store.record.method import Means, MethodResult, Rate, Timings
+from jaxft.distributed import agreed
 from jaxft.errors import UserError
 from jaxft.io import read_json, write_json
 
+#: Fields that say when, how and on what the results were made.
+ORIGIN = ("command", "created", "versions", "hardware", "timings")
 #: Version of the records' JSON; raised when the name or the meaning of a key changes.
 FORMAT = 2
 
@@ -206,6 +210,9 @@ KINDS: Mapping[str, type[Record]] = {
 }
 
 
+R = TypeVar("R", bound=Record)
+
+
 def encode(record: Record) -> dict[str, Any]:
     """A record as JSON data, with its format and kind."""
     kind = next(name for name, its in KINDS.items() if type(record) is its)
@@ -226,9 +233,23 @@ def decode(value: Any, where: str) -> Any:
     return from_json(KINDS[value["kind"]], rest, where)
 
 
-def write_record(path: Path, record: Record) -> None:
-    """Write a record atomically."""
+def write_record(path: Path, record: R) -> R:
+    """Write a record atomically, unless the file already holds the same results; returns the one in the file."""
+    if agreed(_results(path) == _without_origin(json.loads(json.dumps(encode(record))))):
+        return read_record(path)
     write_json(path, encode(record))
+    return record
+
+
+def _results(path: Path) -> Any:
+    try:
+        return _without_origin(read_json(path))
+    except UserError:  # there is no record yet, or it is damaged
+        return None
+
+
+def _without_origin(record: Any) -> Any:
+    return {name: value for name, value in record.items() if name not in ORIGIN} if isinstance(record, dict) else None
 
 
 def read_record(path: Path) -> Any:

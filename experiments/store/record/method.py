@@ -122,8 +122,9 @@ class RunResult:
     """The results of one training run, except its scores.
 
     certificate: None without reference text. reference: the time when the method reads that text: "none", "before
-    training" or "while training". memory: None for hosted systems. watched, kept_step: evaluations while training, and
-    the step whose weights are kept. model, cost: for hosted systems, the provider's name of the model and US dollars.
+    training" or "while training"; None if unknown. memory: None for models that are not trained here. watched,
+    kept_step: evaluations while training, and the step whose weights are kept. model, cost: for hosted systems, the
+    provider's name of the model and US dollars.
     """
 
     delta_norm: float | None
@@ -155,11 +156,11 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class MethodResult(RunResult):
-    """One method. axes: over all seeds; all other fields are for the first seed. rates: empty if the config gives one
-    rate. examples: replies by axis; None in the record of a sweep."""
+    """One method. axes: over all seeds; all other fields are for the first seed. learning_rate: None for a fine-tune
+    made elsewhere. rates: empty if the config gives one rate. examples: replies by axis; None in a sweep's record."""
 
     kind: str
-    learning_rate: float
+    learning_rate: float | None
     search: Search | None = None
     rates: tuple[Rate, ...]
     axes: Mapping[str, AxisResult]

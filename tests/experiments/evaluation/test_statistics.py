@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 
-from experiments.evaluation.statistics import compare, holm, interval, weighted_mean
+from experiments.evaluation.statistics import compare, holm, interval, lost_interval, weighted_mean
 
 
 def binary(n: int, right: int) -> np.ndarray:
@@ -165,3 +165,29 @@ def test_holm_rejects_what_its_step_down_rule_rejects(p_values: list[float], alp
     corrected = holm(p_values)
     assert {i for i, p in enumerate(corrected) if p <= alpha} == rejected
     assert all(p <= c <= 1 for p, c in zip(p_values, corrected, strict=True))
+
+
+@pytest.mark.parametrize(("lost", "won", "n"), [(12, 2, 50), (5, 9, 40), (1, 0, 300), (0, 7, 300), (1.5, 3.5, 80)])
+def test_the_score_interval_of_lost_answers_is_that_of_the_constrained_likelihood(lost, won, n) -> None:
+    """Tango's closed form against a search for the most likely rate of won answers under each loss."""
+
+    def statistic(fall: float) -> float:
+        least, most = max(0.0, -fall) + 1e-12, (1 - fall) / 2 - 1e-12
+
+        def unlikely(rate: float) -> float:
+            rest = (n - lost - won) * np.log(1 - 2 * rate - fall)
+            return -(lost * np.log(rate + fall) + won * np.log(rate) + rest)
+
+        rate = optimize.minimize_scalar(unlikely, bounds=(least, most), method="bounded", options={"xatol": 1e-12}).x
+        return (lost - won - n * fall) / np.sqrt(n * (2 * rate + fall - fall**2))
+
+    low, high = lost_interval(lost, won, n, level=0.95)
+    assert statistic(low) == pytest.approx(1.96, abs=1e-3) and statistic(high) == pytest.approx(-1.96, abs=1e-3)
+    assert low < (lost - won) / n < high
+
+
+@pytest.mark.parametrize("n", [20, 300, 3000])
+def test_answers_that_did_not_change_still_have_an_interval(n) -> None:
+    z = stats.norm.ppf(0.95)
+    assert lost_interval(0, 0, n) == pytest.approx((-z * z / (n + z * z), z * z / (n + z * z)), abs=1e-8)
+    assert lost_interval(n, 0, n)[1] == 1.0 and lost_interval(0, n, n)[0] == -1.0

@@ -12,7 +12,6 @@ import pytest
 
 from experiments.config import Endpoint, Hosted
 from experiments.endpoints.chat import Chat
-from experiments.hosted import finetuning, together
 from experiments.hosted.finetuning import dry_run, fine_tune
 from experiments.hosted.openai import OpenAIJobs
 from experiments.hosted.replies import replies
@@ -27,12 +26,6 @@ CLIENTS = {"openai": OpenAIJobs, "together": TogetherJobs}
 
 class Killed(BaseException):
     """As a kill at this moment: nothing is tidied up."""
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finetuning, "POLL_SECONDS", 0.0)
-    monkeypatch.setattr(together, "FILE_SECONDS", 0.0)
 
 
 @pytest.fixture(params=["openai", "together"])

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.config import Watch
 from experiments.config_loader import load_experiment
-from experiments.runs.checks import check
+from experiments.runs.checks import check, check_experiment
 from jaxft import methods
 from jaxft.errors import UserError
 
@@ -19,12 +19,22 @@ def test_the_world_passes(world) -> None:
     check(load_experiment(world.config))
 
 
+def test_a_tracker_must_be_installed_where_training_runs(world, monkeypatch) -> None:
+    monkeypatch.setattr("jaxft.training.trackers.find_spec", lambda name: None)
+    experiment = load_experiment(world.config, ["--training.tracker", "wandb"])
+    check_experiment(experiment)  # as for a plan
+    with pytest.raises(UserError, match="training.tracker: the package wandb is not installed"):
+        check(experiment)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
         ("model.template", "chatml", "one of tokenizer, llama2, plain"),
         ("model.param_dtype", "float8", "one of float32, bfloat16, float16"),
+        ("model.export_dtype", "int8", "'base' | one of float32"),
         ("model.compute_dtype", "fp32", "one of float32"),
+        ("training.tracker", "neptune", "one of tensorboard, wandb, mlflow, trackio"),
         ("model.remat", "some", "one of nothing, dots, full"),
         ("training.on_long", "cut", "one of drop, split, error"),
         ("training.steps", "0", "at least 1"),

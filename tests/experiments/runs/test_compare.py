@@ -16,7 +16,7 @@ import pytest
 
 from experiments.config_loader import load_experiment, to_json
 from experiments.evaluation.scores import Scores
-from experiments.runs import compare, output, run
+from experiments.runs import compare, measured, output, run
 from jaxft.methods import Lora
 from tests.experiments.world import one_error, snapshot
 
@@ -138,15 +138,14 @@ def test_a_second_call_redoes_nothing(done, world, tmp_path, monkeypatch, capsys
     out = tmp_path / "copy"
     shutil.copytree(done.out, out)
     before = snapshot(out)
-    for name in ("train", "measure_axes", "certify_model"):
-        monkeypatch.setattr(run, name, None)
+    for module, name in ((run, "train"), (measured, "measure_axes"), (measured, "certify_model")):
+        monkeypatch.setattr(module, name, None)
     assert world.run("compare", out) == 0
-    drawn_anew = {"record.json", "timings.json", "report.html", "table.txt", "table.md"}
+    drawn_anew = {"report.html", "table.txt", "table.md"}
     after = snapshot(out)
     assert after.keys() == before.keys()
     changed = {name for name in after if after[name] != before[name]}
     assert {name for name in changed if not name.endswith(".png")} <= drawn_anew
-    assert numbers(json.loads((out / "record.json").read_text())) == numbers(done.record)
     table = capsys.readouterr().out
     assert "projection" in table and f"report: {out / 'report.html'}" in table
 
@@ -248,6 +247,12 @@ def test_a_folder_of_something_else_is_refused(world, tmp_path, capsys) -> None:
     assert world.run("compare", tmp_path) == 1
     assert "is not empty and holds no run of jaxft; choose another folder with --out" in one_error(capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    for file, verb in (("units/lora/config.json", "sweep"), ("1_hotel/config.json", "sequence")):
+        path = tmp_path / verb / file
+        path.parent.mkdir(parents=True)
+        path.write_text("{}")
+        assert world.run("compare", tmp_path / verb) == 1
+        assert f"{tmp_path / verb}: holds a {verb}, which `jaxft {verb}` continues; choose" in one_error(capsys)
     assert world.run("compare", tmp_path / "thesis.tex") == 1
     assert "is a file" in one_error(capsys)
 

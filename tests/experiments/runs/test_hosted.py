@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from experiments.data.sources import load
-from experiments.endpoints import pace
-from experiments.hosted import finetuning, together
-from tests.experiments.endpoints.server import KEY, Provider, provider
+from tests.experiments.endpoints.server import KEY, Provider
 from tests.experiments.runs.hosted_world import OPENAI_JUDGE, REFUSAL, write
 from tests.experiments.world import World, one_error, snapshot
 
 LAB = '{{"lab": hosted("{}", 0.5)}}'
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(finetuning, "POLL_SECONDS", 0.0)
-    monkeypatch.setattr(together, "FILE_SECONDS", 0.0)
-    monkeypatch.setenv("SCRIPTED_KEY", KEY)
-
-
-@pytest.fixture
-def server() -> Iterator[Provider]:
-    with provider() as running:
-        yield running
 
 
 def record_of(out: Path) -> dict[str, Any]:

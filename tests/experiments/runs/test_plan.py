@@ -74,8 +74,10 @@ def test_gpus_that_are_not_here_are_estimated(world: World, tmp_path: Path, caps
         str(path),
     ]
     assert main(words) == 0
-    said = capsys.readouterr().out
+    said, messages = capsys.readouterr()
     assert "Lines marked ~ are by formula" in said and "h100:8" in said
+    assert "Calibration and generation have no formula and are left out" in said
+    assert "compil" not in messages
     plans = json.loads(path.read_text())["plans"]
     assert [(one["topology"], one["program"]) for one in plans] == [
         (topology, name) for topology in ("h100:8", "rtx4090:8") for name in ("full", "lora", "projection")

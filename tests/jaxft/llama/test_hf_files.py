@@ -35,7 +35,12 @@ TEXTS = ["Hello", " Hello", "  a", "a</s>b", "<s>Hi", "12 x\n", "Ünïcödé 日
     ("given", "expected"),
     [
         (
-            {"tokenizer_class": "TokenizersBackend", "backend": "tokenizers", "extra_special_tokens": ["<a>"]},
+            {
+                "tokenizer_class": "TokenizersBackend",
+                "backend": "tokenizers",
+                "is_local": True,
+                "extra_special_tokens": ["<a>"],
+            },
             {"additional_special_tokens": ["<a>"]},
         ),
         (
