@@ -16,7 +16,7 @@ from jaxft.errors import UserError
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.loss import token_losses
 from jaxft.llama.model import Llama, forward
-from tests.jaxft.data.test_chat_template import THINKING, TURN, OPEN, altered, parts, thinking  # noqa: F401
+from tests.jaxft.data.test_chat_template import OPEN, THINKING, TURN, altered, parts, thinking  # noqa: F401
 
 TALK = Example(
     (
@@ -85,18 +85,17 @@ def test_an_example_without_anything_to_learn_is_refused(small_tokenizer, exampl
         encode(replace(example, where="f, line 2"), small_tokenizer, "tokenizer")
 
 
+LATER = "{% for m in messages %}{{ '<|' + m.role + '|>' + (%s) + eos_token }}{% endfor %}" + OPEN
 REFUSED = {
     "plain": (None, "plain", "only one reply of a dialogue is learnt"),
     "no end token": (TURN.replace(" + eos_token", "") + OPEN, "tokenizer", "writes no end token after a reply"),
     "changes earlier replies": (
-        "{% for m in messages %}{{ '<|' + m.role + '|>' + ('so: ' if m.role == 'assistant' and not loop.last else '') + m.content + eos_token }}"
-        "{% endfor %}" + OPEN,
+        LATER.replace("%s", "m.content if loop.last or m.role == 'user' else 'so: ' + m.content"),
         "tokenizer",
         "differently once",
     ),
     "leaves out earlier replies": (
-        "{% for m in messages %}{% if m.role == 'user' or loop.last %}{{ '<|' + m.role + '|>' + m.content + eos_token }}"
-        "{% endif %}{% endfor %}" + OPEN,
+        LATER.replace("%s", "m.content if loop.last or m.role == 'user' else ''"),
         "tokenizer",
         "differently once",
     ),
