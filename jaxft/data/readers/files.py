@@ -81,7 +81,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _without_nulls(value: Any) -> Any:
-    """A value without the null fields of its objects: in Parquet each object has the fields of all others of a column."""
+    """A value without the null fields of its objects: Parquet gives each the fields of all others in its column."""
     if isinstance(value, dict):
         return {name: _without_nulls(item) for name, item in value.items() if item is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
