@@ -77,6 +77,9 @@ def _sentencepiece(path: Path, tokens: Sequence[str], values: Mapping[str, Any],
 
     The best token has the highest score; Gemma's scores do not follow the order of its merges, but the tokens do.
     """
+    for key in (f"{_KEY}.precompiled_charsmap", f"{_KEY}.remove_extra_whitespaces"):
+        if values.get(key):
+            raise UserError(f"{path}: key {key} is set; this way of changing a text first is not supported.")
     vocab = {token: index for index, token in enumerate(tokens)}
     scores = range(0, -len(tokens), -1) if gemma else _value(path, values, "scores")
     merges = []

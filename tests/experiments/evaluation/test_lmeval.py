@@ -5,14 +5,16 @@ The comparison needs torch; everything here needs lm_eval (the extras `parity` a
 
 from __future__ import annotations
 
+import gzip
 import os
 import sys
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from jinja2 import Template
 
 from experiments.base_model import SHIPPED_BASE
 from jaxft.data.tokenizer import load_tokenizer
@@ -196,6 +198,31 @@ def test_requests_that_are_refused(lm: JaxftLM, settings: dict[str, Any], messag
 def test_arguments_that_are_refused(world: World, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         JaxftLM(**{"pretrained": str(world.folder / "model"), **arguments})
+
+
+@pytest.mark.parametrize(("name", "own"), [("arc_easy", "arc/arc_easy.yaml"), ("piqa", "piqa/piqa.yaml")])
+def test_tasks_over_files_ask_as_the_harness_own(name: str, own: str, tmp_path: Path) -> None:
+    """Prompt, choices and metrics of the tasks in `experiments/evaluation/harness`."""
+    data = os.environ.get("JAXFT_TEST_DATA")
+    if not data:
+        pytest.skip("JAXFT_TEST_DATA is unset: no questions to ask")
+    import lm_eval
+    import yaml
+    from lm_eval.tasks import TaskManager
+
+    harness = Path(lmeval.__file__).parent / "harness"
+    ours = yaml.safe_load((harness / f"{name}.yaml").read_text())
+    theirs = yaml.safe_load((Path(lm_eval.__file__).parent / "tasks" / own).read_text())
+    assert ours["metric_list"] == theirs["metric_list"] and ours["output_type"] == theirs["output_type"]
+    with gzip.open(Path(data) / f"{name}.jsonl.gz", "rt") as lines:
+        (tmp_path / "few.jsonl").write_text("".join(islice(lines, 5)))
+    ours["dataset_kwargs"] = {"data_files": {"test": str(tmp_path / "few.jsonl")}, "cache_dir": str(tmp_path / "cache")}
+    [task] = TaskManager(include_defaults=False).load(ours)["tasks"].values()
+    asked = "question" if "question" in theirs["doc_to_text"] else "goal"
+    for doc in task.test_docs():
+        question = doc["query"].removeprefix("Question: ").strip()
+        assert task.doc_to_text(doc) == Template(theirs["doc_to_text"]).render({asked: question})
+        assert task.doc_to_choice(doc) == doc["choices"] and task.doc_to_target(doc) == doc["gold"]
 
 
 def test_the_command_line_is_the_harness_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

@@ -213,6 +213,13 @@ def test_end_tokens_templates_and_user_defined_tokens(tmp_path: Path) -> None:
 
 REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "architecture": ("phi3", {}, {}, 'architecture "phi3" is not supported. Supported: llama, qwen2'),
+    "part": ("llama", {"split.count": 3}, {}, "is one of 3 parts of a model"),
+    "spaces": (
+        "llama",
+        {},
+        {"model": "llama", "pre": "default", "remove_extra_whitespaces": True},
+        "whitespaces is set",
+    ),
     "experts": ("llama", {"llama.expert_count": 8}, {}, "llama.expert_count is 8; this key is not supported"),
     "unknown key": ("qwen2", {"qwen2.attention.scale": 0.5}, {}, "qwen2.attention.scale is 0.5"),
     "partial rotary": ("llama", {"llama.rope.dimension_count": 4}, {}, "rope.dimension_count is 4; only 8"),

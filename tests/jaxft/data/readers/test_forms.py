@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from jaxft.data.example import Example, Message
 from jaxft.data.readers.forms import METADATA, example
+from jaxft.data.template import encode
 from jaxft.errors import UserError
 
 HI = (Message("user", "Hi"),)
@@ -195,3 +196,32 @@ def test_any_record_is_read_or_refused(record):
 def test_metadata_changes_nothing(field):
     assert example({"text": "a", field: "b"}, "") == Example((), "a")
     assert example(dialogue(reply(**{field: 1}), **{field: {"a": 1}}), "") == Example(HI, "Hello.")
+
+
+@pytest.mark.parametrize("template", ["llama2", "tokenizer"])
+@pytest.mark.parametrize(
+    "record",
+    [
+        dialogue(reply(reasoning_content="Be polite.")),
+        dialogue(reply(name="Ann")),
+        dialogue(reply(None, tool_calls=[{"function": {"name": "f", "arguments": {}}}]), reply()),
+        dialogue(reply(), tools=[{"type": "function", "function": {"name": "f"}}]),
+    ],
+)
+def test_what_a_template_has_no_place_for_is_refused_by_file_and_line(small_tokenizer, template, record):
+    with pytest.raises(UserError, match=r"^a\.jsonl, line 3: "):
+        encode(example(record, "a.jsonl, line 3"), small_tokenizer, template)
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [{"role": "user", "content": "Hi?"}, reply()],
+        [reply(), reply()],
+        [{"role": "system", "content": "Be brief."}, reply()],
+        [reply("A."), {"role": "tool", "content": "B."}, reply()],
+    ],
+)
+def test_an_order_of_roles_that_a_template_refuses_is_named_by_file_and_line(small_tokenizer, turns):
+    with pytest.raises(UserError, match=r"^a\.jsonl, line 3: The template llama2 cannot express"):
+        encode(example(dialogue(*turns), "a.jsonl, line 3"), small_tokenizer, "llama2")
