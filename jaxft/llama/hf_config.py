@@ -177,10 +177,12 @@ def _rope(path: Path, top: Mapping[str, Any], section: Mapping[str, Any], defaul
 
 def _rope_value(path: Path, found: Mapping[str, Any], key: str, hint: Any) -> Any:
     """One field of a RoPE, of type bool, int, float, or tuple of floats."""
-    if hint is bool and isinstance(found.get(key), bool):
-        return found[key]
-    if get_origin(hint) is tuple and isinstance(found.get(key), list):
-        return tuple(_positive(path, {key: value}, key) for value in found[key])
+    kind = {bool: bool}.get(hint, list if get_origin(hint) is tuple else None)
+    if kind is not None and key in found:
+        if not isinstance(found[key], kind):
+            words = "true or false" if kind is bool else "a list of positive numbers"
+            raise UserError(f"{path}: {key} is {json.dumps(found[key])}, expected {words}.")
+        return found[key] if kind is bool else tuple(_positive(path, {key: value}, key) for value in found[key])
     return _integer(path, found, key) if hint is int else _positive(path, found, key)
 
 
