@@ -21,8 +21,8 @@ from safetensors.numpy import save_file
 from jaxft.distributed import run_on_leader
 from jaxft.errors import UserError
 
-#: Errors of a full disk, of a quota, and of a file that is larger than allowed.
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+#: Errors of a full disk, of a quota, and of a file that is larger than allowed; safetensors gives no number.
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None}
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def about(name: str) -> Iterator[None]:
 
 
 def tracked(items: Iterable[T], what: str, total: int, step: int = 1) -> Iterator[T]:
-    """The items; while they are worked on, a thread logs lines such as "base  safety  replies 64/200  0:40 left".
+    """The items. After SECONDS, a thread logs what is done, as "base  safety  replies 64/200  0:40 left".
 
     total: of what is counted; every item adds `step`. The first item, which compiles, is not in the time left.
     """
@@ -44,8 +44,13 @@ def tracked(items: Iterable[T], what: str, total: int, step: int = 1) -> Iterato
     label = "  ".join((*_about.get(), what))
 
     def report() -> None:
-        while not ended.wait(SECONDS):
+        said = -1
+        # Lines become rarer, or hours would fill the screen.
+        while not ended.wait(max(SECONDS, (time.perf_counter() - times[0]) / 20)):
             count, at = len(times) - 1, times[-1]
+            if count == said:
+                continue
+            said = count
             line = f"{label} {min(count * step, total)}/{total}"
             if count > 1:
                 rate = (at - times[1]) / (count - 1)

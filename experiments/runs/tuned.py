@@ -20,7 +20,7 @@ from jaxft.methods.peft import adapter_hash, is_adapter, load_adapter, read_adap
 log = logging.getLogger("jaxft")
 
 #: Fields of a LlamaConfig in which a fine-tune may differ from its base: they change no state of the same tokens.
-MAY_DIFFER = {"bos_token", "eos_token", "end_tokens", "max_positions"}
+MAY_DIFFER = {"bos_token", "end_tokens", "max_positions"}
 
 
 def tuned_folder(settings: Tuned) -> Path:

@@ -83,12 +83,13 @@ def _joined(adapters: Mapping[str, Adapter], widths: Mapping[str, int]) -> Adapt
             row += block.shape[1]
         column += width
     joined = replace(factors[0], a=a, b=b)
-    if not any(isinstance(adapter, Decomposed) for adapter in held.values()):
+    decomposed = [adapter for adapter in held.values() if isinstance(adapter, Decomposed)]
+    if not decomposed:
         return joined
     if len(held) < len(widths):
         raise UserError(f"DoRA of {', '.join(held)} alone: this model stores {', '.join(widths)} as one; train all.")
-    magnitudes = [np.asarray(one.magnitude) for one in held.values() if isinstance(one, Decomposed)]
-    return Decomposed(joined, np.concatenate(magnitudes, axis=1))
+    magnitude = np.concatenate([one.magnitude for one in decomposed], axis=1)
+    return replace(decomposed[0], factors=joined, magnitude=magnitude)
 
 
 def _factors(adapter: Adapter) -> LowRank:

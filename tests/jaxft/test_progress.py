@@ -37,7 +37,9 @@ def test_a_line_says_what_of_what_and_how_long_still(lines: list[str]) -> None:
     with about("base"), about("safety"):
         loop = tracked([1, 2, 3], "replies", 10, 4)
         assert next(loop) == 1
-        wait(lines, "base  safety  replies 0/10")  # the first item compiles: a line, without a time
+        wait(lines, "base  safety  replies 0/10")  # the first item compiles: one line, without a time
+        time.sleep(0.3)
+        assert lines == ["base  safety  replies 0/10"]
         assert next(loop) == 2
         wait(lines, "base  safety  replies 4/10")
         assert not any("left" in line for line in lines)

@@ -73,8 +73,15 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
             for batch in file.iter_batches():
                 for record in batch.to_pylist():
                     number += 1
-                    yield f"{path}, row {number}", record
+                    yield f"{path}, row {number}", _without_nulls(record)
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; expected a file of Parquet") from error
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def _without_nulls(value: Any) -> Any:
+    """A value without the null fields of its objects: Parquet gives each the fields of all others in its column."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value

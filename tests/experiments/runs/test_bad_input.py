@@ -98,7 +98,7 @@ DATA_MISTAKES = {
     ),
     "role": ('{"messages": [{"role": "bot", "content": "a"}]}\n', ["of the role 'bot'; expected one of system, user"]),
     "no text": (b"\xff\xfe\x00", ["cannot be read as UTF-8 text"]),
-    "lone surrogate": ('{"prompt": "a \\ud83d", "response": "b"}\n', ["half of a surrogate pair", "Remove it"]),
+    "lone surrogate": ('{"prompt": "a \\ud83d", "response": "b"}\n', ["half of a surrogate pair", "remove the half"]),
 }
 
 

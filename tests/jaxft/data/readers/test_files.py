@@ -77,10 +77,11 @@ def test_dialogues_in_a_table(tmp_path):
     plain = {"role": "assistant", "content": "Hello.", "tool_calls": None, "weight": 1}
     calling = {"role": "assistant", "content": None, "tool_calls": [call], "weight": None}
     user = {"role": "user", "content": "Hi", "tool_calls": None, "weight": None}
+    tools = [{"name": "find", "in": {"city": "string"}}, {"name": "book", "in": {"day": "string"}}]
     rows = [
-        {"messages": [user, calling], "text": None},
-        {"messages": [user, plain], "text": None},
-        {"messages": None, "text": "A story."},
+        {"messages": [user, calling], "text": None, "tools": tools},
+        {"messages": [user, plain], "text": None, "tools": None},
+        {"messages": None, "text": "A story.", "tools": None},
     ]
     (tmp_path / "a.parquet").write_bytes(columns(rows))
     (tmp_path / "a.jsonl").write_bytes(lines(rows))
