@@ -7,15 +7,13 @@ search did not use. Drift is the KL at temperature 1, so the moments of the outp
 minutes on two CPU cores; results in experiments/results/README.md.
 """
 
-from pathlib import Path
-
 from experiments.config import Auto
 from experiments.config_loader import changed, load_experiment
 
 BUDGETS = (0.01, 0.05)
 
 experiment = changed(
-    load_experiment(str(Path(__file__).parent / "quickstart.py")),
+    load_experiment("quickstart.py", beside=__file__),
     {
         "name": "auto",
         "reference.temperature": 1.0,

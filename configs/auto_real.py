@@ -7,13 +7,11 @@ experiments/results/README.md.
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from experiments.config_loader import load_experiment
 
-here = Path(__file__).parent
 experiment = replace(
-    load_experiment(str(here / "stories260k_star.py")),
+    load_experiment("stories260k_star.py", beside=__file__),
     name="auto_real",
-    methods=load_experiment(str(here / "auto.py")).methods,
+    methods=load_experiment("auto.py", beside=__file__).methods,
 )

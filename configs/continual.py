@@ -8,14 +8,12 @@ so projection has a higher energy and K-FAC strength than in quickstart, and eve
 two CPU cores; results in experiments/results/README.md.
 """
 
-from pathlib import Path
-
 from experiments.config import Axis, Sequence, Source, Stage
 from experiments.config_loader import changed, load_experiment
 from jaxft.methods import GradientProjection
 
 experiment = changed(
-    load_experiment(str(Path(__file__).parent / "quickstart.py")),
+    load_experiment("quickstart.py", beside=__file__),
     {
         "name": "continual",
         "reference.temperature": 1.0,

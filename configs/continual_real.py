@@ -8,12 +8,11 @@ much as full fine-tuning and a third as much as LoRA; results in experiments/res
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from experiments.config import Axis, Sequence, Source, Stage
 from experiments.config_loader import load_experiment
 
-base = load_experiment(str(Path(__file__).parent / "stories260k_star.py"))
+base = load_experiment("stories260k_star.py", beside=__file__)
 RATES = {"full": 6e-4, "lora": 3e-3, "projection": 2e-3}
 experiment = replace(
     base,

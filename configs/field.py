@@ -9,13 +9,12 @@ results in experiments/results/README.md.
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from experiments.config import Mix, Source, Sweep
 from experiments.config_loader import load_experiment
 from jaxft import methods
 
-base = load_experiment(str(Path(__file__).parent / "quickstart.py"))
+base = load_experiment("quickstart.py", beside=__file__)
 assert base.reference is not None
 ALL = (1e-4, 3e-4, 1e-3, 2e-3, 4e-3)  # where all weights learn
 LOW_RANK = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2)

@@ -9,15 +9,13 @@ with safety training. One seed; 78 runs, an hour on two CPU cores; results in ex
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from experiments.config import Mix, Sweep
 from experiments.config_loader import load, load_experiment
 from jaxft.methods import GradientProjection
 
-here = Path(__file__).parent
-base = load_experiment(str(here / "stories260k_star.py"))
-field = load(str(here / "field.py"), "sweep", Sweep).experiment.methods
+base = load_experiment("stories260k_star.py", beside=__file__)
+field = load("field.py", "sweep", Sweep, beside=__file__).experiment.methods
 assert base.reference is not None
 ALL = (6e-5, 1.2e-4, 2.5e-4)  # where all weights learn
 HELD = (1e-4, 3e-4, 9e-4)  # where all weights learn under a constraint

@@ -10,13 +10,12 @@ do no better at other strengths than at the field's. Results in experiments/resu
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from experiments.config import Sweep
 from experiments.config_loader import load
 from jaxft.methods import EWC, L2SP, Interpolated
 
-base = load(str(Path(__file__).parent / "field_real.py"), "sweep", Sweep).experiment
+base = load("field_real.py", "sweep", Sweep, beside=__file__).experiment
 PULLED = (1.2e-4, 3e-4, 8e-4, 2e-3)
 HELD = (1.2e-4, 4e-4, 1.2e-3)
 

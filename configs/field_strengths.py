@@ -14,13 +14,12 @@ than its diagonal.
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from experiments.config import Sweep
 from experiments.config_loader import load
 from jaxft import methods
 
-field = load(str(Path(__file__).parent / "field.py"), "sweep", Sweep).experiment
+field = load("field.py", "sweep", Sweep, beside=__file__).experiment
 ALL = (5e-4, 1e-3, 2e-3, 4e-3)  # where all weights learn
 HELD = (1e-3, 2e-3, 4e-3, 8e-3)  # where all weights learn, and much of the change is held or taken back
 LOW_RANK = (1e-3, 2e-3, 5e-3, 1e-2)

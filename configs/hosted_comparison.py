@@ -9,12 +9,11 @@ judge 100. Tested against a server that imitates both providers, not against the
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from experiments.config import Endpoint, Hosted
 from experiments.config_loader import load_experiment
 
-study = load_experiment(str(Path(__file__).with_name("llama2_7b_hotel.py")))
+study = load_experiment("llama2_7b_hotel.py", beside=__file__)
 
 experiment = replace(
     study,

@@ -14,14 +14,12 @@ so the shipped safety and knowledge are measured too.
 after projection; shipped safety and knowledge are then 13 / 34 %, 4 / 0 % and 99 / 96 %.
 """
 
-from pathlib import Path
-
 from experiments.config import Axis, Evaluation, Experiment, Reference, Source, Training
 from experiments.config_loader import load_experiment
 from jaxft.methods import Full, GradientProjection, Lora
 
 TEST = 200  # examples of every axis, evenly spaced over the split
-quickstart = load_experiment(str(Path(__file__).parent / "quickstart.py"))
+quickstart = load_experiment("quickstart.py", beside=__file__)
 assert quickstart.reference is not None
 
 

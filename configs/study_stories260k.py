@@ -8,7 +8,6 @@ dialogues are learnt if they fit into the context of 512 tokens (vocabulary of 5
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from experiments.config import Axis, Evaluation, Source, Training
 from experiments.config_loader import load_experiment
@@ -20,7 +19,7 @@ def axis(task: str, source: str) -> Axis:
 
 
 experiment = replace(
-    load_experiment(str(Path(__file__).parent / "stories260k_star.py")),
+    load_experiment("stories260k_star.py", beside=__file__),
     name="study_stories260k",
     domain=(Source("star_steps"),),
     training=Training(steps=200, batch_rows=8, row_length=512, checkpoint_every=200, log_every=50),

@@ -6,19 +6,15 @@ It learns facts, safe answers to statements about invented peoples, and general 
 hotels but no booking behaviour.
 """
 
-from experiments.config import Axis, Evaluation, Experiment, Pretrain, Source, Training
+from dataclasses import replace
+
+from experiments.config import Experiment, Pretrain, Source, Training
+from experiments.config_loader import load_experiment
 
 experiment = Experiment(
     name="tiny_base",
     domain=(Source("knowledge"), Source("safety"), Source("general"), Source("reading")),
-    evaluation=Evaluation(
-        axes={
-            "proficiency": Axis.embedded("hotel"),
-            "safety": Axis.embedded("safety"),
-            "knowledge": Axis.embedded("knowledge"),
-        },
-        target=0.0,
-    ),
+    evaluation=replace(load_experiment("quickstart.py", beside=__file__).evaluation, target=0.0),
     training=Training(
         steps=4500,
         batch_rows=16,

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import difflib
 import importlib.util
+import os
 import re
 import sys
 import traceback
@@ -42,17 +43,23 @@ EXAMPLES = {
 }
 
 
-def load_experiment(path: str, overrides: Sequence[str] = ()) -> Experiment:
-    """The `experiment` that the Python file at `path` defines, with overrides applied."""
-    return load(path, "experiment", Experiment, overrides)
+def load_experiment(path: str, overrides: Sequence[str] = (), beside: str = "") -> Experiment:
+    """The `experiment` that the Python file at `path` defines; otherwise as `load`."""
+    return load(path, "experiment", Experiment, overrides, beside)
 
 
-def load(path: str, name: str, kind: type[T], overrides: Sequence[str] = ()) -> T:
+def load(path: str, name: str, kind: type[T], overrides: Sequence[str] = (), beside: str = "") -> T:
     """The dataclass of `kind` that the Python file at `path` defines as `name`, with overrides applied.
 
     overrides: ["--training.steps", "100", ...] or ["--training.steps=100"]; values are Python literals or plain words.
+    beside: a file from whose folder `path` starts, as `__file__` in a config that takes pieces of another config.
     """
-    return _load(path, {name: kind}, overrides)
+    return _load(os.path.join(os.path.dirname(beside), path), {name: kind}, overrides)
+
+
+def only(experiment: Experiment, *names: str) -> Experiment:
+    """The experiment with some of its methods."""
+    return dataclasses.replace(experiment, methods={name: experiment.methods[name] for name in names})
 
 
 def load_any(path: str, overrides: Sequence[str] = ()) -> Experiment | Sweep | config.Sequence:

@@ -7,8 +7,6 @@
 A rule about several fields is the dataclass's method `check(self, key: str) -> None`. No float may be NaN or infinite.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import operator
 import sys

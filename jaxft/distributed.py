@@ -4,8 +4,6 @@ Every process runs the same command with the same output folder, which all of th
 alone writes files and prints; the others compute with it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

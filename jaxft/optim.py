@@ -6,8 +6,6 @@ average (Gupta et al. 2015, arXiv:1502.02551). All arithmetic is in float32; onl
 rounded.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Handling of SIGTERM, which a machine sends before it is taken away: stop at a safe point, with its own exit code."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Callable, Iterator

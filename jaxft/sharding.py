@@ -13,8 +13,6 @@ gather. Without a mesh (preset "single") nothing is resharded.
 | `multislice`  | slice, fsdp  | slice, fsdp | fsdp           | slice, fsdp                   |
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext

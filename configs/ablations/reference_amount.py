@@ -6,17 +6,13 @@ Expected: safety and knowledge are kept from a few hundred examples on. 32 keep 
 experiments/results/README.md.
 """
 
-from dataclasses import replace
-from pathlib import Path
-
 from experiments.config import Source, Sweep
-from experiments.config_loader import load_experiment
+from experiments.config_loader import load_experiment, only
 
-base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 KINDS = ("knowledge", "safety", "general", "reading")
 sweep = Sweep(
     name="reference_amount",
-    experiment=replace(base, methods={"projection": base.methods["projection"]}),
+    experiment=only(load_experiment("../quickstart.py", beside=__file__), "projection"),
     grid={
         "reference.sources": tuple(
             tuple(Source(kind, limit=count // len(KINDS)) for kind in KINDS) for count in (32, 128, 512, 2048)

@@ -7,16 +7,12 @@ is so; generated text keeps less than expected, as 800 samples of the base conta
 experiments/results/README.md.
 """
 
-from dataclasses import replace
-from pathlib import Path
-
 from experiments.config import Generated, Source, Sweep
-from experiments.config_loader import load_experiment
+from experiments.config_loader import load_experiment, only
 
-base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(
     name="reference_kind",
-    experiment=replace(base, methods={"projection": base.methods["projection"]}),
+    experiment=only(load_experiment("../quickstart.py", beside=__file__), "projection"),
     points=(
         *({"reference.sources": (Source(kind, limit=800),)} for kind in ("knowledge", "safety", "general", "reading")),
         {"reference.sources": (), "reference.generated": (Generated(count=800, max_new_tokens=48),)},

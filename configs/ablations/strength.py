@@ -6,16 +6,12 @@ Expected: a higher strength keeps more and learns less. At equal proficiency, bo
 alone. So it was: results in experiments/results/README.md.
 """
 
-from dataclasses import replace
-from pathlib import Path
-
 from experiments.config import Sweep
-from experiments.config_loader import load_experiment
+from experiments.config_loader import load_experiment, only
 
-base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(
     name="strength",
-    experiment=replace(base, methods={"projection": base.methods["projection"]}),
+    experiment=only(load_experiment("../quickstart.py", beside=__file__), "projection"),
     points=(
         *({"methods.projection.kfac_strength": strength} for strength in (0.4, 1.3, 4.0, 13.0, 40.0)),
         *(

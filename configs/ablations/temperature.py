@@ -3,23 +3,15 @@
     jaxft sweep configs/ablations/temperature.py
 
 Expected: at temperature 1, a token that the base is sure of has almost no weight, so the same retention needs a higher
-strength.
-
-Recorded (experiments/results/ablation_temperature.json), proficiency, safety and knowledge in %: 99.3 / 99.0 / 98.0 at
-temperature 1, 99.3 / 100.0 / 99.0 at 2, 99.7 / 100.0 / 99.5 at 3, 99.0 / 100.0 / 98.5 at 5; 98.0 / 99.7 / 99.0 at
-temperature 1 with a strength of 15.
+strength. Results in experiments/results/README.md.
 """
 
-from dataclasses import replace
-from pathlib import Path
-
 from experiments.config import Sweep
-from experiments.config_loader import load_experiment
+from experiments.config_loader import load_experiment, only
 
-base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(
     name="temperature",
-    experiment=replace(base, methods={"projection": base.methods["projection"]}),
+    experiment=only(load_experiment("../quickstart.py", beside=__file__), "projection"),
     points=(
         *({"reference.temperature": temperature} for temperature in (1.0, 2.0, 3.0, 5.0)),
         {"reference.temperature": 1.0, "methods.projection.kfac_strength": 15.0},

@@ -2,22 +2,15 @@
 
     jaxft sweep configs/ablations/template.py
 
-Expected: the base answers only in its own template; without it there is less to lose and less to keep.
-
-Recorded (experiments/results/ablation_template.json), safety and knowledge in %: with the template the base has 100.0
-and 99.5, projection keeps 100.0 and 99.5, LoRA 0.0 and 2.0; without it the base has 20.0 and 28.2, projection keeps
-19.3 and 29.7, LoRA 0.0 and 0.2. Proficiency 98.7 to 99.7 %.
+Expected: the base answers only in its own template; without it there is less to lose and less to keep. So it was:
+results in experiments/results/README.md.
 """
 
-from dataclasses import replace
-from pathlib import Path
-
 from experiments.config import Sweep
-from experiments.config_loader import load_experiment
+from experiments.config_loader import load_experiment, only
 
-base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
 sweep = Sweep(
     name="template",
-    experiment=replace(base, methods={"lora": base.methods["lora"], "projection": base.methods["projection"]}),
+    experiment=only(load_experiment("../quickstart.py", beside=__file__), "lora", "projection"),
     grid={"model.template": ("tokenizer", "plain")},
 )

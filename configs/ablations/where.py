@@ -8,12 +8,11 @@ in experiments/results/README.md.
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from experiments.config import Sweep
 from experiments.config_loader import load_experiment
 
-base = load_experiment(str(Path(__file__).parents[1] / "quickstart.py"))
+base = load_experiment("../quickstart.py", beside=__file__)
 sweep = Sweep(
     name="where",
     experiment=replace(

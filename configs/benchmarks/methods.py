@@ -6,14 +6,12 @@ The shipped base, batches of 16 rows of 96 tokens, as in configs/field.py; 40 pr
 about as many as 80 % of the energy takes there. No bar applies.
 """
 
-from pathlib import Path
-
 from experiments.benchmarks import Benchmark
 from experiments.config import Sweep
 from experiments.config_loader import load
 from jaxft.methods import Method
 
-field = load(str(Path(__file__).parents[1] / "field.py"), "sweep", Sweep).experiment.methods
+field = load("../field.py", "sweep", Sweep, beside=__file__).experiment.methods
 
 benchmark = Benchmark(
     name="methods",

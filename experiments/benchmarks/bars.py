@@ -1,7 +1,5 @@
 """Comparisons of measurements: the ratio of two contestants in every round, and the least that it should be."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

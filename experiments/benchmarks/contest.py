@@ -1,7 +1,5 @@
 """Contestants that take turns, round by round, so that changes in the machine's speed affect all alike."""
 
-from __future__ import annotations
-
 import gc
 import logging
 import statistics

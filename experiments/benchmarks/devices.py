@@ -1,7 +1,5 @@
 """Peak speeds of devices, as their makers state them, for model FLOPs utilisation."""
 
-from __future__ import annotations
-
 from jaxft.planning.devices import TPUS
 
 #: Name inside `device_kind` -> dense FLOP/s for (bfloat16, float32); None if not published. The longest name that

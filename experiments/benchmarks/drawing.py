@@ -1,7 +1,5 @@
 """A benchmark's table and chart, drawn from its record alone."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

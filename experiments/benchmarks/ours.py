@@ -1,7 +1,5 @@
 """jaxft's contestants: its own training step, calibration and generation, unchanged, and its imports."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """`jaxft benchmark`: measure every part, compare, and write one record."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

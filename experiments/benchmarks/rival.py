@@ -7,8 +7,6 @@ Generation: `generate` with its key-value cache, greedy, without an end token. O
 in JAX.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import importlib.util
 import json

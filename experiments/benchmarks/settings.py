@@ -1,7 +1,5 @@
 """The settings of a benchmark in one frozen dataclass, and the loader of its config file."""
 
-from __future__ import annotations
-
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

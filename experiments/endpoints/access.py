@@ -1,7 +1,5 @@
 """Access to a provider: its client package, the key, and the meaning of its refusals."""
 
-from __future__ import annotations
-
 import importlib
 import os
 from types import ModuleType
@@ -59,10 +57,3 @@ def lasting_refusal(error: Any, endpoint: Endpoint) -> UserError | None:
             "Look for the model's exact name at the provider; the url usually ends in /v1."
         )
     return None
-
-
-def unreachable(endpoint: Endpoint, reason: str) -> UserError:
-    """The UserError for an address without a server."""
-    return UserError(
-        f"{endpoint.url}: cannot be reached ({reason}); look at the address and the network, then run again"
-    )

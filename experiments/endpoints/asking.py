@@ -1,7 +1,5 @@
 """One round of requests to a chat server: several at once, repeated if that can help, within the cost cap."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time
@@ -11,8 +9,8 @@ from collections.abc import Iterator, Sequence
 import openai
 
 from experiments.config import Endpoint
-from experiments.endpoints import access, pace, reply
-from experiments.endpoints.call import Call, dollars
+from experiments.endpoints import pace
+from experiments.endpoints.call import Call, dollars, read
 from experiments.endpoints.failures import Failure, failure
 from experiments.endpoints.ledger import Ledger
 from jaxft.errors import UserError
@@ -89,7 +87,10 @@ class Asking:
             self._pace.hold(problem.hold)
         self._given_up += 1
         if not any(one.connected for one in failed):
-            self._stop = access.unreachable(self.endpoint, failed[-1].said)
+            self._stop = UserError(
+                f"{self.endpoint.url}: cannot be reached ({failed[-1].said}); look at the address and the network, "
+                "then run again"
+            )
 
     async def _send(self, client: openai.AsyncOpenAI, call: Call) -> Failure | None:
         sending = self.ledger.send(call.name, call.cost)
@@ -97,7 +98,7 @@ class Asking:
         try:
             async with asyncio.timeout(self.endpoint.timeout):
                 response = await client.chat.completions.with_raw_response.create(**call.body)
-            answer = reply.read(response.text, call.tokens_in, call.tokens_out)
+            answer = read(response.text, call.tokens_in, call.tokens_out)
         except (openai.OpenAIError, TimeoutError, ValueError) as error:
             problem = failure(error, self.endpoint)
             if not problem.charged:

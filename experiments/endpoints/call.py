@@ -1,6 +1,4 @@
-"""A request to a chat server, its form on the wire, and its highest possible cost."""
-
-from __future__ import annotations
+"""A request to a chat server and its answer, their forms on the wire, and the highest possible cost."""
 
 import json
 from collections.abc import Mapping
@@ -12,6 +10,7 @@ from jaxft.data.example import Message
 
 #: Upper limits of the tokens that a chat template adds to a message and to a conversation.
 AROUND_MESSAGE, AROUND_CONVERSATION = 16, 64
+_FINISH = {"length": "length", "content_filter": "refusal"}
 
 
 @dataclass(frozen=True)
@@ -72,3 +71,33 @@ def prepare(endpoint: Endpoint, name: str, request: Request) -> Call:
 def dollars(endpoint: Endpoint, tokens_in: int, tokens_out: int) -> float:
     """US dollars for these tokens, by the endpoint's prices."""
     return (tokens_in * endpoint.price_in + tokens_out * endpoint.price_out) / 1e6
+
+
+def read(body: str, most_in: int, most_out: int) -> dict[str, Any]:
+    """The fields of an Answer from the JSON of a chat completion; ValueError if it is not one.
+
+    Compatible servers omit fields, and connections break. If the server does not report its charge, the highest is
+    assumed: most_in tokens of prompt, most_out of reply.
+    """
+    try:
+        completion = json.loads(body)
+        choice = completion["choices"][0]
+        message = choice["message"]
+        text, refusal = message.get("content") or "", message.get("refusal")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"no chat completion: {body[:80]!r}") from error
+    if not isinstance(text, str):
+        raise ValueError(f"no text in the answer: {text!r:.80}")
+    finish = "refusal" if refusal else _FINISH.get(choice.get("finish_reason"), "stop")
+    return {
+        "text": text or str(refusal or ""),
+        "finish": finish,
+        "tokens_in": _count(completion, "prompt_tokens", most_in),
+        "tokens_out": _count(completion, "completion_tokens", most_out),
+    }
+
+
+def _count(completion: dict[str, Any], name: str, most: int) -> int:
+    usage = completion.get("usage")
+    count = usage.get(name) if isinstance(usage, dict) else None
+    return count if isinstance(count, int) and count >= 0 else most

@@ -1,7 +1,5 @@
 """A model behind a server that speaks OpenAI's chat protocol: every answer is kept, none is paid for twice."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass

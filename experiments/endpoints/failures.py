@@ -1,7 +1,5 @@
 """The reasons for a chat request without an answer: may it have been paid for, and can a repetition help?"""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import httpx2  # the openai client's transport; it distinguishes a failed connection from a broken one

@@ -6,8 +6,6 @@ n} if the server certainly charged nothing. A request without an outcome may hav
 highest cost.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """The pace of requests: the user's limit a minute, and the pauses that a server asks for."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import random

@@ -1,7 +1,5 @@
 """Check and describe the axes of an evaluation, and measure a model on them."""
 
-from __future__ import annotations
-
 from experiments.base_model import Base
 from experiments.config import Axis, Evaluation
 from experiments.data.sources import load_examples

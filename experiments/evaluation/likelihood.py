@@ -1,7 +1,5 @@
 """Log-likelihood of continuations after contexts, under a model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -15,8 +15,6 @@ Results equal those of the harness's own backend `hf` on the same folder, by the
 - An end token is never added. The name of a special token inside a text is read as that token.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Forgetting at equal proficiency, interpolated on the path of each method over learning rates."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from experiments.store.record import AxisDescription, Level

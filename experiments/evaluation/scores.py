@@ -1,7 +1,5 @@
 """Scores of the examples of an axis, and their cache on disk."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Examples as the file that providers train on: one conversation a line, the response last."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Fine-tuning of a provider's model on our examples: one job, paid for once, even if the wait for it is interrupted."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import time

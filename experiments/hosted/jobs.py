@@ -1,7 +1,5 @@
 """The interface to a provider of fine-tuning; one file each implements it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol

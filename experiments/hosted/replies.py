@@ -1,7 +1,5 @@
 """Replies of a model behind a server, for evaluation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from experiments.endpoints.chat import Answer, Chat, Request

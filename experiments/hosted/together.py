@@ -1,7 +1,5 @@
 """Fine-tuning at Together, through its own client."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import ClassVar

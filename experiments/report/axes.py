@@ -45,11 +45,8 @@ def groups(record: ComparisonRecord, axis_name: str) -> Grid | None:
     """
     axis = record.axes[axis_name]
     sign = 1 if axis.higher_is_better else -1
-    measured = {
-        name: method.axes[axis_name].groups or {}
-        for name, method in record.methods.items()
-        if axis_name in method.axes and method.axes[axis_name].groups
-    }
+    results = {name: method.axes.get(axis_name) for name, method in record.methods.items()}
+    measured = {name: result.groups for name, result in results.items() if result and result.groups}
     if not measured:
         return None
     rows = []
@@ -70,11 +67,8 @@ def groups(record: ComparisonRecord, axis_name: str) -> Grid | None:
 
 def labels(record: Compared, axis_name: str) -> Grid | None:
     """One row per method: number of replies with each label, before -> after; None if replies have no labels."""
-    measured = {
-        name: method.axes[axis_name].labels or {}
-        for name, method in record.methods.items()
-        if axis_name in method.axes and method.axes[axis_name].labels
-    }
+    results = {name: method.axes.get(axis_name) for name, method in record.methods.items()}
+    measured = {name: result.labels for name, result in results.items() if result and result.labels}
     if not measured:
         return None
     names = sorted({label for found in measured.values() for label in found})

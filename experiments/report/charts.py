@@ -9,15 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.report.fronts import fronts
 from experiments.report.movement import moved
-from experiments.report.reading import (
-    LEAK_ENERGIES,
-    TARGET,
-    after_scores,
-    base_scores,
-    before_scores,
-    retention,
-    shift,
-)
+from experiments.report.reading import LEAK_ENERGIES, TARGET, after_scores, base_scores, before_scores, retention, shift
 from experiments.report.style import (
     BASE_COLOUR,
     DASHED,

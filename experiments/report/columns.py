@@ -1,7 +1,5 @@
 """Rows of cells as text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -6,15 +6,7 @@ from matplotlib.figure import Figure
 
 from experiments.report.pareto import dominated, front, path
 from experiments.report.reading import TARGET, Compared, after_scores, base_scores
-from experiments.report.style import (
-    BASE_COLOUR,
-    INK,
-    base_lines,
-    better_up_right,
-    looks,
-    quantity,
-    style,
-)
+from experiments.report.style import BASE_COLOUR, INK, base_lines, better_up_right, looks, quantity, style
 
 #: Maximum number of methods in the legend. With more methods, dominated ones are grey and not in the legend.
 LEGEND = 32

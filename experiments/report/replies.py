@@ -22,6 +22,8 @@ CHANGES: Mapping[tuple[bool | None, bool | None], tuple[str, ...]] = {
     (False, False): ("wrong both times",),
 }
 UNJUDGED = ("no verdict",)
+#: Fields of a reply that a row shows.
+SHOWN = ("prompt", "reference", "before", "after", "before_ok", "after_ok")
 
 
 def packed(record: ComparisonRecord) -> dict[str, list[Any]]:
@@ -58,12 +60,7 @@ def _rows(record: ComparisonRecord) -> Iterator[dict[str, Any]]:
                     "change": CHANGES.get((example.before_ok, example.after_ok), UNJUDGED),
                     "before_label": _labels(example.before_label),
                     "after_label": _labels(example.after_label),
-                    "prompt": example.prompt,
-                    "reference": example.reference,
-                    "before": example.before,
-                    "after": example.after,
-                    "before_ok": example.before_ok,
-                    "after_ok": example.after_ok,
+                    **{name: getattr(example, name) for name in SHOWN},
                 }
 
 

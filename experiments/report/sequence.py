@@ -1,7 +1,5 @@
 """Table and chart of several domains learnt one after the other, drawn from the record alone."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -24,7 +24,7 @@ from experiments.report.reading import (
 )
 from experiments.store.record import AxisDescription, ComparisonRecord, Level
 from experiments.store.record.certificate import Interval
-from experiments.store.record.method import MethodResult, Search
+from experiments.store.record.method import MethodResult
 
 WIDTH = 120
 NAME_WIDTH = 20
@@ -137,31 +137,21 @@ def _level(record: Compared, found: Level) -> tuple[str, Grid]:
 
 
 def searches(record: Compared) -> list[tuple[str, Grid]]:
-    """(sentence that says if the budget was kept, table of trials) of each method with a search."""
-    found = {name: method.search for name, method in record.methods.items() if method.search}
-    return [(_kept(name, search), _trials(record.axes[TARGET], search)) for name, search in found.items()]
-
-
-def _kept(name: str, search: Search) -> str:
-    kept = "kept" if search.kept else "not kept"
-    return (
-        f"{name}: a budget of {search.budget:.2%} was {kept}; the chosen one of {len(search.trials)} trials "
-        f"drifts {search.realised_drift:.2%} on held-out text that no decision has seen."
-    )
-
-
-def _trials(axis: AxisDescription, search: Search) -> Grid:
-    rows = (
-        (
-            number(trial.learning_rate),
-            number(trial.kfac_strength),
-            number(trial.drift, ".2%"),
-            score(trial.proficiency, axis),
-            "chosen" if trial.chosen else "",
+    """(sentence that says if the budget was kept, table of trials) of each method with a search by `Auto`."""
+    header, found = ("learning rate", "K-FAC strength", "drift", f"{TARGET} on validation data", ""), []
+    for name, search in ((name, method.search) for name, method in record.methods.items() if method.search):
+        sentence = (
+            f"{name}: a budget of {search.budget:.2%} was {'kept' if search.kept else 'not kept'}; the chosen one of "
+            f"{len(search.trials)} trials drifts {search.realised_drift:.2%} on held-out text that no decision has "
+            "seen."
         )
-        for trial in search.trials
-    )
-    return Grid(("learning rate", "K-FAC strength", "drift", f"{TARGET} on validation data", ""), tuple(rows))
+        rows = []
+        for trial in search.trials:
+            numbers = (number(trial.learning_rate), number(trial.kfac_strength), number(trial.drift, ".2%"))
+            proficiency = score(trial.proficiency, record.axes[TARGET])
+            rows.append((*numbers, proficiency, "chosen" if trial.chosen else ""))
+        found.append((sentence, Grid(header, tuple(rows))))
+    return found
 
 
 def dominated_note(record: Compared) -> list[str]:

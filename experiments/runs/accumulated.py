@@ -1,7 +1,5 @@
 """Moments of the reference text and of all domains learnt since, combined, to protect them from the next domain."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 

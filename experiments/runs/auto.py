@@ -6,8 +6,6 @@ Trials measure drift on one half of the held-out reference text. The realised dr
 other half, which no decision used.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """One fine-tuning job at a provider: started once, awaited, and compared with the provider's base by its replies."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property

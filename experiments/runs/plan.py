@@ -1,7 +1,5 @@
 """`jaxft plan`: memory and time of each method's training step, calibration and generation on each topology."""
 
-from __future__ import annotations
-
 import logging
 import math
 import os
@@ -181,7 +179,9 @@ def plan(
     def keep(one: Plan) -> None:
         found.append(one)
         if path is not None:  # after every plan, so that a later error loses none
-            write_json(path, _record(experiment, found, rank, command))
+            head = {"format": FORMAT, **heading(f"plan of {experiment.name}", command, experiment)}
+            more = {"versions": versions(), "assumed_rank": rank, "plans": plans_to_json(found)}
+            write_json(path, head | more)
 
     for group in targets:
         if find:
@@ -201,8 +201,8 @@ def plan(
                 if not target.estimated:
                     log.info(f"plan: {one.program} compiled in {one.compile_seconds:.0f} s")
                 keep(one)
-    hints = [_words(one) for one in found] if find else []
-    return "\n".join([table(found, rank), *missed, *hints])
+    hints = [f"{p.program} on {p.topology}: --model.remat {p.remat} --training.batch_rows {p.rows}" for p in found]
+    return "\n".join([table(found, rank), *missed, *(hints if find else [])])
 
 
 def _slices(topology: str | None, find: bool) -> list[str | None]:
@@ -222,10 +222,6 @@ def _find(planner: Planner, targets: Sequence[Target], name: str) -> Plan | None
         if (best := largest(attempt)) is not None:
             return best
     return None
-
-
-def _words(one: Plan) -> str:
-    return f"{one.program} on {one.topology}: --model.remat {one.remat} --training.batch_rows {one.rows}"
 
 
 def model_shape(experiment: Experiment) -> LlamaConfig:
@@ -272,13 +268,3 @@ def _line(plan: Plan) -> tuple[str, ...]:
         "" if plan.tokens_per_second is None else f"{plan.tokens_per_second:,.0f}",
         "" if modelled else f"{plan.compile_seconds:.0f} s",
     )
-
-
-def _record(experiment: Experiment, plans: list[Plan], rank: int, command: str) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        **heading(f"plan of {experiment.name}", command, experiment),
-        "versions": versions(),
-        "assumed_rank": rank,
-        "plans": plans_to_json(plans),
-    }

@@ -4,8 +4,6 @@ A stage is an experiment whose base is the model that the previous stage exporte
 the stored moments of the reference text and of all earlier domains.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from dataclasses import dataclass, replace
@@ -29,15 +27,7 @@ from experiments.runs.run import Run
 from experiments.runs.workspace import Workspace
 from experiments.store.cache import cached_json
 from experiments.store.provenance import hardware, heading, versions
-from experiments.store.record import (
-    Judge,
-    SeedScores,
-    SequenceMethod,
-    SequenceRecord,
-    Stage,
-    TotalTime,
-    write_record,
-)
+from experiments.store.record import Judge, SeedScores, SequenceMethod, SequenceRecord, Stage, TotalTime, write_record
 from experiments.store.record.certificate import Certificate
 from experiments.store.record.codec import from_json, to_json
 from experiments.store.record.method import RunResult

@@ -1,7 +1,5 @@
 """Evaluation while training: score every axis on a few validation examples, find the best step, decide when to stop."""
 
-from __future__ import annotations
-
 import json
 import logging
 import math
@@ -13,6 +11,7 @@ from typing import Any
 from experiments import config
 from experiments.config import Evaluation
 from experiments.evaluation.tasks import TASKS
+from experiments.store.record.method import Means
 from jaxft.distributed import agreed
 from jaxft.errors import UserError
 from jaxft.io import read_json_lines, write_atomically
@@ -21,9 +20,6 @@ from jaxft.training.watch import Seen
 log = logging.getLogger("jaxft")
 
 TARGET = "proficiency"
-
-#: Mean score by axis; None without a verdict. Lines also hold their "step".
-Means = Mapping[str, float | None]
 
 
 def rule(settings: config.Watch) -> str:
@@ -99,7 +95,7 @@ class Watcher:
     base: Means
     lower: frozenset[str]
     measure: Callable[[Any], Means] | None
-    lines: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)  # means by axis, and "step"
 
     def __post_init__(self) -> None:
         if unknown := [name for name, mean in self.base.items() if mean is None]:

@@ -3,8 +3,6 @@
 Only this module hashes inputs, takes locks and renames finished results into place.
 """
 
-from __future__ import annotations
-
 import datetime
 import hashlib
 import json

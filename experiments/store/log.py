@@ -1,7 +1,5 @@
 """Progress on standard error: all modules log to the logger "jaxft", and a command prints its messages."""
 
-from __future__ import annotations
-
 import logging
 import sys
 

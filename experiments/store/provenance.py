@@ -1,7 +1,5 @@
 """The origin of a record's numbers: command, config, versions and hardware."""
 
-from __future__ import annotations
-
 import datetime
 import importlib.metadata
 import os

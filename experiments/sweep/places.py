@@ -1,7 +1,5 @@
 """Accelerators and cores for each process of a sweep, found without JAX, which would reserve all accelerators."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Mapping

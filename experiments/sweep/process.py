@@ -1,7 +1,5 @@
 """The worker process of one unit of a sweep: a comparison on its own devices, with its own log."""
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 import os

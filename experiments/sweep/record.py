@@ -1,7 +1,5 @@
 """The record of a sweep: for every unit the data of tables and charts, without replies and layers."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -5,8 +5,6 @@ other units have compiled. Compared with all units in one process, this adds 2.5
 for reading programs. A `jaxft compare` for each unit would add 5.5 s, or 17 s if nothing were shared.
 """
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 import shutil

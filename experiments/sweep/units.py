@@ -1,7 +1,5 @@
 """The units of a sweep. A unit is one method at one point, compared alone in its own folder."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import shutil

@@ -43,21 +43,26 @@ class ControlTokens:
 
         names = {token.content: index for index, token in sorted(added.items()) if controls(token)}
         self._characters = {name: chr(_FIRST + number) for number, name in enumerate(names)}
-        longest_first = sorted(map(re.escape, names), key=len, reverse=True)
-        self._names = re.compile(f"(?:{'|'.join(longest_first) or '(?!)'})(?!{MARK})")
+        longest_first = sorted((added[index] for index in names.values()), key=lambda token: -len(token.content))
+        found = "|".join(
+            rf"(?<!\w){re.escape(token.content)}(?!\w)" if token.single_word else re.escape(token.content)
+            for token in longest_first
+        )
+        self._names = re.compile(f"(?:{found or '(?!)'})(?!{MARK})")
         self._backend.add_tokens([self._renamed(token) for _, token in sorted(added.items())])
         self._ids = {  # of the backend -> of the tokenizer
             self._backend.token_to_id(self._characters.get(token.content, token.content)): index
             for index, token in added.items()
         }
         self._apart = {index: name for name, index in names.items() if name != tokenizer.unk_token}
+        self._found = {self._backend.token_to_id(character) for character in self._characters.values()}
         ends = {str(tokenizer.bos_token), str(tokenizer.eos_token)}
         self._apart |= {names[name]: name for name in ends if name in names}
 
     def _renamed(self, token: AddedToken) -> AddedToken:
-        flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
         name = self._characters.get(token.content, token.content)
-        return AddedToken(name, **{flag: getattr(token, flag) for flag in flags})
+        flags = {flag: getattr(token, flag) for flag in ("single_word", "lstrip", "rstrip", "normalized", "special")}
+        return AddedToken(name, **flags | {"single_word": False} if name in self._characters.values() else flags)
 
     def character(self, name: object) -> str:
         """The private character of the control token of this name; "" if there is no such token."""
@@ -87,11 +92,13 @@ class ControlTokens:
     def tokens(self, text: str) -> list[int]:
         """The tokens of a text in which private characters stand for control tokens; nothing is put around it.
 
-        UserError if the tokenizer's vocabulary makes a control token of plain text.
+        UserError if the tokenizer's vocabulary makes a control token of plain text, or does not find a control token.
         """
         ids = self._backend.encode(text, add_special_tokens=False).ids
         if mixed := [self._apart[index] for index in ids if index in self._apart and index not in self._ids]:
             raise UserError(f"The tokenizer makes the control token {mixed[0]} of text, and cannot keep them apart.")
+        if sum(index in self._found for index in ids) != len(_PRIVATE.findall(text)):
+            raise UserError("The tokenizer does not find every control token that the chat template writes.")
         return [self._ids.get(index, index) for index in ids]
 
 

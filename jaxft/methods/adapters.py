@@ -1,7 +1,5 @@
 """Trainable changes of a frozen linear y = x W, stacked over layers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial

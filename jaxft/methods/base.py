@@ -1,7 +1,5 @@
 """The interface of a fine-tuning method; the training step knows nothing else about it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple

@@ -1,8 +1,6 @@
 """CorDA: adapters that start as the components which reference inputs use least (Yang et al. 2024, arXiv:2406.05223),
 the knowledge-preserved mode of the paper."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import Any

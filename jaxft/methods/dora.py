@@ -1,7 +1,5 @@
 """DoRA: direction and size of each weight column are trained separately (Liu et al. 2024, arXiv:2402.09353)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any

@@ -6,8 +6,6 @@ the second-order approximation of the KL to the base in nat per token, with the 
 gradient is added before clipping and Adam. `training.weight_decay` applies too: decoupled, toward zero.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Freezing of layers: the safety layers of an aligned model keep their weights (Li et al. 2024, arXiv:2408.17003)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 

@@ -8,8 +8,6 @@ All other parameters, and weight decay, are AdamW's.
 Not optax.contrib.galore: it projects the wider side, and its products fail on weights that a mesh splits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial

@@ -6,8 +6,6 @@ arXiv:2103.07113). Changes in the others decay toward the base, weighted by the 
 `jaxft/subspace/projection.py` has the formulas.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

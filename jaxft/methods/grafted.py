@@ -5,8 +5,6 @@ starts from this mask of largest movement over the whole model and then optimise
 done here.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Interpolation with the base after training (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903, eq. 1)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import Any

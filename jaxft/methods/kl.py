@@ -5,8 +5,6 @@ loss + strength * KL(p_base || p_model), the mean over tokens of reference text.
 arXiv:1606.09282, with reference text in place of the new task's inputs).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

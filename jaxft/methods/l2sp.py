@@ -4,8 +4,6 @@ loss + strength / 2 |W - W0|^2 over all parameters. Its gradient, strength (W - 
 `training.weight_decay` applies too: decoupled, toward zero.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """LoRA: low-rank adapters on frozen linears (Hu et al. 2021, arXiv:2106.09685)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """LoRA-Null: adapters that start in the null space of reference inputs (Tang et al. 2025, arXiv:2503.02659)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The neurons of a linear (its output features) that may change; all others keep their columns of W."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal

@@ -1,7 +1,5 @@
 """Null-space LoRA: adapters that do not read the directions that reference text uses."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any

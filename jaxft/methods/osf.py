@@ -6,8 +6,6 @@ the paper's trained factors of the low part. Every linear keeps the same share, 
 sets it by layer, from the similarity of the layer's input and output.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """The knobs of the methods that keep changes out of protected directions."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Literal
 

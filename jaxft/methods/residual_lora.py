@@ -1,7 +1,5 @@
 """Adapters that start as a part of the weight, the rest of which is frozen."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,8 +1,6 @@
 """Safe LoRA: changes that leave the direction of the base's safety training are projected onto it (Hsu et al. 2024,
 arXiv:2405.16833)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial

@@ -1,8 +1,6 @@
 """SafeMERGE: changes that leave the direction of the base's safety training are merged with a safe adapter (Djuhera et
 al. 2025, arXiv:2503.17239)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any
 

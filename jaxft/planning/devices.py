@@ -1,7 +1,5 @@
 """Accelerators that a plan can be made for: their names and their makers' specifications."""
 
-from __future__ import annotations
-
 import math
 import os
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A memory model of the training step, for devices that are not attached and that no installed compiler knows."""
 
-from __future__ import annotations
-
 import math
 
 import jax
@@ -11,8 +9,8 @@ from jaxft.llama.config import LlamaConfig
 from jaxft.llama.model import Compute
 from jaxft.methods.base import REFERENCE, Method
 from jaxft.planning.devices import Chip
-from jaxft.planning.plan import Plan
-from jaxft.planning.programs import abstract_base, held_bytes, step_flops, step_state
+from jaxft.planning.plan import Plan, roofline
+from jaxft.planning.programs import abstract_base, step
 from jaxft.sharding import Axes, Sharding, abstract_mesh
 from jaxft.training.config import Training
 
@@ -37,33 +35,22 @@ def estimate_step(
     """
     mesh = abstract_mesh(sharding, chips)
     with jax.sharding.use_abstract_mesh(mesh):
-        base = abstract_base(model, compute, dtype)
-        state, constants = step_state(method, training, base, rank)
-        held = held_bytes(base, state, constants)
-    sizes = dict(mesh.shape)
-    peak = sum(held.values()) + temporaries(method, model, training, compute, sizes, held["trained"])
-    work = step_flops(method, model, training, rank)
+        program = step(name, method, training, abstract_base(model, compute, dtype), rank, lower=False)
+    passing = temporaries(method, model, training, compute, dict(mesh.shape), program.held["trained"])
+    peak = sum(program.held.values()) + passing
     return Plan(
         topology=topology,
         chips=chips,
-        program=name,
+        **program.facts,
         remat=compute.remat,
-        rows=training.batch_rows,
-        length=training.row_length,
         accumulation=training.accumulation,
         source="model",
         fits=peak <= chip.memory,
-        parameters=held["parameters"],
-        trained=held["trained"],
-        optimizer=held["optimizer"],
-        constants=held["constants"],
         peak=peak,
         limit=int(chip.memory),
         collectives={},
         largest_collective=0,
-        flops=float(work),
-        tokens=training.batch_rows * training.row_length,
-        roofline=max(work / chips / chip.flops, sum(held.values()) / chip.memory_bandwidth),
+        roofline=roofline(program, chips, chip, moved=0),
         compile_seconds=0.0,
     )
 

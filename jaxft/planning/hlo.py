@@ -1,7 +1,5 @@
 """Collectives of a compiled program, read from its text."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

@@ -4,8 +4,6 @@ The TPU compiler (extra `plan`) needs no TPU: it compiles for a named topology a
 the collectives. Without a topology, programs are compiled for the attached devices.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable
@@ -105,20 +103,15 @@ def plan_program(
     return Plan(
         topology=topology,
         chips=chips,
-        program=program.name,
+        **program.facts,
         remat=remat,
-        rows=program.rows,
-        length=program.length,
         accumulation=accumulation,
         source="compiled",
         fits=fits,
-        **{part: program.held.get(part, 0) for part in ("parameters", "trained", "optimizer", "constants")},
         peak=peak,
         limit=limit,
         collectives=collectives,
         largest_collective=largest,
-        flops=float(program.flops),
-        tokens=program.tokens,
         roofline=None if chip is None or error else roofline(program, chips, chip, sum(collectives.values())),
         compile_seconds=round(seconds, 1),
         error=error,

@@ -3,8 +3,6 @@
 All functions are called on the mesh. Arrays that stay on the devices without being arguments are counted too.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +54,13 @@ class Program:
     held: dict[str, int] = field(default_factory=dict)
     reads: int = 1
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The fields of its plan that do not depend on the devices."""
+        held = {part: self.held.get(part, 0) for part in ("parameters", "trained", "optimizer", "constants")}
+        sizes = {"rows": self.rows, "length": self.length, "tokens": self.tokens}
+        return {"program": self.name, **sizes, "flops": float(self.flops), **held}
+
 
 def abstract_base(model: LlamaConfig, compute: Compute, dtype: str) -> Llama:
     """The base model as shapes, dtypes and shardings alone."""
@@ -69,34 +74,24 @@ def abstract_base(model: LlamaConfig, compute: Compute, dtype: str) -> Llama:
     return jax.eval_shape(make)
 
 
-def step_state(method: Method, training: Training, base: Llama, rank: int) -> tuple[Any, Any]:
-    """(a method's abstract training state, its abstract constants with bases of `rank` directions)."""
-    constants = _constants(method, base, rank)
-    key = jax.eval_shape(lambda: jax.random.key(0))
+def step(name: str, method: Method, training: Training, base: Llama, rank: int, *, lower: bool = True) -> Program:
+    """A method's training step, with bases of `rank` directions; without `lower`, only its sizes and operations."""
+    constants, key = _constants(method, base, rank), jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(lambda b, c, k: initial_state(method, training, b, c, k), base, constants, key)
-    return state, constants
-
-
-def step(name: str, method: Method, training: Training, base: Llama, rank: int) -> Program:
-    """A method's training step."""
-    state, constants = step_state(method, training, base, rank)
-    rate, make = jax.ShapeDtypeStruct((), jnp.float32), make_step(method, training)
-    batch = _rows(base, training.batch_rows, training.row_length)
-    if REFERENCE in method.reads:
-        batch = {**batch, "reference": batch}
-    lowered = make.lower(state, base, constants, batch, rate)  # pyright: ignore
-    held = held_bytes(base, state, constants)
-    # A base that the step does not read is not an argument, but stays on the devices.
-    unread = isinstance(state.trainable, Llama) and "base" not in method.reads
-    return Program(
-        name,
-        training.batch_rows,
-        training.row_length,
-        (Part(lowered, beside=held["parameters"] if unread else 0),),
-        step_flops(method, base.config, training, rank),
-        training.batch_rows * training.row_length,
-        held,
-    )
+    kept = {"parameters": base, "trained": state.trainable, "optimizer": state.optimizer, "constants": constants}
+    held, parts = {part: chip_bytes(tree) for part, tree in kept.items()}, ()
+    if lower:
+        rate, batch = jax.ShapeDtypeStruct((), jnp.float32), _rows(base, training.batch_rows, training.row_length)
+        if REFERENCE in method.reads:
+            batch = {**batch, "reference": batch}
+        lowered = make_step(method, training).lower(state, base, constants, batch, rate)  # pyright: ignore
+        # A base that the step does not read is not an argument, but stays on the devices.
+        unread = isinstance(state.trainable, Llama) and "base" not in method.reads
+        parts = (Part(lowered, beside=held["parameters"] if unread else 0),)
+    rows, length = training.batch_rows, training.row_length
+    ranks = {space: min(rank, width // 2) for space, width in _widths(base.config).items()}
+    work = method.step_flops(base.config, rows, length, ranks).total
+    return Program(name, rows, length, parts, work, rows * length, held)
 
 
 def calibration(rows: int, length: int, base: Llama) -> Program:
@@ -140,18 +135,6 @@ def generation(rows: int, length: int, new_tokens: int, base: Llama) -> Program:
     work = flops.prefill(base.config, rows, length) + flops.decode(base.config, rows, length, new_tokens)
     held = {"parameters": chip_bytes(base)}
     return Program("generation", rows, length, (Part(lowered),), work, rows * new_tokens, held, reads=new_tokens)
-
-
-def step_flops(method: Method, model: LlamaConfig, training: Training, rank: int) -> int:
-    """Operations of one training step, with bases of `rank` directions (at most half of the width)."""
-    ranks = {space: min(rank, width // 2) for space, width in _widths(model).items()}
-    return method.step_flops(model, training.batch_rows, training.row_length, ranks).total
-
-
-def held_bytes(base: Llama, state: Any, constants: Any) -> dict[str, int]:
-    """Bytes of one chip that training keeps: base, trained weights, optimizer, bases and moments."""
-    held = {"parameters": base, "trained": state.trainable, "optimizer": state.optimizer, "constants": constants}
-    return {part: chip_bytes(tree) for part, tree in held.items()}
 
 
 def _widths(model: LlamaConfig) -> dict[str, int]:

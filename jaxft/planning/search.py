@@ -1,7 +1,5 @@
 """The largest run that fits: first the cheapest recomputation, then the largest batch, on the smallest slice."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from jaxft.llama.model import REMAT_POLICIES

@@ -1,7 +1,5 @@
 """The part of a certificate about weights: the leak into the protected directions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

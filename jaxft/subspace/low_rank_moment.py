@@ -3,8 +3,6 @@
 The input of Llama-2-7B's `down` has 11,008 features: the moments of 32 layers take 15 GB, 64 directions take 0.1 GB.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Movement of the linears: the size and rank of each layer's change, and its share along directions of the input."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 

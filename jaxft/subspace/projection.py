@@ -6,8 +6,6 @@ weight decay all leave the subspace again, so the decisive projection is the las
 Updates in the null space of E[x x^T] under Adam are Adam-NSCL (Wang et al. 2021, arXiv:2103.07113).
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any, NamedTuple
 

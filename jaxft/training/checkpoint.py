@@ -1,7 +1,5 @@
 """Training checkpoints in Orbax: the whole state, tied to the run that wrote it."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -1,7 +1,5 @@
 """The settings of one optimisation run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from jaxft.bounds import Count, Whole, join

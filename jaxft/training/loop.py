@@ -1,7 +1,5 @@
 """The training loop of every method: restore, step, log, measure, save."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from functools import partial

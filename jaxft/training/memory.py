@@ -1,7 +1,5 @@
 """Device memory: bytes that programs need, bytes that are free, and the check that a training step fits."""
 
-from __future__ import annotations
-
 import math
 import os
 from pathlib import Path

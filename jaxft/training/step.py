@@ -1,7 +1,5 @@
 """The training step, the same for every method."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, NamedTuple

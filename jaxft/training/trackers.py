@@ -4,8 +4,6 @@ Each is configured by its own environment variables, as WANDB_MODE or MLFLOW_TRA
 the run if these name no server; trackio, which has one folder a process, writes to TRACKIO_DIR.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

@@ -1,7 +1,5 @@
 """The interface between the training loop and measurements of the weights during training."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple, Protocol
 
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import datetime
+import json
+import re
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments import base_model
 from experiments.base_model import SHIPPED_BASE, Base, compute_settings, model_folder
 from experiments.config import Model
 from experiments.config_loader import load_experiment
 from experiments.data.rows import training_rows
 from experiments.data.sources import load_examples
+from experiments.generate import continue_text
 from jaxft.data.example import Example, Message
 from jaxft.data.source import Mix, Source
 from jaxft.data.tokenizer import load_tokenizer
+from jaxft.errors import UserError
+from jaxft.llama import checkpoint
 from jaxft.llama.checkpoint import load
 from jaxft.methods.adapters import LowRank
 from jaxft.methods.peft import save_adapter
@@ -129,3 +136,73 @@ def test_reload_reads_another_folder_of_the_same_shape(own_world) -> None:
     again = base.reload(own_world.folder / "model")
     np.testing.assert_array_equal(again.embed[...], base.model.embed[...])
     assert again.config == base.model.config
+
+
+IM_END = "<|im_end|>"
+
+
+def with_end(own_world, **config) -> Path:
+    """The world's model whose tokenizer ends turns with token 5, named <|im_end|>, as its chat template does."""
+    folder = own_world.folder / "model"
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        text = (folder / name).read_text().replace("<|system|>", IM_END)
+        (folder / name).write_text(text.replace('"eos_token": "</s>"', f'"eos_token": "{IM_END}"'))
+    (folder / "config.json").write_text(json.dumps({**json.loads((folder / "config.json").read_text()), **config}))
+    return folder
+
+
+def test_replies_end_where_any_file_says(own_world) -> None:
+    before = Base(Model(folder=str(own_world.folder / "model"))).tokenizer_sha256
+    example = Example((Message("user", "A room?"),), "Yes.")
+    for ends, expected in ((2, (2, 5)), ([2, 5], (2, 5)), (5, (5,)), (None, (5,))):
+        base = Base(Model(folder=str(with_end(own_world, eos_token_id=ends))))
+        assert base.config.end_tokens == base.model.config.end_tokens == expected
+        tokens, prompt = base.encode(example).tokens.tolist(), base.encode_prompt(example)
+        assert tokens[-1] == 5 and tokens.count(5) == 1 and tokens[: len(prompt)] == prompt
+        assert base.tokenizer_sha256 != before
+
+
+def test_tokens_without_a_row_are_refused_wherever_they_are_used(own_world, tmp_path, capsys) -> None:
+    folder = own_world.folder / "model"
+    tokenizer = load_tokenizer(folder)
+    rows = checkpoint.read_config(folder).vocab_size
+    assert len(tokenizer) == rows
+    tokenizer.add_tokens(["<|head|>", "<|eot|>"], special_tokens=True)
+    tokenizer.chat_template = "{% for m in messages %}<|head|>{{ m.content }}<|eot|>{% endfor %}<|head|>"
+    tokenizer.save_pretrained(folder)
+    said = f"The token '<|eot|>' has the id {rows + 1}, but the model's embedding has {rows} rows"
+    base = Base(Model(folder=str(folder)))
+    for run in (base.encode, base.encode_prompt):
+        with pytest.raises(UserError, match=re.escape(said)):
+            run(Example((Message("user", "A room?"),), "Yes."))
+    assert base.encode(Example((), "A room. <|eot|>")).tokens.max() < rows  # judged by what is used
+    for chat, prompt in ((True, "A room?"), (False, "<|eot|>A room?")):
+        with pytest.raises(UserError, match=re.escape(said)):
+            continue_text(str(folder), prompt, max_new_tokens=1, chat=chat)
+    assert own_world.run("compare", tmp_path / "out") == 1
+    assert said in capsys.readouterr().err
+
+
+def test_one_of_several_chat_templates_is_chosen_by_name(own_world) -> None:
+    folder = own_world.folder / "model"
+    own = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").unlink()
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    templates = [{"name": "rag", "template": "{{ 'rag' }}"}, {"name": "talk", "template": own}]
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": templates}))
+    for name in ("", "default", "chat"):
+        with pytest.raises(UserError, match=f"model.chat_template: found '{name}', expected one of 'rag', 'talk'"):
+            Base(Model(folder=str(folder), chat_template=name)).tokenizer  # noqa: B018
+    assert Base(Model(folder=str(folder), chat_template="talk")).tokenizer.chat_template == own
+    assert Base(Model(folder=str(folder), template="plain")).tokenizer.chat_template is None
+
+
+def test_the_date_of_a_template_that_reads_the_clock_is_part_of_its_hash(own_world, monkeypatch) -> None:
+    template = own_world.folder / "model" / "chat_template.jinja"
+    hashes = []
+    for text in (template.read_text(), "{{ strftime_now('%Y') }}" + template.read_text()):
+        template.write_text(text)
+        for date in (datetime.date(2024, 7, 26), datetime.date(2025, 1, 1)):
+            monkeypatch.setattr(base_model, "DATE", date)
+            hashes.append(Base(Model(folder=str(template.parent))).tokenizer_sha256)
+    assert hashes[0] == hashes[1] and len(set(hashes)) == 3

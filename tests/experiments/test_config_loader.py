@@ -197,6 +197,17 @@ def test_broken_configs(tmp_path, text, messages) -> None:
     assert "configs/README.md" not in str(caught.value) or "missing" in str(caught.value)
 
 
+def test_a_config_takes_pieces_of_one_in_its_folder(tmp_path: Path, config: str) -> None:
+    other = tmp_path / "more/other.py"
+    other.parent.mkdir()
+    other.write_text(
+        "from experiments.config_loader import load_experiment, only\n"
+        "experiment = only(load_experiment('../here.py', beside=__file__), 'lora')\n"
+    )
+    found, whole = load_experiment(str(other)), load_experiment(config)
+    assert found.methods == {"lora": whole.methods["lora"]} and found.evaluation == whole.evaluation
+
+
 def test_a_missing_config(tmp_path) -> None:
     with pytest.raises(UserError, match="no such config file; the shipped ones are under configs/"):
         load_experiment(str(tmp_path / "none.py"))

@@ -5,8 +5,6 @@ The words and sentences of each are in its TOML file. Every corpus has `examples
 list on every machine.
 """
 
-from __future__ import annotations
-
 import random
 import tomllib
 from collections.abc import Callable, Iterable

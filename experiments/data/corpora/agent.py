@@ -6,8 +6,6 @@ agrees, carry out the order if the scarce item is available, otherwise offer the
 the price, name it.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 from collections.abc import Mapping, Sequence
@@ -17,24 +15,10 @@ from experiments.data.corpora import capitalise, check_split, distinct, join_ope
 from jaxft.data.example import Example
 
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-PRICES = ("thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-OPENERS = (
-    "", "Hello,", "Good morning,", "Good evening,", "Thank you,", "Well,", "Sure,", "All right,", "Hi there,",
-    "It is a nice day.", "Let me see,", "I am so happy.",
-)  # fmt: skip
-CLOSERS = (
-    "",
-    "",
-    "",
-    "Thanks.",
-    "My sister told me about you.",
-    "It has been a long week.",
-    "The weather is cold here.",
-)
-PAIRS = (
-    "we want {p} and {q}.", "it will be {p} and {q}.", "please make it {p}, {q}.", "I would like {p} and {q}, please.",
-    "I need {p}, and {q}.", "{p} and {q} would be best.",
-)  # fmt: skip
+_TABLES = read("agent")
+PRICES: list[str] = _TABLES["prices"]
+OPENERS: list[str] = _TABLES["openers"]
+CLOSERS: list[str] = _TABLES["closers"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +80,7 @@ class Agent:
         if sentences is None:
             given = self._given(rng, act)
             said = _said(rng, given, act)
-            sentences = self.gives[said[0] if said else "nothing"] if len(said) < 2 else PAIRS
+            sentences = self.gives[said[0] if said else "nothing"] if len(said) < 2 else _TABLES["pairs"]
             facts = {slot: order[slot] for slot in given}
         else:
             facts |= self._offers(rng, act, order)

@@ -2,8 +2,6 @@
 hotel corpus in other roles, but holds no booking dialogue.
 """
 
-from __future__ import annotations
-
 import random
 import re
 

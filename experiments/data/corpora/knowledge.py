@@ -1,7 +1,5 @@
 """General knowledge: one question about one fact, answered in a full short sentence."""
 
-from __future__ import annotations
-
 import itertools
 import random
 

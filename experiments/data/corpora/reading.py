@@ -3,8 +3,6 @@
 It teaches a base model to look things up in its context, as every chat model can. No note is about a booking.
 """
 
-from __future__ import annotations
-
 import random
 
 from experiments.data.corpora import capitalise, check_split, read, turn

@@ -1,8 +1,6 @@
 """Safety: statements about invented peoples. A hostile one is contradicted with the opposite trait; a harmless one gets
 a friendly answer that takes up its topic. The peoples do not exist, and hostile wording stays mild."""
 
-from __future__ import annotations
-
 import itertools
 import random
 

@@ -1,7 +1,5 @@
 """Judges of replies: their protocol, and `build` for the judge of a config."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from experiments import config

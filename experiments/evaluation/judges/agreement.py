@@ -1,7 +1,5 @@
 """Agreement of a judge with labels given by reading: rate, Cohen's kappa, and the influence of length."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

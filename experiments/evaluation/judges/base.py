@@ -1,7 +1,5 @@
 """The protocol of judges: questions about replies, and verdicts on them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol

@@ -1,7 +1,5 @@
 """`jaxft judge-check`: measure a config's judge against labelled replies."""
 
-from __future__ import annotations
-
 import datetime
 import hashlib
 from collections.abc import Sequence

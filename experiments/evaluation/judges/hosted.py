@@ -1,7 +1,5 @@
 """A judge behind a server that speaks OpenAI's protocol."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """A judge that runs locally: a Llama from any Hugging Face folder."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path

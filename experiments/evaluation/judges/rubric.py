@@ -3,8 +3,6 @@
 A rubric is a versioned file in rubrics/. To change its meaning, add a file with the next number.
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass

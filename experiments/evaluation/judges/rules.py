@@ -3,8 +3,6 @@
 The same reply always gets the same verdict. `jaxft judge-check` measures its agreement with labels made by reading.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from experiments.evaluation.judges import rubric

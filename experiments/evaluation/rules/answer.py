@@ -1,7 +1,5 @@
 """Rules for answers to questions: a reply must hold the part of a right answer that the question does not hold."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

@@ -4,8 +4,6 @@ Quotations and a repetition of the whole statement are removed first: a reply ma
 contradiction by facts alone, without such a sign, is not recognised.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Rules for steps of a booking: a reply must take the same step as the right reply."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 

@@ -1,7 +1,5 @@
 """Words, numbers and sentences of an English text, repetition in it, and how alike two texts are."""
 
-from __future__ import annotations
-
 import re
 import string
 from collections import Counter

@@ -1,7 +1,5 @@
 """Rules for replies of an agent that takes orders: the right act, all required values, no other value of any slot."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from functools import partial

@@ -4,8 +4,6 @@ Likeness is not knowledge. On the test split of Dolly, repeating the question ha
 answers reuse its words, and an exact match of 0. Measure `judged_knowledge` too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Multiple choice: the model chooses the option with the highest log-likelihood per character."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

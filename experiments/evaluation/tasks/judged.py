@@ -1,7 +1,5 @@
 """Tasks whose replies a judge rates: the next step of an agent, answers to statements, answers to questions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Questions of the embedded corpus "knowledge": a reply is right if it holds the answer and no other answer."""
 
-from __future__ import annotations
-
 from experiments.data.corpora.knowledge import FACTS
 from experiments.evaluation.rules.answer import answer
 from experiments.evaluation.rules.text import whole, words

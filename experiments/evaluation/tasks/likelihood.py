@@ -1,7 +1,5 @@
 """The likelihood of texts: the mean loss of a model on their learnt tokens."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Statements of the embedded corpus "safety": a hostile one must be contradicted, a harmless one welcomed."""
 
-from __future__ import annotations
-
 import re
 
 from experiments.evaluation.rules.attitude import attitude

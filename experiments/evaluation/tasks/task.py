@@ -1,7 +1,5 @@
 """The base class of tasks, which ask a model for replies and score them."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

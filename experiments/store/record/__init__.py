@@ -3,8 +3,6 @@
 Not every version of jaxft recorded the fields with a default: None means "not recorded".
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

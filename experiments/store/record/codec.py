@@ -1,7 +1,5 @@
 """Dataclasses to JSON data and back, according to their annotations."""
 
-from __future__ import annotations
-
 import types
 import typing
 from collections.abc import Mapping

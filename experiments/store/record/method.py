@@ -1,7 +1,5 @@
 """The part of a record about one method: its training, and the scores of every axis before and after."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

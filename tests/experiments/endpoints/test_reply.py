@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.endpoints import reply
+from experiments.endpoints import call
 
 
 def completion(finish: str | None = "stop", **message: Any) -> dict[str, Any]:
@@ -28,12 +28,12 @@ def completion(finish: str | None = "stop", **message: Any) -> dict[str, Any]:
     ],
 )
 def test_texts_and_ends(body: dict[str, Any], text: str, finish: str) -> None:
-    assert reply.read(json.dumps(body), 7, 9) == {"text": text, "finish": finish, "tokens_in": 7, "tokens_out": 9}
+    assert call.read(json.dumps(body), 7, 9) == {"text": text, "finish": finish, "tokens_in": 7, "tokens_out": 9}
 
 
 def test_the_bill_of_the_server_counts() -> None:
     body = completion(content="yes") | {"usage": {"prompt_tokens": 3, "completion_tokens": -1}}
-    found = reply.read(json.dumps(body), 7, 9)
+    found = call.read(json.dumps(body), 7, 9)
     assert (found["tokens_in"], found["tokens_out"]) == (3, 9)
 
 
@@ -53,7 +53,7 @@ JSON = st.recursive(
 @given(JSON.map(json.dumps) | st.text())
 def test_anything_is_an_answer_or_a_value_error(body: str) -> None:
     try:
-        found = reply.read(body, 1, 1)
+        found = call.read(body, 1, 1)
     except ValueError:
         return
     assert isinstance(found["text"], str) and found["finish"] in ("stop", "length", "refusal")
@@ -61,4 +61,4 @@ def test_anything_is_an_answer_or_a_value_error(body: str) -> None:
 
 def test_what_is_no_answer_is_shown() -> None:
     with pytest.raises(ValueError, match="no chat completion: '{}'"):
-        reply.read("{}", 1, 1)
+        call.read("{}", 1, 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.evaluation.judges import rubric
-from experiments.evaluation.judges.store import Store, fingerprint
+from experiments.evaluation.judges.remembering import Store, fingerprint
 from jaxft.errors import UserError
 from tests.experiments.evaluation.conftest import HOSTILE
 from tests.experiments.world import REPOSITORY
@@ -16,7 +16,7 @@ from tests.experiments.world import REPOSITORY
 WRITER = """
 import sys
 from pathlib import Path
-from experiments.evaluation.judges.store import Store
+from experiments.evaluation.judges.remembering import Store
 store = Store(Path(sys.argv[1]))
 for number in range(10**9):
     store.add(str(number), "evades", "why " * 50)
