@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import select
 import signal
 import sys
 from glob import glob
@@ -65,12 +66,11 @@ def _ascii(error: UnicodeError) -> tuple[str, int]:
 
 def _closed(stream: Any) -> bool:
     """True if the reader of a stream is gone; what is still to be printed is then thrown away."""
-    try:
-        stream.flush()
-        return False
-    except BrokenPipeError:
+    asked = select.poll()
+    asked.register(stream.fileno(), 0)
+    if gone := bool(asked.poll(0)):  # an error is reported unasked
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return True
+    return gone
 
 
 if __name__ == "__main__":

@@ -109,13 +109,18 @@ def test_ctrl_c_before_anything_is_imported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stream", "words"), [("stdout", ["--help"]), ("stdout", ["plan", "--help"]), ("stderr", ["data", "nowhere.py"])]
+    ("stream", "words", "unbuffered"),
+    [
+        ("stdout", ["--help"], ""),
+        ("stdout", ["plan", "--help"], ""),
+        ("stderr", ["data", "nowhere.py"], ""),
+        ("stderr", ["data", "nowhere.py"], "1"),
+    ],
 )
-def test_a_closed_pipe_ends_quietly(stream: str, words: list[str]) -> None:
+def test_a_closed_pipe_ends_quietly(stream: str, words: list[str], unbuffered: str) -> None:
     end, closed = os.pipe()
     os.close(end)
-    # Unbuffered, argparse itself drops the text and ends with 0.
-    with begin(*words, PYTHONUNBUFFERED="", **{stream: closed}) as process:
+    with begin(*words, PYTHONUNBUFFERED=unbuffered, **{stream: closed}) as process:
         os.close(closed)
         assert not any(process.communicate(timeout=120)) and process.returncode == 141
 

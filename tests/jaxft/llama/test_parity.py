@@ -21,6 +21,8 @@ from jaxft.llama.generate import generate
 from jaxft.llama.locate import locate
 from jaxft.llama.model import Llama, forward
 from tests.jaxft.llama.small import CONFIGS, tensors, write_folder
+from tests.jaxft.llama.small_families import CONFIGS as FAMILIES
+from tests.jaxft.llama.small_families import texts, write_family
 
 GOLDENS = Path(__file__).parent / "goldens" / "transformers.safetensors"
 GOLDEN_SEED = 7  # of make_goldens.py
@@ -135,6 +137,20 @@ def test_gguf_files_are_read_as_transformers_reads_them(
     )
     tokens = np.random.RandomState(3).randint(3, 64, (2, 40))
     assert_same_logits(load(locate(path)), torch, reference.eval(), tokens, 2 * TOLERANCE)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # transformers warns of itself
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_goes_to_transformers_and_back(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("torch", reason="live parity needs torch; test_families.py has goldens that hold without it")
+    config = write_family(tmp_path / "source", name)
+    model = load(tmp_path / "source")
+    save(model, tmp_path / "saved")
+    torch, reference = transformers_model(tmp_path / "saved")
+    assert_same_logits(model, torch, reference, texts()[0][None])
+    reference.save_pretrained(tmp_path / "back")
+    assert read_config(tmp_path / "back") == config
+    assert_same_logits(load(tmp_path / "back"), torch, reference, texts()[1][None])
 
 
 @pytest.fixture

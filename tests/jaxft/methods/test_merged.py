@@ -12,9 +12,11 @@ from jaxft.errors import UserError
 from jaxft.llama.checkpoint import load
 from jaxft.llama.model import Llama
 from jaxft.methods.adapters import LowRank, merge
+from jaxft.methods.base import ALL_LINEARS
 from jaxft.methods.merged import base_of, merged_folder
 from jaxft.methods.peft import load_adapter, save_adapter
 from tests.jaxft.llama.small import CONFIGS, tensors, write_folder
+from tests.jaxft.llama.small_families import write_family
 from tests.jaxft.methods.test_peft import adapters, decomposed
 
 
@@ -75,3 +77,30 @@ def test_what_cannot_be_merged_leaves_nothing(base: Path, tmp_path: Path) -> Non
     (base / "config.json").unlink()
     with pytest.raises(UserError, match="config.json: no such file. The adapter .* needs it"):
         merged_folder(tmp_path / "adapter", base)
+
+
+@pytest.mark.parametrize(
+    ("kind", "targets"), [("lora", ALL_LINEARS), ("lora", ("q", "v", "down")), ("dora", ("q", "k", "v"))]
+)
+def test_linears_that_the_base_stores_as_one_share_an_adapter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, targets: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("JAXFT_CACHE", str(tmp_path / "cache"))
+    config, held = write_family(tmp_path / "phi", "phi3", num_hidden_layers=2), {"q", "k", "v"} & {*targets}
+    model = load(tmp_path / "phi")
+    ours = (decomposed if kind == "dora" else adapters)(model, targets)
+    save_adapter(ours, "lora", str(tmp_path / "phi"), tmp_path / "adapter", config)
+    settings = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert settings["target_modules"][0] == "qkv_proj"
+    assert settings["r"] == 3 * len(held)
+    read = load_adapter(tmp_path / "adapter", model)
+    for name in read:
+        wanted = ours[name].delta() if name in targets else 0 * read[name].delta()
+        np.testing.assert_allclose(read[name].delta(), wanted, rtol=0, atol=1e-5)
+    assert_same(load(merged_folder(tmp_path / "adapter", tmp_path / "phi")), merge(model, ours))
+
+
+def test_dora_of_a_part_of_such_a_tensor_is_refused(tmp_path: Path) -> None:
+    config = write_family(tmp_path / "phi", "phi3", num_hidden_layers=2)
+    with pytest.raises(UserError, match="DoRA of q alone: this model stores q, k, v as one"):
+        save_adapter(decomposed(load(tmp_path / "phi"), ("q",)), "lora", "base", tmp_path / "adapter", config)
