@@ -274,7 +274,9 @@ def test_a_wrong_shape_is_named(tmp_path: Path) -> None:
     refused(write_folder(tmp_path, GROUPED, values), EMBED, "has shape (62, 32), config.json asks for (61, 32)")
 
 
-@pytest.mark.parametrize(("dtype", "tag"), [("int8", "I8"), ("int64", "I64"), ("float64", "F64"), ("float8_e4m3fn", "F8_E4M3")])
+@pytest.mark.parametrize(
+    ("dtype", "tag"), [("int8", "I8"), ("int64", "I64"), ("float64", "F64"), ("float8_e4m3fn", "F8_E4M3")]
+)
 def test_a_dtype_that_is_no_weight_is_named(tmp_path: Path, dtype: str, tag: str) -> None:
     values = tensors(GROUPED)
     refused(write_folder(tmp_path, GROUPED, {**values, Q0: values[Q0].astype(dtype)}), Q0, f"has dtype {tag}")
