@@ -58,7 +58,7 @@ def source(tokenizer: PreTrainedTokenizerFast) -> str:
         raise UserError(f"The tokenizer {_name(tokenizer)} has several chat templates and no default: {names}.")
     if template is None:
         raise UserError(
-            f"The tokenizer {_name(tokenizer)} has no chat template, and the data has messages.\n"
+            f"The tokenizer {_name(tokenizer)} has no chat template, and the data has messages (chat_template).\n"
             "Choose the template llama2 or plain, or add chat_template to its tokenizer_config.json."
         )
     text = template["default"] if isinstance(template, dict) else template

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +89,17 @@ def test_likelihood_is_the_mean_loss_of_the_learnt_tokens(base, texts, row_lengt
     np.testing.assert_allclose(found.values, means, rtol=1e-5)
     np.testing.assert_array_equal(found.weights, counts)
     assert found.replies == ()
+
+
+@pytest.mark.parametrize("row_length", [128, 24])
+def test_likelihood_of_all_replies_of_a_dialogue(base, tmp_path, row_length) -> None:
+    turns = ["A room?", "For how many nights?", "Three, please.", "Booked, with pleasure.", "Thanks.", "Goodbye."]
+    messages = [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(turns)]
+    (tmp_path / "talk.jsonl").write_text(json.dumps({"messages": messages}))
+    source = Source(str(tmp_path / "talk.jsonl"), learn="all")
+    found, (means, counts) = likelihood(base, source, row_length=row_length), direct(base, source, row_length)
+    np.testing.assert_allclose(found.values, means, rtol=1e-5)
+    np.testing.assert_array_equal(found.weights, counts)
 
 
 def test_the_mean_of_an_axis_is_over_tokens() -> None:
