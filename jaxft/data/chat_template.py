@@ -33,7 +33,7 @@ _LINKS = ("tool_call_id",)
 class Rendered(NamedTuple):
     """A dialogue as text.
 
-    begin: True if the text wants a BOS token before it. text: private characters stand for its control tokens.
+    begin: True if a BOS token comes first; a chat template writes its own, as in transformers. text: private characters stand for its control tokens.
     spans: where the learnt messages lie in the text, each with its end token if the template writes one.
     """
 
@@ -117,8 +117,7 @@ class _Dialogue:
         whole = self.text(self.turns)
         spans = [self._span(number, whole, ends) for number in learnt]
         self._check(whole)
-        bos = self.control.character(self.tokenizer.bos_token)
-        return Rendered(not (bos and whole.startswith(bos)), whole[: spans[-1][1]], spans)
+        return Rendered(False, whole[: spans[-1][1]], spans)
 
     def text(self, turns: list[dict[str, Any]], *, prompt: bool = False, tools: bool = True) -> str:
         given = self.tools if tools else []

@@ -103,17 +103,21 @@ def test_a_prefixing_tokenizer_puts_no_space_before_a_plain_reply(prefixing_toke
 
 def test_a_merge_across_the_boundary_keeps_the_prompt(small_tokenizer):
     """With "ab" one token, the prompt "..a" and the reply "b.." must not become "..ab.."."""
-    merging = with_template(small_tokenizer, "{% for m in messages %}{{ m['content'] }}{% endfor %}")
+    merging = with_template(small_tokenizer, "{{ bos_token }}{% for m in messages %}{{ m['content'] }}{% endfor %}")
     example = Example((Message(USER, "the capit"),), "al of")
     assert tokens(merging, "the capital of")[: len(tokens(merging, "the capit"))] != tokens(merging, "the capit")
     encoded = encode(example, merging, "tokenizer")
     assert encoded.tokens.tolist() == [1, *tokens(merging, "the capit"), *tokens(merging, "al of"), 2]
 
 
-def test_bos_comes_once_and_the_reply_ends_at_eos(small_tokenizer):
-    chatml = with_template(small_tokenizer, CHATML_JINJA)
+@pytest.mark.parametrize("bos", ["", "{{ bos_token }}"])
+def test_a_template_alone_writes_bos_and_the_reply_ends_at_eos(small_tokenizer, bos):
+    chatml = with_template(small_tokenizer, bos + CHATML_JINJA)
     encoded = encode(ASK, chatml, "tokenizer").tokens.tolist()
-    assert encoded.count(1) == 1 and encoded[0] == 1
+    assert encoded.count(1) == bool(bos) and (encoded[0] == 1) == bool(bos)
+    assert encode_prompt(ASK, chatml, "tokenizer") == chatml.apply_chat_template(
+        [message.fields() for message in ASK.messages], add_generation_prompt=True, return_dict=False
+    )
     assert encoded[-1] == 2 and encoded.count(2) == 2
     assert chatml.decode(encoded).endswith("[assistant]\nThe capital of France is Paris.</s>")
 

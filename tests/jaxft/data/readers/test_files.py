@@ -92,7 +92,7 @@ def test_dialogues_in_a_table(tmp_path):
     ("name", "content", "message"),
     [
         ("a.jsonl.gz", b"plain", "a.jsonl.gz cannot be read as gzipped UTF-8"),
-        ("a.csv.gz", gzip.compress(b"x" * 99)[:-9], "cannot be read"),
+        ("a.csv.gz", gzip.compress(b"x" * 99, mtime=0)[:-9], "cannot be read"),
         ("a.jsonl", b'{"text": "a"}\n{"text": "\xff"}', r"a\.jsonl cannot be read as UTF-8 text: .*\(line 2\)"),
         ("a.json", "[1]".encode("utf-16"), "cannot be read as UTF-8"),
         ("a.jsonl", b"\n\n", "holds no examples; expected"),
