@@ -58,7 +58,7 @@ def tracked(items: Iterable[T], what: str, total: int, step: int = 1) -> Iterato
                 line += f"  {format_seconds(max(left, 0.0))} left"
             log.info(line)
 
-    threading.Thread(target=report, daemon=True).start()
+    threading.Thread(target=report, daemon=True, name=label).start()
     try:
         for item in items:
             yield item

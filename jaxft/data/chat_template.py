@@ -33,7 +33,8 @@ _LINKS = ("tool_call_id",)
 class Rendered(NamedTuple):
     """A dialogue as text.
 
-    begin: True if a BOS token comes first; a chat template writes its own, as in transformers. text: private characters stand for its control tokens.
+    begin: True if a BOS token comes first; a chat template writes its own, as in transformers.
+    text: private characters stand for its control tokens.
     spans: where the learnt messages lie in the text, each with its end token if the template writes one.
     """
 

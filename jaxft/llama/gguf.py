@@ -84,7 +84,7 @@ def write_folder(path: Path, folder: Path) -> None:
     except (OSError, ValueError, IndexError, KeyError) as error:
         raise UserError(f"{path}: not a complete GGUF file ({error}). Download it again.") from None
     if (parts := values.get("split.count", 1)) > 1:
-        raise UserError(f"{path}: is one of {parts} parts of a model. Join them with `llama-gguf-split --merge`.")
+        raise UserError(f"{path}: is one of {parts} parts of a model. Join them with llama.cpp's gguf-split.")
     architecture = values.get("general.architecture")
     if architecture not in ARCHITECTURES:
         raise UserError(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import jaxft
 
-#: A flag, as in "--training.steps"; a command, as in "`jaxft plan"; the variable of the lab's test data.
-FORBIDDEN = re.compile(r"(?<![\w-])--[a-z]|`jaxft [a-z]|JAXFT_TEST_DATA")
+#: A flag, as in "--training.steps", but not pip's; a command, as in "`jaxft plan"; the variable of the lab's test data.
+FORBIDDEN = re.compile(r"(?<![\w-])(?<!pip install )--[a-z]|`jaxft [a-z]|JAXFT_TEST_DATA")
 
 
 def test_no_flag_no_command_and_no_test_data() -> None:

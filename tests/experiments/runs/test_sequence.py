@@ -15,7 +15,7 @@ import pytest
 from experiments.cli import main
 from experiments.config import Endpoint, Hosted, Sequence
 from experiments.config_loader import load
-from experiments.runs import accumulated, calibrate, run
+from experiments.runs import accumulated, calibrate, measured, run
 from experiments.runs import sequence as module
 from experiments.runs.accumulated import Accumulated
 from experiments.runs.sequence import Plan, check_sequence
@@ -184,7 +184,9 @@ def test_the_report_is_drawn_from_the_record_alone(learnt, config, tmp_path, cap
 
 def test_a_second_call_redoes_nothing(learnt, config, tmp_path, monkeypatch) -> None:
     before = snapshot(learnt.out)
-    for place, name in ((run, "train"), (run, "measure_axes"), (run, "certify_model"), (calibrate, "stream_moments")):
+    for name in ("measure_axes", "certify_model"):
+        monkeypatch.setattr(measured, name, None)
+    for place, name in ((run, "train"), (run, "measure_axes"), (calibrate, "stream_moments")):
         monkeypatch.setattr(place, name, None)
     monkeypatch.setattr(module, "certify_model", None)
     assert main(["sequence", config, "--out", str(learnt.out)]) == 0
