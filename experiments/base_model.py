@@ -15,17 +15,18 @@ from typing import Any
 import jax
 from jax.sharding import NamedSharding
 
-import jaxft
 from experiments.config import Model
 from jaxft.data.chat_template import DATE, reads_clock
 from jaxft.data.example import Example
-from jaxft.data.packing import Rows, pack
+from jaxft.data.packing import Rows, TooLong, pack
 from jaxft.data.template import Encoded, encode, encode_prompt
 from jaxft.data.tokenizer import PreTrainedTokenizerFast, eos_id, load_tokenizer
 from jaxft.errors import require
+from jaxft.io import expanded
 from jaxft.llama import checkpoint
 from jaxft.llama.attention import choose_attention
 from jaxft.llama.config import LlamaConfig
+from jaxft.llama.locate import SHIPPED_BASE as SHIPPED_BASE
 from jaxft.llama.locate import locate, on_hub
 from jaxft.llama.model import Compute, Llama
 from jaxft.llama.sharding import parameter_spec
@@ -35,15 +36,13 @@ from jaxft.sharding import LAYOUTS, on_mesh
 
 log = logging.getLogger("jaxft")
 
-SHIPPED_BASE = Path(jaxft.__file__).parent / "assets" / "base"
-
 
 def model_folder(name: str) -> Path:
-    """The Hugging Face folder that a config or a command names, with $VARIABLES expanded, as `locate` finds it.
+    """The Hugging Face folder that a config or a command names, with ~ and $VARIABLES expanded, as `locate` finds it.
 
-    "base": the shipped base. A peft adapter is merged into the base that it names.
+    A peft adapter is merged into the base that it names.
     """
-    folder = SHIPPED_BASE if name == "base" else locate(os.path.expandvars(name))
+    folder = locate(expanded(name))
     return merged_folder(folder, model_folder(base_of(folder))) if is_adapter(folder) else folder
 
 
@@ -74,13 +73,13 @@ class Base:
     @property
     def address(self) -> str:
         """The base as other programs find it: the id on the Hub that the config names, else its absolute folder."""
-        hub = on_hub(os.path.expandvars(self.settings.folder))
+        hub = on_hub(expanded(self.settings.folder))
         return hub["repo"] if hub and not hub["revision"] else os.path.abspath(self.folder)
 
     @cached_property
     def model(self) -> Llama:
         model = self.reload(self.folder)
-        log.info(f"attention: {model.compute.attention}")
+        log.info(f"attention kernel: {model.compute.attention}")
         return model
 
     @cached_property
@@ -146,7 +145,11 @@ class Base:
 
     def pack(self, examples: Sequence[Example], length: int, on_long: str, unlabelled: bool = False) -> Rows:
         """Encode under the experiment's template and pack as `jaxft.data.packing.pack`; log what was left out."""
-        rows = pack([self.encode(example) for example in examples], length, on_long, unlabelled)
+        encoded = [self.encode(example) for example in examples]
+        try:
+            rows = pack(encoded, length, on_long, unlabelled)
+        except TooLong as error:
+            raise TooLong(f"training.row_length: {error}") from error
         if rows.dropped:
             log.info(f"left out {rows.dropped} of {len(examples)} examples that are longer than {length} tokens")
         if rows.unlabelled:

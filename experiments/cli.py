@@ -67,7 +67,8 @@ def main(words: Words[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print(
-            "\njaxft: interrupted; what is complete on disk stays, and the same command continues from there",
+            "\njaxft: interrupted; what is complete on disk stays, and the same command continues from there, "
+            "training from its last checkpoint",
             file=sys.stderr,
         )
         return INTERRUPTED
@@ -107,6 +108,7 @@ _CONFIG = (
     _option("config", help="a Python file under configs/ or of yours; any of its keys can follow as --key.sub value"),
     _option("--out", type=_folder, help="output folder (default: runs/<config name>)"),
 )
+_READ = _CONFIG[:1]  # for verbs that write nothing into an output folder
 _RUN = (*_CONFIG, _option("--method", help="name of a method in the config (default: the first)"))
 #: Verb -> its line of help, and its options. The function of this name in verbs.py runs it ("_" for "-").
 VERBS = {
@@ -144,7 +146,7 @@ VERBS = {
     "report": ("draw table, charts and page anew from a record", *_CONFIG),
     "plan": (
         "compile for TPUs that are not here, or estimate for GPUs, and say what fits",
-        *_CONFIG,
+        *_READ,
         _option("--topology", action="append", help="v5e:4x4, h100:8; may be repeated; default: attached devices"),
         _option("--method", help="one method of the config (default: all, and calibration and generation)"),
         _option("--find", action="store_true", help="search the largest batch, and for v5e the smallest slice"),
@@ -159,7 +161,7 @@ VERBS = {
     "benchmark": ("measure speed and memory, compared with torch, transformers and peft where installed", *_CONFIG),
     "data": (
         "count and show the data of a config, and look for test data in what is trained on",
-        *_CONFIG,
+        *_READ,
         _option(
             "--show",
             type=int,
@@ -171,8 +173,13 @@ VERBS = {
     ),
     "pretrain": ("train a small base model from nothing", *_CONFIG),
     "generate": (
-        "continue a text with a Hugging Face folder",
-        _option("--model", default="base", help='Hugging Face folder (default: "base", the shipped one)'),
+        "continue a text with a model",
+        _option(
+            "--model",
+            default="base",
+            help="a folder, org/name[@revision] on the Hub, file.gguf, a PEFT folder, smollm2 or base (default: "
+            '"base", the shipped one)',
+        ),
         _option("--prompt", required=True, help="text to continue, or with --chat the user's message"),
         _option("--max-new-tokens", type=int, default=64, help="tokens to write at most (default: 64)"),
         _option("--temperature", type=float, default=0.0, help="0 takes the most likely token (default: 0)"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from experiments.base_model import model_folder
 from jaxft.data.example import Example, Message
 from jaxft.data.template import encode_prompt
@@ -17,10 +19,17 @@ def continue_text(
     """The prompt with its continuation; with `chat`, only the reply to the prompt as a user's message."""
     if max_new_tokens < 1:
         raise UserError(f"--max-new-tokens: found {max_new_tokens}, expected at least 1")
-    if temperature < 0:
+    if not 0 <= temperature < math.inf:
         raise UserError(f"--temperature: found {temperature}, expected 0 or more")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise UserError("--prompt: found bytes that are not UTF-8, expected text in UTF-8; convert it") from None
     folder = model_folder(model)
     llama, tokenizer = load(folder), load_tokenizer(folder)
+    if chat and tokenizer.chat_template is None:
+        hint = "leave the option out, or add chat_template to its tokenizer_config.json"
+        raise UserError(f"--chat: {folder} has no chat template; {hint}")
     if chat:
         tokens = encode_prompt(Example((Message("user", prompt),), ""), tokenizer, "tokenizer", llama.config)
     else:

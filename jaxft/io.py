@@ -6,6 +6,7 @@ import errno
 import gzip
 import json
 import os
+import re
 import shutil
 import uuid
 import zlib
@@ -23,6 +24,16 @@ from jaxft.errors import UserError
 
 #: Errors of a full disk, of a quota, and of a file that is larger than allowed; safetensors gives no number.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None}
+
+
+def expanded(path: str) -> str:
+    """A path with ~ and $VARIABLES expanded. UserError names a variable that is not set."""
+    found = os.path.expanduser(os.path.expandvars(path))
+    for match in re.finditer(r"\$(?:(\w+)|\{([^}]*)\})", path):
+        name = match[1] or match[2]
+        if name not in os.environ and not os.path.exists(found):
+            raise UserError(f"{path}: the environment variable {name} is not set; set it or write the path out.")
+    return found
 
 
 @contextmanager

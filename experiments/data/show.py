@@ -22,13 +22,14 @@ def show(experiment: Experiment, count: int, colour: bool) -> str:
     that cannot be encoded.
     """
     fit(count, Count, "--show")
-    base = Base(experiment.model)
+    base, training = Base(experiment.model), experiment.training
+    longest = training.row_length if training.on_long == "drop" else None
     parts = [f"> {_marked('learnt', _LEARNT, colour)}   {_control('control token', colour)}"]
     for source in experiment.domain:
         for number, example in enumerate(load_examples([source])[:count], 1):
             title = f"{source_name(source)}, example {number}" + f" ({example.where})" * bool(example.where)
-            parts.append(_example(example, title, base, colour))
-    counts, length = training_rows(experiment, base).counts, experiment.training.row_length
+            parts.append(_example(example, title, base, longest, colour))
+    counts, length = training_rows(experiment, base).counts, training.row_length
     parts.append(
         f"all examples: {counts['rows']:,} rows of {length:,} tokens hold {counts['tokens']:,} tokens, of which "
         f"{counts['labels']:,} are learnt; left out: {counts['dropped']:,} examples that are too long, "
@@ -37,10 +38,13 @@ def show(experiment: Experiment, count: int, colour: bool) -> str:
     return "\n\n".join(parts)
 
 
-def _example(example: Example, title: str, base: Base, colour: bool) -> str:
+def _example(example: Example, title: str, base: Base, longest: int | None, colour: bool) -> str:
     encoded = base.encode(example)
     ids, learnt = encoded.tokens.tolist(), encoded.weights > 0
-    lines = [f"{title}: {len(ids):,} tokens, {int(learnt.sum()):,} learnt"]
+    said = f"{title}: {len(ids):,} tokens, {int(learnt.sum()):,} learnt"
+    if longest is not None and len(ids) - 1 > longest:
+        learnt, said = learnt & False, f"{title}: {len(ids):,} tokens, left out: longer than {longest:,}"
+    lines = [said]
     for is_learnt, run in groupby(range(len(ids)), key=lambda at: bool(learnt[at])):
         for line in _text(ids, list(run), base, is_learnt, colour).split("\n"):
             lines.append(("  > " if is_learnt else "    ") + line)

@@ -21,6 +21,7 @@ from jaxft.data.example import Example, Message
 from jaxft.data.readers.files import ENDINGS
 from jaxft.data.source import Source
 from jaxft.errors import UserError
+from jaxft.io import expanded
 
 CORPORA = {name: agent.examples for name, agent in AGENTS.items()} | {
     "knowledge": knowledge.examples,
@@ -41,13 +42,13 @@ def load(source: str, split: str, limit: int | None = None) -> list[Example]:
 
     source: an embedded corpus (CORPORA); "star", "sgd" or "tinystories" (files in the folder that the environment
     variable JAXFT_TEST_DATA names); a real dataset that TFDS prepares (`experiments/data/builders`); or the path of a
-    file (`jaxft.data.readers`), with $VARIABLES expanded, for which `split` has no effect. Raises UserError for an
-    unknown source or split, a missing or malformed file, or a limit below 1.
+    file (`jaxft.data.readers`), with ~ and $VARIABLES expanded, for which `split` has no effect. Raises UserError for
+    an unknown source or split, a missing or malformed file, or a limit below 1.
     """
     if limit is not None and limit < 1:
         raise UserError(f"The limit of {source} is {limit}; it must be at least 1 example, or absent for all.")
     if source.endswith(ENDINGS):
-        found = readers.examples(os.path.expandvars(source))
+        found = readers.examples(expanded(source))
     elif source in _FILES:
         module, name = _FILES[source]
         found = module.examples(_data_folder(source) / name, split)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from experiments.base_model import Base, model_folder
 from experiments.config import Tuned
 from jaxft.data.tokenizer import load_tokenizer
 from jaxft.errors import UserError
+from jaxft.io import expanded
 from jaxft.llama import checkpoint
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.locate import locate
@@ -25,7 +25,7 @@ MAY_DIFFER = {"bos_token", "end_tokens", "max_positions"}
 
 def tuned_folder(settings: Tuned) -> Path:
     """The local folder of a fine-tune; an adapter is not merged."""
-    folder = locate(os.path.expandvars(settings.folder))
+    folder = locate(expanded(settings.folder))
     return folder if is_adapter(folder) else model_folder(settings.folder)
 
 

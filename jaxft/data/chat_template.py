@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, TemplateSyntaxError
 
 from jaxft.data.control_tokens import MARK, ControlTokens
 from jaxft.data.example import Example, Message
@@ -127,6 +127,11 @@ class _Dialogue:
                 return self.control.spelled(_apply(self.tokenizer, turns, given, prompt))
             text = _apply(self.tokenizer, self.control.broken(turns), self.control.broken(given), prompt)
             plain = _apply(self.tokenizer, turns, given, prompt)
+        except TemplateSyntaxError as error:
+            raise UserError(
+                f"The chat template of the tokenizer {_name(self.tokenizer)} is broken: line {error.lineno}: {error}\n"
+                "Mend it, or take the template llama2 or plain."
+            ) from error
         except (TemplateError, TypeError) as error:
             roles = ", ".join(turn["role"] for turn in turns)
             raise UserError(f"The tokenizer's chat template refuses the messages ({roles}): {error}") from error

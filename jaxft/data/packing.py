@@ -65,6 +65,10 @@ def blend(domain: Rows, other: Rows, share: float) -> Rows:
     return Rows(**both, dropped=domain.dropped + other.dropped, unlabelled=domain.unlabelled + other.unlabelled)
 
 
+class TooLong(UserError):
+    """Examples do not fit the length of a row."""
+
+
 class _Piece(NamedTuple):
     inputs: np.ndarray
     targets: np.ndarray
@@ -92,7 +96,7 @@ def pack(encoded: Sequence[Encoded], length: int, on_long: str, unlabelled: bool
         if entries < 1:
             raise UserError(f"Example {index} (from 0) has no token to predict: its text is empty.")
         if entries > length and on_long == "error":
-            raise UserError(
+            raise TooLong(
                 f"Example {index} (from 0) needs {entries} tokens; the row length is {length}.\n"
                 "Raise the length or set on_long to drop or split."
             )
@@ -112,7 +116,7 @@ def pack(encoded: Sequence[Encoded], length: int, on_long: str, unlabelled: bool
         )
     if not pieces:
         shortest = min(len(one.tokens) for one in encoded) - 1
-        raise UserError(
+        raise TooLong(
             f"None of the {dropped} examples fits the row length {length}: the shortest needs {shortest} tokens.\n"
             "Raise the length or set on_long to split."
         )

@@ -102,6 +102,11 @@ def _learnt(example: Example) -> list[int]:
     found = [number for number, message in enumerate(dialogue) if learnt(number, message)]
     if not found:
         text = example.messages[-1].content
+        if any(message.role == "assistant" and message.learn is False for message in dialogue):
+            raise UserError(
+                f"Every reply that could be learnt has weight 0: {text[:60]!r}.\n"
+                "Give one the weight 1, or leave the example out."
+            )
         raise UserError(f"An example has no response to learn: {text[:60]!r}.\nIts source is for evaluation alone.")
     return found
 

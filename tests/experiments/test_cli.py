@@ -150,6 +150,11 @@ def test_generate(world, capsys) -> None:
     [
         (["--max-new-tokens", "0"], "--max-new-tokens: found 0, expected at least 1"),
         (["--temperature", "-1"], "--temperature: found -1.0, expected 0 or more"),
+        (["--temperature", "nan"], "--temperature: found nan, expected 0 or more"),
+        (["--prompt", "\udcff"], "--prompt: found bytes that are not UTF-8"),
+        (["--model", "nonsense"], "nonsense: there is no such folder. A model is a folder, org/name"),
+        (["--model", ""], "found '', expected a folder, org/name"),
+        (["--model", "$UNSET/model"], "the environment variable UNSET is not set"),
         (["--max-new-tokens", "500"], "max_new_tokens 500 exceed the model's context of 160 tokens"),
         (["--tokens", "3"], "unknown option '--tokens'; see jaxft generate --help"),
     ],
@@ -157,6 +162,19 @@ def test_generate(world, capsys) -> None:
 def test_generate_with_impossible_options(world, capsys, words, message) -> None:
     assert main(["generate", "--model", str(world.folder / "model"), "--prompt", "On", *words]) == 1
     assert message in one_error(capsys)
+
+
+def test_generate_in_a_chat_without_a_chat_template(own_world, capsys) -> None:
+    folder = own_world.folder / "model"
+    (folder / "chat_template.jinja").unlink()
+    assert main(["generate", "--model", str(folder), "--prompt", "On", "--chat"]) == 1
+    assert f"--chat: {folder} has no chat template; leave the option out" in one_error(capsys)
+
+
+@pytest.mark.parametrize("verb", ["data", "plan"])
+def test_verbs_without_an_output_folder_take_none(world, tmp_path, capsys, verb) -> None:
+    assert main([verb, world.config, "--out", str(tmp_path)]) == 1
+    assert "--out" in one_error(capsys)
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ class World:
         return str(self.folder / "world.py")
 
     def words(self, verb: str, out: Path, *more: str) -> list[str]:
-        return [verb, self.config, "--out", str(out), *more]
+        return [verb, self.config, *(() if verb == "data" else ("--out", str(out))), *more]
 
     def run(self, verb: str, out: Path, *more: str) -> int:
         """The exit status of a command, in this process."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jaxft.errors import UserError
-from jaxft.io import cannot_write, finished_lines, read_json, whole, write_atomically, write_json
+from jaxft.io import cannot_write, expanded, finished_lines, read_json, whole, write_atomically, write_json
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -80,6 +80,18 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["folder"]
     assert (tmp_path / "new" / "folder" / "file").read_text() == "x"
     assert (tmp_path / "new" / "folder").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_paths_are_expanded_and_an_unset_variable_is_named(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SET", "a")
+    monkeypatch.delenv("UNSET", raising=False)
+    assert expanded("~/$SET/${SET}.csv") == f"{tmp_path}/a/a.csv"
+    for path in ("$UNSET/a.csv", "x/${UNSET}.csv"):
+        with pytest.raises(UserError, match="the environment variable UNSET is not set"):
+            expanded(path)
+    (tmp_path / "$UNSET").touch()
+    assert expanded("~/$UNSET") == f"{tmp_path}/$UNSET"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])

@@ -86,7 +86,8 @@ def _check_unicode(value: Any, name: str, where: str) -> None:
 
 def _string(value: Any, field: str, where: str) -> str:
     if not isinstance(value, str) or not value:
-        raise UserError(f'{where}: "{field}" is {value!r:.40}; expected a string that is not empty.')
+        hint = ' Put a list of messages, with its reply, into "messages".' * isinstance(value, list)
+        raise UserError(f'{where}: "{field}" is {value!r:.40}; expected a string that is not empty.{hint}')
     return value
 
 
@@ -127,7 +128,8 @@ def _message(fields: dict[str, Any], where: str) -> Message:
     role, content, roles = ("from", "value", [*_SHAREGPT]) if "from" in fields else ("role", "content", _ROLES)
     found: Any = fields.get(role)
     if found not in roles:
-        raise UserError(f"{where} is of the role {found!r}; expected one of {', '.join(roles)}.")
+        hint = " Write system instead." * (found == "developer")
+        raise UserError(f"{where} is of the role {found!r}; expected one of {', '.join(roles)}.{hint}")
     given = _given(fields)
     _check_known(given, (role, content, "weight", *_EXTRA), where)
     extra = {name: given[name] for name in _EXTRA if name in given}

@@ -40,6 +40,13 @@ def test_it_marks_what_is_learnt_and_every_control_token(talk, tmp_path, capsys)
     assert not (tmp_path / "out").exists()
 
 
+def test_an_example_that_is_too_long_is_marked_and_not_learnt(talk, tmp_path, capsys) -> None:
+    assert talk.run("data", tmp_path / "out", "--show", "--training.row_length", "64") == 0
+    example = capsys.readouterr().out.split("\n\n")[2]
+    assert "example 2" in example and example.split("\n")[0].endswith(" tokens, left out: longer than 64")
+    assert "  > " not in example
+
+
 def test_colours_take_the_place_of_brackets(talk) -> None:
     said = show(load_experiment(talk.config), 1, colour=True)
     assert "    \033[7m<s>\033[0m\033[7m<|user|>\033[0mWrite" in said

@@ -35,7 +35,7 @@ def cut(path: Path, keep: int) -> None:
 
 
 MODEL_MISTAKES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
-    "no folder": (shutil.rmtree, ["model/config.json: no such file", "check the path"]),
+    "no folder": (shutil.rmtree, ["model: there is no such folder", "A model is a folder"]),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), ["neither model.safetensors nor", "Check the path"]),
     "truncated": (
         lambda f: cut(f / "model.safetensors", 5000),
@@ -124,7 +124,10 @@ def test_a_missing_dataset(own_world, tmp_path, capsys) -> None:
         (["--evaluation.axes.knowledge.source.name", "hotl"], ["Unknown data source 'hotl'. Did you mean 'hotel'?"]),
         (["--evaluation.axes.knowledge.source.name", "star"], ["JAXFT_TEST_DATA is not set", "star_hotel.tar.gz"]),
         (["--training.on_long", "error", "--training.row_length", "8"], ["needs 16 tokens; the row length is 8"]),
-        (["--training.row_length", "8"], ["None of the 12 examples fits the row length 8", "set on_long to split"]),
+        (
+            ["--training.row_length", "8"],
+            ["training.row_length: None of the 12 examples fits the row length 8", "set on_long to split"],
+        ),
         (["--training.row_length", "161"], ["training.row_length: found 161, expected at most 160 tokens"]),
         (["--methods.projection.energy", "0.9.9"], ["--methods.projection.energy: found '0.9.9', expected"]),
         (
@@ -144,7 +147,7 @@ def test_a_missing_dataset(own_world, tmp_path, capsys) -> None:
             ["--methods.lora.ranks: unknown key 'ranks'; did you mean --methods.lora.rank?"],
         ),
         (["--model.compute_dtype", "fp16"], ["model.compute_dtype: found 'fp16', expected one of float32"]),
-        (["--model.folder", "/no/such/model"], ["/no/such/model/config.json: no such file"]),
+        (["--model.folder", "/no/such/model"], ["/no/such/model: there is no such folder"]),
     ],
     ids=lambda value: " ".join(value) if value and value[0].startswith("--") else "",
 )
@@ -307,7 +310,8 @@ def test_ctrl_c_in_training(world, tmp_path, capsys) -> None:
     assert status == 130
     assert "Traceback" not in said
     assert said.splitlines()[-1] == (
-        "jaxft: interrupted; what is complete on disk stays, and the same command continues from there"
+        "jaxft: interrupted; what is complete on disk stays, and the same command continues from there, "
+        "training from its last checkpoint"
     )
     assert not list(out.rglob("*tmp*"))
     assert world.run("train", out, *words) == 0

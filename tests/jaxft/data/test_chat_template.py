@@ -143,6 +143,11 @@ def test_a_template_that_loses_something_is_refused(small_tokenizer, template, s
         encode(example, altered(small_tokenizer, template), "tokenizer")
 
 
+def test_a_template_that_is_no_jinja_is_called_broken(small_tokenizer):
+    with pytest.raises(UserError, match=f"^{WHERE}: The chat template of the tokenizer .* is broken: line 1: "):
+        encode(Example((ASK,), "Paris.", where=WHERE), altered(small_tokenizer, TURN + "{% if"), "tokenizer")
+
+
 @pytest.mark.parametrize("content", ["a</think>b", "<think>\nwhy\n</think>\n\nParis."])
 def test_control_tokens_that_the_template_reads_in_text_are_refused(thinking, content):
     with pytest.raises(UserError, match="contains <?/?think>, which the chat template reads as more than text"):

@@ -78,10 +78,15 @@ def test_every_reply_of_llama2_has_its_spaces_and_end(small_tokenizer):
 
 
 @pytest.mark.parametrize(
-    "example", [weighted(False, False, False), weighted(None, None, False), Example.of(TALK.messages)]
+    ("example", "said"),
+    [
+        (weighted(False, False, False), "Every reply that could be learnt has weight 0"),
+        (weighted(None, None, False), "Every reply that could be learnt has weight 0"),
+        (Example.of(TALK.messages), "An example has no response to learn"),
+    ],
 )
-def test_an_example_without_anything_to_learn_is_refused(small_tokenizer, example):
-    with pytest.raises(UserError, match="^f, line 2: An example has no response to learn: 'So"):
+def test_an_example_without_anything_to_learn_is_refused(small_tokenizer, example, said):
+    with pytest.raises(UserError, match=f"^f, line 2: {said}: 'So"):
         encode(replace(example, where="f, line 2"), small_tokenizer, "tokenizer")
 
 

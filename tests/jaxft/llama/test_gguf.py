@@ -249,8 +249,15 @@ def test_files_that_are_refused(
 def test_a_file_cut_short(tmp_path: Path, keep: int) -> None:
     path = write(tmp_path / "a.gguf", "llama", CONFIG, tensors(CONFIG))
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(UserError, match="not a complete GGUF file"):
+    with pytest.raises(UserError, match=r"a.gguf: is cut short; download it again\.$"):
         locate(path)
+
+
+@pytest.mark.parametrize("content", [b"PK a zip archive of some length", b"GGUF\x63\0\0\0" + b"\0" * 40])
+def test_a_file_of_another_kind(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.gguf").write_bytes(content)
+    with pytest.raises(UserError, match="not a GGUF file that can be read"):
+        locate(tmp_path / "a.gguf")
 
 
 def test_an_unknown_tensor(tmp_path: Path) -> None:

@@ -156,10 +156,21 @@ def test_a_hub_that_does_not_answer(hub: Hub, monkeypatch: pytest.MonkeyPatch, p
 def test_a_path_is_never_asked_of_the_hub(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "org").mkdir()
     for name in ("org/chat", "./org/chat", "a/b/c", "chat", str(tmp_path / "org" / "chat")):
-        assert locate(name) == Path(name)
+        with pytest.raises(UserError, match="there is no such folder. A model is a folder, org/name.* smollm2 or base"):
+            locate(name)
     (tmp_path / "org" / "chat").mkdir()
     assert locate("org/chat") == Path("org/chat")
     assert hub.asked == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("", "found '', expected a folder"), ("x.bin", "x.bin: is a file and no GG")]
+)
+def test_names_of_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.bin").write_bytes(b"")
+    with pytest.raises(UserError, match=message):
+        locate(name)
 
 
 def test_a_cache_folder_needs_one_snapshot(tmp_path: Path) -> None:

@@ -133,6 +133,8 @@ def test_weights_and_what_only_a_template_knows_are_kept():
         (dialogue(reply(), {"role": "user", "content": "Bye"}), "found user, assistant, user.\nRemove what follows"),
         ({"messages": [{"role": "user"}]}, 'message 1: "content" is None'),
         (dialogue({"role": "human", "content": "b"}), "message 2 is of the role 'human'; expected one of system, user"),
+        (dialogue({"role": "developer", "content": "b"}), "expected one of system, .*Write system instead"),
+        ({"prompt": [{"role": "user", "content": "a"}], "completion": "b"}, 'a list of messages, .* into "messages"'),
         (dialogue({"role": ["user"], "content": "b"}), "message 2 is of the role"),
         ({"conversations": [{"from": "bot", "value": "a"}]}, "role 'bot'; expected one of human, gpt"),
         ({"conversations": [{"from": ["human"], "value": "a"}]}, "message 1 is of the role"),
