@@ -225,8 +225,14 @@ def _find(planner: Planner, targets: Sequence[Target], name: str) -> Plan | None
 
 
 def model_shape(experiment: Experiment) -> LlamaConfig:
-    """The shape of the config's model: from its folder if that exists, else the published `model.shape`."""
-    folder, shape = model_folder(experiment.model.folder), experiment.model.shape
+    """The shape of the config's model: from its folder if that can be had, else the published `model.shape`."""
+    shape = experiment.model.shape
+    try:
+        folder = model_folder(experiment.model.folder)
+    except UserError:
+        if not shape:
+            raise
+        return SHAPES[shape]
     if (folder / "config.json").is_file() or not shape:
         return read_config(folder)
     return SHAPES[shape]

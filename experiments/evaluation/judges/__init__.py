@@ -25,8 +25,10 @@ def build(settings: config.Judge, folder: Path, turned: bool = False) -> Judge:
 
             from experiments.base_model import model_folder
 
-            if not (path := model_folder(settings.folder)).is_dir():
-                raise UserError(f"judge.folder: {path} is not a folder; give the Hugging Face folder of the judge")
+            try:
+                model_folder(settings.folder)
+            except UserError as error:
+                raise UserError(f"judge.folder: {error}") from error
 
             from experiments.evaluation.judges.local import Local
 

@@ -11,7 +11,10 @@ from tests.experiments.evaluation.conftest import HOSTILE, Chat
 
 MISTAKES = {
     "no folder": (Judge("local"), "judge.folder: not set"),
-    "missing folder": (Judge("local", folder="nowhere/my/judge"), "judge.folder: nowhere/my/judge is not a folder"),
+    "missing folder": (
+        Judge("local", folder="nowhere/my/judge"),
+        "judge.folder: nowhere/my/judge: there is no such folder",
+    ),
     "no endpoint": (Judge("openai"), "judge.endpoint: not set"),
 }
 
