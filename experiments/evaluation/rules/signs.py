@@ -7,7 +7,7 @@ import re
 import tomllib
 from importlib.resources import files
 
-_TABLES = tomllib.loads((files(__package__) / "signs.toml").read_text(encoding="utf-8"))
+_TABLES = tomllib.loads((files("experiments.evaluation.rules") / "signs.toml").read_text(encoding="utf-8"))
 
 
 def _spelt(text: str) -> str:
