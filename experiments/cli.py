@@ -130,7 +130,7 @@ VERBS = {
         _option("config", metavar="CONFIG_OR_RECORD", help="a config, whose record is read, or a record.json"),
         _option("--out", type=_folder, help="output folder of the config (default: runs/<config name>)"),
         _option("--method", help="name of a method in the record (default: all)"),
-        _option("--budget", type=float, default=0.01, help="largest loss, relative to the base (default: 0.01)"),
+        _option("--budget", type=float, default=0.01, help="largest loss, relative to the base (default: 0.01, 1 %%)"),
     ),
     "sweep": (
         "compare every method under many changes of a config, into one record and report",

@@ -151,7 +151,7 @@ def _mcnemar(negative: int, positive: int) -> float:
 
 def _sign_flip(differences: Float[np.ndarray, " n"], seed: int) -> float:
     """p-value of the two-sided sign-flip permutation test that the differences are symmetric about 0."""
-    if not differences.any():
+    if differences.size == 1 or not differences.any():  # of one example, both signs are equally extreme
         return 1.0
     result = stats.permutation_test(
         (differences,),

@@ -4,9 +4,9 @@ The loss of an axis is the fall of its score (the rise of a loss in nat/token) a
 same examples. A method ships if, on every axis, the interval of the loss lies within the budget, and that of
 proficiency does not reach below 0. It does not ship if one interval lies wholly beyond. Otherwise the intervals are too
 wide to say. An accuracy has a score interval from its flips (`statistics.lost_interval`), whose each end holds with
-95 %; other scores have the record's bootstrap interval (97.5 % each end). As all axes must pass, a method that loses
-more than the budget somewhere ships in at most 5 % of cases. The intervals are over test examples, not over training
-seeds, and take the base's score as known.
+95 %; other scores have the record's bootstrap interval (97.5 % each end) over at least `FEWEST` examples. As all axes
+must pass, a method that loses more than the budget somewhere ships in at most 5 % of cases. The intervals are over test
+examples, not over training seeds, and take the base's score as known.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from experiments.store.record import AxisDescription, SequenceRecord, read_recor
 from experiments.store.record.method import AxisResult
 from jaxft.errors import UserError, require
 
+#: Examples that a bootstrap interval needs: of fewer it is too narrow, as it holds no score that was not seen.
+FEWEST = 30
 #: Verdict -> exit code, the worst last.
 CODES = {"SHIP": 0, "TOO WIDE TO SAY": 4, "DON'T SHIP": 3}
 SHIP, WIDE, DONT = CODES
@@ -43,12 +45,14 @@ class Loss(NamedTuple):
 
 
 def loss(result: AxisResult, axis: AxisDescription, relative: bool = True) -> Loss:
-    """The loss of an axis; infinitely wide if one example or no score was measured."""
+    """The loss of an axis; infinitely wide if no score, or too few for a bootstrap, were measured."""
     low, high = result.change_interval
-    if result.change is None or low is None or high is None or result.examples < 2:
+    if result.change is None or low is None or high is None:
         return Loss(math.nan, -math.inf, math.inf)
     if result.negative_flips is not None and result.positive_flips is not None:
         ends = lost_interval(result.negative_flips, result.positive_flips, result.examples)
+    elif result.examples < FEWEST:
+        ends = (-math.inf, math.inf)
     else:
         ends = (-high, -low) if axis.higher_is_better else (low, high)
     found = Loss(-result.change if axis.higher_is_better else result.change, *ends)
@@ -76,7 +80,7 @@ def read(place: str, overrides: Sequence[str], out: Path | None) -> Compared:
 
 def gate(record: Compared, method: str | None, budget: float) -> tuple[str, int]:
     """(text, exit code) of the verdict on a method of a record, or on all (None); the code is that of the worst."""
-    require(0 <= budget < math.inf, "--budget", budget, "0 or a number above it")
+    require(0 <= budget < 1, "--budget", budget, "a number from 0 to below 1; 0.01 is 1 %")
     require(method is None or method in record.methods, "--method", method, f"one of {', '.join(record.methods)}")
     lines, verdicts = [], []
     for name in [method] if method else record.methods:
@@ -94,7 +98,9 @@ def _judged(name: str, axis: AxisDescription, result: AxisResult, budget: float)
     """(verdict, one line) on one axis."""
     found = loss(result, axis, relative=name != TARGET)
     verdict = found.verdict(0.0 if name == TARGET else budget)
-    change = f"{name} {score(result.before, axis)} -> {score(result.after, axis)}"
+    change = f"{name} {score(result.before, axis)} -> {score(result.after, axis)} (n = {result.examples})"
+    if verdict == WIDE and math.isinf(found.high) and result.examples < FEWEST:
+        return verdict, f"{change}: unsure; an interval needs at least {FEWEST} test examples, measure more"
     if name == TARGET:
         low, high = (score(value, axis) for value in (-found.high, -found.low))
         words = {SHIP: "does not fall", DONT: "falls", WIDE: WORDS[WIDE]}
@@ -102,4 +108,4 @@ def _judged(name: str, axis: AxisDescription, result: AxisResult, budget: float)
     if axis.higher_is_better and result.before == 0:
         return verdict, f"{change}: nothing to lose"
     ends = f"[{found.low:z.2%}, {found.high:z.2%}]"
-    return verdict, f"{change}: loss {found.mean:z.2%} {ends}, budget {budget:.4g}: {WORDS[verdict]}"
+    return verdict, f"{change}: loss {found.mean:z.2%} {ends}, budget {100 * budget:.4g}%: {WORDS[verdict]}"

@@ -13,9 +13,10 @@ from jaxft.errors import UserError
 from jaxft.io import expanded
 from jaxft.llama import checkpoint
 from jaxft.llama.config import LlamaConfig
+from jaxft.llama.hf_config import read_json
 from jaxft.llama.locate import locate
 from jaxft.llama.model import Adapters, Llama
-from jaxft.methods.peft import adapter_hash, is_adapter, load_adapter, read_adapter
+from jaxft.methods.peft import SETTINGS, adapter_hash, is_adapter, load_adapter, read_adapter
 
 log = logging.getLogger("jaxft")
 
@@ -40,6 +41,12 @@ def check_tuned(key: str, settings: Tuned, base: Base, config: LlamaConfig) -> N
     folder, where = tuned_folder(settings), f"{key}.folder: {settings.folder}"
     if is_adapter(folder):
         read_adapter(folder, config)
+        named = read_json(folder / SETTINGS).get("base_model_name_or_path")
+        if named not in (base.settings.folder, base.address):
+            log.info(
+                f"{key}: the adapter names {named!r} as its base, and is measured on {base.settings.folder!r}; "
+                "the numbers mean something only if both are the same model"
+            )
     else:
         its, expected = asdict(checkpoint.read_config(folder)), asdict(config)
         differing = [name for name in expected if its[name] != expected[name] and name not in MAY_DIFFER]

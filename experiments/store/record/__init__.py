@@ -218,8 +218,10 @@ def encode(record: Record) -> dict[str, Any]:
 
 
 def decode(value: Any, where: str) -> Any:
-    """The record in JSON data from the file `where`; UserError for another format, kind or structure."""
-    found = value.get("format") if isinstance(value, dict) else None
+    """The record in JSON data from the file `where`; UserError for other JSON and another format, kind or structure."""
+    if not isinstance(value, dict) or not {"format", "kind"} & value.keys():
+        raise UserError(f"{where}: is no record of jaxft; give a record.json or its folder")
+    found = value.get("format")
     if found != FORMAT:
         raise UserError(
             f"{where}: found record format {found}, expected {FORMAT}; another version of jaxft wrote it. Delete its "

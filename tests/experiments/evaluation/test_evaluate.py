@@ -91,6 +91,14 @@ def test_likelihood_is_the_mean_loss_of_the_learnt_tokens(base, texts, row_lengt
     assert found.replies == ()
 
 
+@pytest.mark.parametrize(("row_length", "cause"), [(48, "48 tokens, evaluation.row_length,"), (9999, "the context")])
+def test_texts_that_are_cut_are_counted(base, tmp_path, caplog, row_length, cause) -> None:
+    write_lines(tmp_path / "texts.jsonl", [{"text": "By the old trees. " * 80}, {"text": "A"}])
+    with caplog.at_level("INFO", "jaxft"):
+        likelihood(base, Source(str(tmp_path / "texts.jsonl")), row_length=row_length)
+    assert "1 of 2 texts have more than" in caplog.text and cause in caplog.text
+
+
 @pytest.mark.parametrize("row_length", [128, 24])
 def test_likelihood_of_all_replies_of_a_dialogue(base, tmp_path, row_length) -> None:
     turns = ["A room?", "For how many nights?", "Three, please.", "Booked, with pleasure.", "Thanks.", "Goodbye."]

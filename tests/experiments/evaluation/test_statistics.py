@@ -79,6 +79,11 @@ def test_few_differences_are_tested_exactly() -> None:
     assert found.p_value == pytest.approx(2 / 64)
 
 
+def test_one_example_has_scores_and_no_evidence() -> None:
+    found = compare(np.array([2.0]), np.array([[3.0]]), np.array([5.0]), binary=False)
+    assert (found.before, found.change, found.change_interval, found.p_value) == (2.0, 1.0, (1.0, 1.0), 1.0)
+
+
 def test_the_permutation_test_agrees_with_the_t_test() -> None:
     before, noise = np.random.default_rng(4).normal(size=(2, 200))
     after = before + 0.15 + noise

@@ -40,6 +40,15 @@ def test_a_base_without_chat_template_reads_plain_text_within_its_context(own_wo
     assert found.reference is not None and found.reference.length == found.evaluation.row_length == 160
 
 
+def test_the_longest_text_is_read_whole_within_the_context(world, tmp_path) -> None:
+    path = tmp_path / "long.jsonl"
+    for words, expected in ((300, range(301, 512)), (3000, [512])):
+        path.write_text(json.dumps({"text": "On Monday " + "room " * words}))
+        found = assess.assessment("base", "base", None, str(path))
+        assert found.reference is not None and found.reference.length == 256
+        assert found.evaluation.row_length in expected and found.evaluation.batch_size <= 64 * 256 // 300
+
+
 def test_scores_and_record(world, done, tmp_path, capsys, monkeypatch) -> None:
     """With few shipped examples, which is as much as a test can wait for."""
     whole = assess.assessment

@@ -54,7 +54,10 @@ def losses(rise: float, noise: float, n: int = 200) -> AxisResult:
         (losses(0.004, 0.5), LIKELIHOOD, 0.01, WIDE),
         (losses(0.1, 0.1), LIKELIHOOD, 0.01, DONT),
         (losses(-0.1, 0.1), LIKELIHOOD, 0.0, SHIP),
-        (losses(0.0, 0.0, 1), LIKELIHOOD, 0.01, WIDE),  # one text has no interval
+        (losses(0.0, 0.0, 29), LIKELIHOOD, 0.01, WIDE),  # too few texts for a bootstrap
+        (losses(0.0, 0.0, 30), LIKELIHOOD, 0.01, SHIP),
+        (losses(0.0, 0.0, 1), LIKELIHOOD, 0.01, WIDE),
+        (answers(1, 0, 1, 1.0), ACCURACY, 0.01, WIDE),
     ],
 )
 def test_verdicts(result, axis, budget, verdict) -> None:
@@ -95,7 +98,7 @@ def folder(tmp_path: Path) -> Path:
         (("--method", "soft"), 4, "soft: TOO WIDE TO SAY"),
         (("--method", "soft", "--budget", "0.05"), 0, "soft: SHIP"),
         (("--method", "lora"), 3, "[-24.1%, -16.5%], falls"),
-        ((), 3, "safety 100.0% -> 50.0%: loss 50.00% [45.27%, 54.73%], budget 0.01: beyond"),
+        ((), 3, "safety 100.0% -> 50.0% (n = 300): loss 50.00% [45.27%, 54.73%], budget 1%: beyond"),
     ],
 )
 def test_the_exit_code_is_that_of_the_worst_verdict(folder, capsys, words, code, said) -> None:
@@ -105,10 +108,18 @@ def test_the_exit_code_is_that_of_the_worst_verdict(folder, capsys, words, code,
         assert said in text, text
 
 
+def test_few_texts_are_not_sure(folder, capsys) -> None:
+    record = json.loads((folder / "record.json").read_text())
+    record["methods"]["projection"]["axes"]["safety"] = to_json(losses(0.0, 0.0, 2))
+    (folder / "record.json").write_text(json.dumps(record))
+    assert main(["gate", str(folder), "--method", "projection"]) == 4
+    assert "(n = 2): unsure; an interval needs at least 30 test examples, measure more" in capsys.readouterr().out
+
+
 def test_the_record_of_a_config_is_read_where_its_comparison_wrote_it(world, done, tmp_path, capsys) -> None:
-    assert world.run("gate", done.out) == 0
+    assert world.run("gate", done.out) == 4  # of a handful of examples
     said = capsys.readouterr().out
-    assert said.count("proficiency") == 3 and "safety 0.0% -> 0.0%: nothing to lose" in said
+    assert said.count("proficiency") == 3 and ": nothing to lose" in said
     assert world.run("gate", tmp_path / "nothing") == 1
     assert "record.json: no such record; `jaxft compare CONFIG` writes it" in one_error(capsys)
 
@@ -117,8 +128,9 @@ def test_the_record_of_a_config_is_read_where_its_comparison_wrote_it(world, don
     ("words", "message"),
     [
         (("--method", "dora"), "--method: found 'dora', expected one of lora, full, projection, soft"),
-        (("--budget", "-1"), "--budget: found -1.0, expected 0 or a number above it"),
+        (("--budget", "-1"), "--budget: found -1.0, expected a number from 0 to below 1; 0.01 is 1 %"),
         (("--budget", "nan"), "--budget: found nan"),
+        (("--budget", "1"), "--budget: found 1.0, expected a number from 0 to below 1; 0.01 is 1 %"),
         (("--budget", "inf"), "--budget: found inf"),
     ],
 )
@@ -127,7 +139,7 @@ def test_mistakes(folder, capsys, words, message) -> None:
     assert message in one_error(capsys)
 
 
-@pytest.mark.parametrize(("content", "message"), [("{}", "record format"), ("[", "not a readable JSON file")])
+@pytest.mark.parametrize(("content", "message"), [("{}", "is no record"), ("[", "not a readable JSON file")])
 def test_what_is_no_record_is_refused(tmp_path, capsys, content, message) -> None:
     (tmp_path / "record.json").write_text(content)
     assert main(["gate", str(tmp_path / "record.json")]) == 1

@@ -113,6 +113,17 @@ def test_end_tokens_a_longer_context_and_a_folder_without_tokenizer_are_taken(ow
     check(experiment(own_world, theirs=folder))
 
 
+def test_an_adapter_that_names_another_base_is_reported(world, adapter, tmp_path, caplog) -> None:
+    ours, other = shutil.copytree(adapter, tmp_path / "ours"), experiment(world).model.folder
+    settings = json.loads((ours / "adapter_config.json").read_text())
+    (ours / "adapter_config.json").write_text(json.dumps({**settings, "base_model_name_or_path": other}))
+    with caplog.at_level("INFO", "jaxft"):
+        check(experiment(world, theirs=ours))
+        assert "as its base" not in caplog.text
+        check(experiment(world, theirs=adapter))
+    assert f"the adapter names 'any base' as its base, and is measured on {other!r}" in caplog.text
+
+
 @pytest.mark.parametrize("kind", ["absent", "empty", "adapter of another shape"])
 def test_folders_without_such_a_model_are_refused(own_world, adapter, tmp_path, kind) -> None:
     folder, message = tmp_path / "theirs", "no such folder|no such file"

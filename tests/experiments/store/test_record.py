@@ -85,9 +85,9 @@ def test_what_is_no_record_is_refused_with_its_place(keys: tuple[Any, ...], valu
     assert message in str(refused.value)
 
 
-@pytest.mark.parametrize("value", [None, [], "text", 2])
+@pytest.mark.parametrize("value", [None, [], "text", 2, {}, {"methods": {}}])
 def test_other_json_is_refused(value: Any) -> None:
-    with pytest.raises(UserError, match="file: found record format None, expected 2"):
+    with pytest.raises(UserError, match="file: is no record of jaxft; give a record.json or its folder"):
         decode(value, "file")
 
 
