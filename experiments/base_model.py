@@ -26,7 +26,6 @@ from jaxft.io import expanded
 from jaxft.llama import checkpoint
 from jaxft.llama.attention import choose_attention
 from jaxft.llama.config import LlamaConfig
-from jaxft.llama.locate import SHIPPED_BASE as SHIPPED_BASE
 from jaxft.llama.locate import locate, on_hub
 from jaxft.llama.model import Compute, Llama
 from jaxft.llama.sharding import parameter_spec

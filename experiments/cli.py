@@ -41,9 +41,8 @@ def main(words: Words[str] | None = None) -> int:
         from experiments import verbs
         from experiments.store.log import show_progress
 
-        logging.set_verbosity(
-            logging.FATAL
-        )  # Orbax's threads log every failed save, which is raised as an error anyway
+        # Orbax's threads log every failed save, which is raised as an error anyway.
+        logging.set_verbosity(logging.FATAL)
         show_progress()
         with ExitStack() as stack:
             arguments.stack = stack

@@ -129,6 +129,16 @@ def parse_json(text: str | bytes, where: str) -> Any:
         raise UserError(f"{where} is not JSON: {error}") from error
 
 
+def half_character(value: Any) -> str | None:
+    """The first half of a surrogate pair without its other half in any string of a JSON value, as "'\\ud83d'"."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return ascii(text[error.start])
+    return None
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):

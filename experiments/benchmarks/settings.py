@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from experiments.base_model import SHIPPED_BASE
 from experiments.config import Name
 from experiments.config_loader import load
 from jaxft.bounds import Count, join
@@ -15,6 +14,7 @@ from jaxft.errors import require
 from jaxft.llama.checkpoint import read_config
 from jaxft.llama.config import INPUT_SPACES, LlamaConfig
 from jaxft.llama.generate import BUCKET
+from jaxft.llama.locate import SHIPPED_BASE
 from jaxft.llama.model import Remat
 from jaxft.methods import Full, GradientProjection, Lora, Method
 from jaxft.optim import Dtype

@@ -13,7 +13,7 @@ from jaxft.errors import UserError
 from jaxft.io import expanded
 from jaxft.llama import checkpoint
 from jaxft.llama.config import LlamaConfig
-from jaxft.llama.hf_config import read_json
+from jaxft.llama.hf_json import read_json
 from jaxft.llama.locate import locate
 from jaxft.llama.model import Adapters, Llama
 from jaxft.methods.peft import SETTINGS, adapter_hash, is_adapter, load_adapter, read_adapter

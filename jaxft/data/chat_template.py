@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from jinja2 import TemplateError, TemplateSyntaxError
 
 from jaxft.data.control_tokens import MARK, ControlTokens
-from jaxft.data.example import Example, Message
+from jaxft.data.example import ROLES, Example, Message
 from jaxft.data.tokenizer import PreTrainedTokenizerFast
 from jaxft.errors import UserError
 
@@ -73,7 +73,7 @@ def control_tokens(tokenizer: PreTrainedTokenizerFast) -> ControlTokens:
 
 @lru_cache(maxsize=8)
 def _control_tokens(tokenizer: PreTrainedTokenizerFast, written: str) -> ControlTokens:
-    for role in ("system", "user", "assistant", "tool"):
+    for role in ROLES:
         try:
             written += _apply(tokenizer, [{"role": role, "content": "x"}], [], True)
         except (UserError, TemplateError, TypeError):
@@ -143,7 +143,7 @@ class _Dialogue:
         return self.control.spelled(text)
 
     def _span(self, number: int, whole: str, ends: str) -> tuple[int, int]:
-        """Where a learnt message begins and ends in the text."""
+        """The span of a learnt message in the text, with its end token."""
         content = self.turns[number]["content"].strip()
         if self.messages[number].role == "assistant":
             until = self.text(self.turns[: number + 1]) if number + 1 < len(self.turns) else whole
@@ -166,7 +166,7 @@ class _Dialogue:
         return begin, end
 
     def _border(self, number: int, until: str) -> int:
-        """Where a reply begins: after the generation prompt and what the template writes before any reply."""
+        """The start of a reply: after the generation prompt and all that the template writes before any reply."""
         before = self.turns[:number]
         prompt = self.text(before, prompt=True)
         if not until.startswith(prompt):
@@ -176,7 +176,7 @@ class _Dialogue:
         return len(prompt) + (len(lead) if until.startswith(prompt + lead) else 0)
 
     def _place(self, number: int, whole: str) -> tuple[int, int]:
-        """Where the text of a message lies, found by marks around it."""
+        """The span of a message's own text, found by marks around it."""
         turn, content = self.turns[number], self.turns[number]["content"].strip()
         marked = turn["content"].replace(content, f"{_PLACE}{content}{_PLACE}") if content else ""
         text = self.text([*self.turns[:number], {**turn, "content": marked}, *self.turns[number + 1 :]])

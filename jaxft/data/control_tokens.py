@@ -11,6 +11,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from jaxft.data.tokenizer import PreTrainedTokenizerFast
 from jaxft.errors import UserError
+from jaxft.io import half_character
 
 #: The private character that breaks up a control token's name inside a message while a chat template is rendered.
 MARK = "\U0010fffd"
@@ -104,11 +105,7 @@ class ControlTokens:
 
 def check_text(value: Any) -> None:
     """UserError for half of a surrogate pair, or a private character, in any string of a JSON value."""
-    text = json.dumps(value, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        bad = ascii(text[error.start])
-        raise UserError(f"The text holds {bad}, half of a surrogate pair, which is no character. Remove it.") from None
-    if private := _PRIVATE.search(text):
+    if half := half_character(value):
+        raise UserError(f"The text holds {half}, half of a surrogate pair, which is no character. Remove it.")
+    if private := _PRIVATE.search(json.dumps(value, ensure_ascii=False)):
         raise UserError(f"The text holds the private character {ascii(private[0])}, which marks control tokens here.")

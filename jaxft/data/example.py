@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import MinLen
 
 Role = Literal["system", "user", "assistant", "tool"]
+ROLES: tuple[Role, ...] = get_args(Role)
 #: The messages of a dialogue that are learnt: the last reply, all replies, or all messages of some roles.
 Learn = Literal["last", "all"] | Annotated[tuple[Role, ...], MinLen(1)]
 

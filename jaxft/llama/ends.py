@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxft.errors import UserError
-from jaxft.io import read_json
+from jaxft.llama.hf_json import read_json
 
 GENERATION = "generation_config.json"
 
@@ -20,7 +20,7 @@ def end_tokens(folder: Path, config: Mapping[str, Any]) -> tuple[int, ...]:
     """
     found = _named(folder / "config.json", {"eos_token_id": 2, **config})
     if (path := folder / GENERATION).is_file():
-        found += _named(path, _object(path))
+        found += _named(path, read_json(path))
     return tuple(dict.fromkeys(found + _tokenizer_eos(folder)))
 
 
@@ -34,16 +34,9 @@ def write_generation(folder: Path, ends: Sequence[int]) -> None:
     path = folder / GENERATION
     if not path.is_file() and len(ends) < 2:
         return
-    value = _object(path) if path.is_file() else {}
+    value = read_json(path) if path.is_file() else {}
     if set(_named(path, value)) != {*ends}:
         path.write_text(json.dumps({**value, "eos_token_id": spell(ends)}, indent=2) + "\n", encoding="utf-8")
-
-
-def _object(path: Path) -> dict[str, Any]:
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: holds a JSON {type(value).__name__}, expected an object.")
-    return value
 
 
 def _named(path: Path, value: Mapping[str, Any]) -> list[int]:
@@ -69,13 +62,13 @@ def _read_eos(folder: Path) -> list[int]:
     files = [path for name in ("special_tokens_map.json", "tokenizer_config.json") if (path := folder / name).is_file()]
     config: dict[str, Any] = {}
     for path in files:
-        config |= _object(path)
+        config |= read_json(path)
     name = config.get("eos_token")
     name = name.get("content") if isinstance(name, dict) else name
     known = config.get("added_tokens_decoder", {})
     ids = {token["content"]: int(index) for index, token in known.items()}
     if isinstance(name, str) and name not in ids and (path := folder / "tokenizer.json").is_file():
-        file = _object(path)
+        file = read_json(path)
         vocabulary = file.get("model", {}).get("vocab", {})
         ids = dict(vocabulary) if isinstance(vocabulary, dict) else {word: i for i, (word, _) in enumerate(vocabulary)}
         ids |= {token["content"]: token["id"] for token in file.get("added_tokens", [])}

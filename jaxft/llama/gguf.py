@@ -13,9 +13,10 @@ import ml_dtypes
 import numpy as np
 
 from jaxft.errors import UserError
+from jaxft.llama.ends import GENERATION, spell
 from jaxft.llama.gguf_tokenizer import read_tokenizer
-from jaxft.llama.hf_config import read_json
 from jaxft.llama.hf_files import exact_tokenizer
+from jaxft.llama.hf_json import read_json
 from jaxft.llama.hf_writer import Entry, write_weights
 
 #: Hugging Face name and class of each architecture that is read.
@@ -101,7 +102,7 @@ def write_folder(path: Path, folder: Path) -> None:
     config |= tokens
     write_weights(_entries(path, architecture, config, tensors), folder, 5_000_000_000)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    (folder / "generation_config.json").write_text(json.dumps(tokens, indent=2) + "\n", encoding="utf-8")
+    (folder / GENERATION).write_text(json.dumps(tokens, indent=2) + "\n", encoding="utf-8")
     tokenizer.save_pretrained(folder)
     settings = folder / "tokenizer_config.json"
     settings.write_text(json.dumps(exact_tokenizer(read_json(settings)), indent=2) + "\n", encoding="utf-8")
@@ -110,8 +111,7 @@ def write_folder(path: Path, folder: Path) -> None:
 def _special_tokens(values: Mapping[str, Any]) -> dict[str, Any]:
     """Ids of BOS and of the end tokens, as config.json and generation_config.json name them."""
     bos, *ends = (values.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos", "eot"))
-    ends = list(dict.fromkeys(end for end in ends if end is not None))
-    found = {"bos_token_id": bos, "eos_token_id": ends if len(ends) > 1 else next(iter(ends), None)}
+    found = {"bos_token_id": bos, "eos_token_id": spell(list(dict.fromkeys(end for end in ends if end is not None)))}
     return {key: value for key, value in found.items() if value is not None}
 
 

@@ -12,22 +12,10 @@ from jaxft.errors import UserError
 from jaxft.llama.config import LlamaConfig
 from jaxft.llama.ends import end_tokens, spell
 from jaxft.llama.families import BOOL, FAMILIES, REFUSED, Family, Keys
+from jaxft.llama.hf_json import read_json
 from jaxft.llama.rope import TOP, TYPES, Rope, rope_json
 
 NULLABLE = ("num_key_value_heads", "head_dim", "rope_scaling", "rope_parameters")  # null means the default
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; UserError names the file if it is missing or holds no JSON object."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file. A Hugging Face model folder has one; check the path.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}). Download or write the file again.") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: holds a JSON {type(value).__name__}, expected an object.")
-    return value
 
 
 def read_config(folder: str | Path) -> LlamaConfig:

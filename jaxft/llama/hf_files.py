@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxft.llama.hf_config import read_json
+from jaxft.llama.hf_json import read_json
 
 #: The tokenizer, its chat templates, the generation defaults.
 CARRIED = (

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from jaxft.errors import UserError
 from jaxft.llama.config import LINEARS, NORMS, LlamaConfig
-from jaxft.llama.hf_config import read_json
+from jaxft.llama.hf_json import read_json
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 FloatDtype = Literal["float32", "bfloat16", "float16"]

@@ -1,4 +1,4 @@
-"""What each layer sees: its rotation of positions and its mask, where layers differ in RoPE or window."""
+"""Rotation and attention mask of each layer, for models whose layers differ in RoPE or window."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Sights = tuple[Sight, Sight | None]  # of full layers and of local ones; None: a
 
 
 def sights(config: LlamaConfig, positions: Int[Array, "B T"], visible: Visible, first: Any = 0) -> Sights:
-    """What the layers of each kind see. visible: without windows. first: the slot of the first new token."""
+    """Rotation and mask of each kind of layer. visible: mask without windows. first: slot of the first new token."""
     full = Sight(config.rope.rotation(config.head_dim, positions), visible)
     if not any(config.local):
         return full, None
@@ -41,7 +41,7 @@ def local_layers(config: LlamaConfig) -> Array | None:
 
 
 def sight_of(both: Sights, local: Array | None) -> Sight:
-    """What one layer sees. local: its entry of `local_layers`."""
+    """Rotation and mask of one layer. local: its entry of `local_layers`."""
     first, second = both
     if second is None or local is None:
         return first

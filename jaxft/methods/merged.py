@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxft.errors import UserError
-from jaxft.llama.hf_config import read_config, read_json
+from jaxft.llama.hf_config import read_config
 from jaxft.llama.hf_files import carry
+from jaxft.llama.hf_json import read_json
 from jaxft.llama.hf_tensors import Parameter, Tensors, parameters
 from jaxft.llama.hf_writer import Entry, write_weights
 from jaxft.llama.locate import kept

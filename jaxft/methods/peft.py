@@ -23,7 +23,7 @@ from jaxft.distributed import barrier, gather, run_on_leader
 from jaxft.errors import UserError
 from jaxft.io import whole, write_tensors
 from jaxft.llama.config import LINEARS, LlamaConfig
-from jaxft.llama.hf_config import read_json
+from jaxft.llama.hf_json import read_json
 from jaxft.llama.model import Llama
 from jaxft.methods.adapters import Decomposed, LowRank, column_norms
 from jaxft.sharding import reshard

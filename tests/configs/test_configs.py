@@ -14,7 +14,6 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.base_model import SHIPPED_BASE
 from experiments.config import Auto, Axis, Experiment, Hosted, Sequence, Sweep
 from experiments.config_loader import changed, load, load_experiment, to_json
 from experiments.runs.certify import kernel_changes
@@ -25,6 +24,7 @@ from experiments.runs.sequence import check_sequence
 from jaxft.data.source import Mix, Source
 from jaxft.errors import UserError
 from jaxft.llama import checkpoint
+from jaxft.llama.locate import SHIPPED_BASE
 from jaxft.methods import Full, SafeLora, SafeMerge
 from jaxft.sharding import Sharding
 from jaxft.training.step import make_step

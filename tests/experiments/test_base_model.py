@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments import base_model
-from experiments.base_model import SHIPPED_BASE, Base, compute_settings, model_folder
+from experiments.base_model import Base, compute_settings, model_folder
 from experiments.config import Model
 from experiments.config_loader import load_experiment
 from experiments.data.rows import training_rows
@@ -24,6 +24,7 @@ from jaxft.data.tokenizer import load_tokenizer
 from jaxft.errors import UserError
 from jaxft.llama import checkpoint
 from jaxft.llama.checkpoint import load
+from jaxft.llama.locate import SHIPPED_BASE
 from jaxft.methods.adapters import LowRank
 from jaxft.methods.peft import save_adapter
 

@@ -6,13 +6,12 @@ each of its messages, unless it is in METADATA: those say where a record is from
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from jaxft.data.example import Example, Message
+from jaxft.data.example import ROLES, Example, Message
 from jaxft.errors import UserError
-from jaxft.io import parse_json
+from jaxft.io import half_character, parse_json
 
 METADATA = frozenset(
     "category conversation_id created_at dataset date id idx index lang language license meta metadata model "
@@ -22,8 +21,7 @@ EXPECTED = (
     '{"messages": [{"role", "content"}, ...]}, {"conversations": [{"from", "value"}, ...]}, {"prompt", "response"}, '
     '{"prompt", "completion"}, {"instruction", "input", "output"} or {"text"}'
 )
-_ROLES = ("system", "user", "assistant", "tool")
-_SHAREGPT = {"human": "user", "gpt": "assistant"} | {role: role for role in _ROLES}
+_SHAREGPT = {"human": "user", "gpt": "assistant"} | {role: role for role in ROLES}
 _EXTRA = ("name", "tool_calls", "tool_call_id", "reasoning_content")  # they reach the template as they are
 #: The prompts of Stanford Alpaca (github.com/tatsu-lab/stanford_alpaca, "Data Release"), with and without an input.
 _ALPACA_INPUT = (
@@ -74,14 +72,11 @@ def _check_known(given: Collection[str], known: Collection[str], where: str) -> 
 
 
 def _check_unicode(value: Any, name: str, where: str) -> None:
-    try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError as error:
-        half = ascii(error.object[error.start])
+    if half := half_character(value):
         raise UserError(
             f'{where}: "{name}" holds {half}, one half of a surrogate pair; expected whole characters.\n'
             "Write the character itself, or remove the half."
-        ) from error
+        )
 
 
 def _string(value: Any, field: str, where: str) -> str:
@@ -125,7 +120,7 @@ def _messages(field: str) -> Callable[[dict[str, Any], str], list[Message]]:
 
 def _message(fields: dict[str, Any], where: str) -> Message:
     """One message in OpenAI's spelling (role, content) or ShareGPT's (from, value)."""
-    role, content, roles = ("from", "value", [*_SHAREGPT]) if "from" in fields else ("role", "content", _ROLES)
+    role, content, roles = ("from", "value", [*_SHAREGPT]) if "from" in fields else ("role", "content", ROLES)
     found: Any = fields.get(role)
     if found not in roles:
         hint = " Write system instead." * (found == "developer")

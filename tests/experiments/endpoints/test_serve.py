@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.base_model import SHIPPED_BASE, Base
+from experiments.base_model import Base
 from experiments.config import Endpoint, Model
 from experiments.data.sources import load as examples_of
 from experiments.endpoints.chat import Chat
@@ -24,6 +24,7 @@ from jaxft.data.template import encode_prompt
 from jaxft.data.tokenizer import load_tokenizer
 from jaxft.llama.checkpoint import load, save
 from jaxft.llama.generate import generate
+from jaxft.llama.locate import SHIPPED_BASE
 from jaxft.methods import Lora
 from jaxft.training.config import Training
 from jaxft.training.loop import train
@@ -45,7 +46,7 @@ def export(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def address(tmp_path: Path, export: Path) -> Iterator[str]:
-    """Where the export is served."""
+    """The address of the server of the export."""
     for package in ("torch", "fastapi", "uvicorn"):
         pytest.importorskip(package, reason="needs transformers[serving]; the scripted provider stands in without it")
     with socket.socket() as free:

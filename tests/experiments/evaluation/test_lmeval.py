@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from jinja2 import Template
 
-from experiments.base_model import SHIPPED_BASE
 from jaxft.data.tokenizer import load_tokenizer
 from jaxft.errors import UserError
+from jaxft.llama.locate import SHIPPED_BASE
 from tests.experiments.world import CONTEXT, World
 
 pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed (extra lmeval)")

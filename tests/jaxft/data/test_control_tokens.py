@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from experiments.base_model import SHIPPED_BASE
 from jaxft.data.chat_template import control_tokens
 from jaxft.data.control_tokens import check_text
 from jaxft.data.example import Example, Message
 from jaxft.data.template import encode, encode_prompt
 from jaxft.data.tokenizer import load_tokenizer
 from jaxft.errors import UserError
+from jaxft.llama.locate import SHIPPED_BASE
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"

@@ -1,4 +1,4 @@
-"""What is learnt of a dialogue: the last reply, all replies, messages of some roles, or what the messages say."""
+"""Learnt messages of a dialogue: the last reply, all replies, those of some roles, or those with a weight."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_architectures(tmp_path: Path, architecture: str) -> None:
 
 
 def llama3_divisors(theta: float, width: int, factor: float) -> np.ndarray:
-    """Of each rotary frequency, one by one as llama.cpp writes them (`convert_hf_to_gguf.py`)."""
+    """The divisor of each rotary frequency, computed in a loop as in llama.cpp (`convert_hf_to_gguf.py`)."""
     found = []
     for feature in range(0, width, 2):
         wavelength = 2 * math.pi * theta ** (feature / width)

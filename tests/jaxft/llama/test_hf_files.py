@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from experiments.base_model import SHIPPED_BASE
 from jaxft.data.tokenizer import load_tokenizer
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import load, save
 from jaxft.llama.hf_files import carry, exact_tokenizer
+from jaxft.llama.locate import SHIPPED_BASE
 from jaxft.llama.model import forward
 from tests.jaxft.llama.small import random_model
 

@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,15 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
     monkeypatch.setenv("JAXFT_TEST_DATA", str(raw))
     monkeypatch.setenv("TFDS_DATA_DIR", str(prepared))
     return raw, prepared
+
+
+@pytest.fixture(scope="module")
+def prepared(test_data, tmp_path_factory) -> Iterator[None]:
+    """The real files, prepared once for all tests of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXFT_TEST_DATA", str(test_data))
+        patch.setenv("TFDS_DATA_DIR", str(tmp_path_factory.mktemp("tfds")))
+        yield
 
 
 @pytest.fixture

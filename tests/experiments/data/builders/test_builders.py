@@ -59,15 +59,6 @@ def test_mistakes(folders):
         sources.load("star_step", "train")
 
 
-@pytest.fixture(scope="module")
-def prepared(test_data, tmp_path_factory):
-    """The real files, prepared once for all tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAXFT_TEST_DATA", str(test_data))
-        patch.setenv("TFDS_DATA_DIR", str(tmp_path_factory.mktemp("tfds")))
-        yield
-
-
 REAL = {
     "star_steps": ({"dialogues": 516}, [2521, 280, 333]),
     "star_choices": ({"dialogues": 516}, [2171, 250, 268]),

@@ -18,14 +18,6 @@ from jaxft.training.step import loss_sum
 
 
 @pytest.fixture(scope="module")
-def prepared(test_data, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAXFT_TEST_DATA", str(test_data))
-        patch.setenv("TFDS_DATA_DIR", str(tmp_path_factory.mktemp("tfds")))
-        yield
-
-
-@pytest.fixture(scope="module")
 def base() -> Base:
     return Base(Model())
 

@@ -7,7 +7,6 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.base_model import SHIPPED_BASE
 from experiments.config import Judge
 from experiments.evaluation.judges import rubric
 from experiments.evaluation.judges.local import Local
@@ -16,6 +15,7 @@ from jaxft.data.template import encode, encode_prompt
 from jaxft.data.tokenizer import load_tokenizer
 from jaxft.errors import UserError
 from jaxft.llama.checkpoint import load
+from jaxft.llama.locate import SHIPPED_BASE
 from jaxft.llama.model import forward
 from tests.experiments.evaluation.conftest import HOSTILE
 

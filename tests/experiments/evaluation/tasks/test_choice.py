@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.base_model import SHIPPED_BASE
 from experiments.evaluation.likelihood import Scored
 from experiments.evaluation.tasks import choice
 from experiments.evaluation.tasks.choice import choose, missing
@@ -17,6 +16,7 @@ from jaxft.data.example import Example, Message
 from jaxft.data.template import encode, encode_prompt
 from jaxft.data.tokenizer import PreTrainedTokenizerFast, eos_id, load_tokenizer
 from jaxft.llama.checkpoint import load
+from jaxft.llama.locate import SHIPPED_BASE
 from jaxft.llama.model import Llama
 from tests.experiments.world import DAYS, NUMBERS, World
 
