@@ -224,7 +224,7 @@ def _function(call: Any) -> dict[str, Any]:
         try:
             function["arguments"] = json.loads(text)
         except ValueError:
-            pass
+            pass  # no JSON: the template gets the text as it is
     return function
 
 
